@@ -1,0 +1,55 @@
+"""OTCXR for the MMPretrain ecosystem: self-supervised pre-training on chest radiographs by optimal transport.
+
+Importing the package imports nothing else; the public names below are loaded at first use.
+"""
+
+from importlib import import_module
+
+from .version import __version__
+
+_PUBLIC = {
+    "otcxr_mm.models": (
+        "CVSIM",
+        "OTCXR",
+        "OTHead",
+        "CovarianceLoss",
+        "CXRDataPreprocessor",
+        "TransportLoss",
+        "VarianceLoss",
+    ),
+    "otcxr_mm.datasets": (
+        "BaseCXRDataset",
+        "LoadCXR",
+        "NIHChestXray14",
+        "PackViews",
+        "PhotometricCXR",
+        "TwoViewCrop",
+        "UnlabeledCXR",
+    ),
+    "otcxr_mm.engine": (
+        "AtomicCheckpointHook",
+        "AttributeScheduleHook",
+        "BFloat16OptimWrapper",
+        "CollapseMonitorHook",
+        "EMATargetHook",
+        "ExportBackboneHook",
+        "ReproducibilityHook",
+        "ResumableTrainLoop",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = ["__version__", "ops", *sorted(_MODULE_OF)]
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name at first use (PEP 562)."""
+    if name == "ops":
+        return import_module("otcxr_mm.ops")
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    raise AttributeError(f"module 'otcxr_mm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

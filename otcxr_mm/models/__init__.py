@@ -1,0 +1,17 @@
+"""The algorithm and its parts, registered as `otcxr_mm.X`."""
+
+from .data_preprocessor import CXRDataPreprocessor
+from .heads import OTHead
+from .losses import CovarianceLoss, TransportLoss, VarianceLoss
+from .necks import CVSIM
+from .selfsup import OTCXR
+
+__all__ = [
+    "CVSIM",
+    "CXRDataPreprocessor",
+    "CovarianceLoss",
+    "OTCXR",
+    "OTHead",
+    "TransportLoss",
+    "VarianceLoss",
+]

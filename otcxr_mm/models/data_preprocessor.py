@@ -1,0 +1,69 @@
+"""Moves batches of radiographs to the device, normalises them there, and gives them the backbone's channels."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from ..registry import MODELS
+
+
+@MODELS.register_module()
+class CXRDataPreprocessor(BaseDataPreprocessor):
+    """Normalises one or several viewpoints of one-channel radiographs.
+
+    Images stay one channel wide from the disk to the device; the channels of the backbone are made by broadcasting.
+
+    Args:
+        mean: One number, or one a channel, on the scale 0 to 255 (16-bit images are brought to it with their depth
+            kept).
+        std: As `mean`.
+        channels: Channels of the backbone's input. With one `mean` and 3 channels, all three are equal.
+        non_blocking: Whether the copy to the device may overlap with the host.
+
+    Raises:
+        ValueError: If `mean`, `std` and `channels` do not go together.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (127.5,),
+        std: Sequence[float] = (64.0,),
+        channels: int = 1,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        if len(mean) != len(std) or len(mean) not in (1, channels) or min(std) <= 0:
+            raise ValueError(
+                f"mean and std take 1 value or one a channel ({channels}), std > 0; got mean={mean}, std={std}"
+            )
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        if images.dim() != 4 or images.shape[1] not in (1, self.channels):
+            raise ValueError(
+                f"images have the shape (B, 1, H, W) or (B, {self.channels}, H, W), got {tuple(images.shape)}"
+            )
+        images = (self.cast_data(images).float() - self.mean) / self.std
+        return images.expand(-1, self.channels, -1, -1)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Normalises `data['inputs']`.
+
+        Args:
+            data: `inputs`: a batch (B, 1, H, W) or a list of them, one a viewpoint, uint8 or float on the scale 0 to
+                255; `data_samples`: passed on as they are.
+            training: Unused.
+
+        Returns:
+            The same keys; inputs are float32 (B, channels, H, W) on the device.
+        """
+        inputs = data["inputs"]
+        if isinstance(inputs, Tensor):
+            inputs = self._normalise(inputs)
+        else:
+            inputs = [self._normalise(view) for view in inputs]
+        return {"inputs": inputs, "data_samples": data.get("data_samples")}

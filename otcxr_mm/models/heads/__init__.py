@@ -1,0 +1,5 @@
+"""Heads."""
+
+from .ot_head import OTHead
+
+__all__ = ["OTHead"]

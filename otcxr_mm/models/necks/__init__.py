@@ -1,0 +1,5 @@
+"""Necks."""
+
+from .cvsim import CVSIM
+
+__all__ = ["CVSIM"]

@@ -1,0 +1,37 @@
+"""Batch normalisation over the global batch, on any back end."""
+
+import torch
+from torch import Tensor, nn
+
+from ..ops.dist import all_reduce_sum, world_size
+
+
+class CrossRankBatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation of (n, C) whose statistics are those of all processes, with gradient.
+
+    torch's SyncBatchNorm refuses CPU tensors, so that two gloo processes never equal one; this one runs on gloo and
+    nccl. In a single process it is torch's own batch norm.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises x (n, C); n may differ between processes."""
+        if not self.training or world_size() == 1:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x if x.dtype == torch.float64 else x.float()
+            moments = all_reduce_sum(torch.cat([wide.sum(0), wide.new_full((1,), wide.shape[0])]))
+            n = moments[-1].detach()
+            mean = moments[:-1] / n
+            centred = wide - mean
+            var = all_reduce_sum(centred.square().sum(0)) / n
+            if self.track_running_stats:
+                self._track(mean.detach(), var.detach() * n / (n - 1))
+            out = centred * torch.rsqrt(var + self.eps)
+            if self.affine:
+                out = out * self.weight + self.bias
+        return out.to(x.dtype)
+
+    def _track(self, mean: Tensor, unbiased_var: Tensor) -> None:
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+        self.running_var.lerp_(unbiased_var.to(self.running_var), self.momentum)

@@ -1,0 +1,5 @@
+"""Algorithms."""
+
+from .otcxr import OTCXR
+
+__all__ = ["OTCXR"]

@@ -1,0 +1,26 @@
+"""Pure functions on tensors: transport, statistics, geometry, collectives. They need torch only."""
+
+from .cost import cost
+from .dist import all_reduce_sum, gather
+from .geometry import geometric_prior, token_centres, visibility
+from .precision import full_precision
+from .rank import effective_rank
+from .sinkhorn import Transport, sinkhorn, sinkhorn_divergence
+from .vicreg import covariance, position_centred, variance
+
+__all__ = [
+    "Transport",
+    "all_reduce_sum",
+    "cost",
+    "covariance",
+    "effective_rank",
+    "full_precision",
+    "gather",
+    "geometric_prior",
+    "position_centred",
+    "sinkhorn",
+    "sinkhorn_divergence",
+    "token_centres",
+    "variance",
+    "visibility",
+]

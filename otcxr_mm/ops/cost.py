@@ -1,0 +1,35 @@
+"""Ground costs between two sets of tokens."""
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from .precision import full_precision
+
+
+@full_precision
+def cost(x: Tensor, y: Tensor, metric: str = "sqeuclidean") -> Tensor:
+    r"""Pairwise cost between tokens.
+
+    Args:
+        x: Tokens of shape (B, N, D).
+        y: Tokens of shape (B, M, D).
+        metric: ``'sqeuclidean'``: :math:`\|x_i - y_j\|^2 / D`, on the scale of VICReg's invariance term;
+            ``'cosine'``: :math:`1 - \cos(x_i, y_j)`, in [0, 2].
+
+    Returns:
+        Cost of shape (B, N, M), non-negative, in float32 (float64 stays float64).
+
+    Raises:
+        ValueError: For other shapes or another metric.
+    """
+    if x.dim() != 3 or y.dim() != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
+        raise ValueError(f"cost takes (B, N, D) and (B, M, D), got {tuple(x.shape)} and {tuple(y.shape)}")
+    if metric == "sqeuclidean":
+        # a common shift changes no distance and keeps the expanded square exact where tokens lie far from 0
+        shift = x.detach().mean(dim=1, keepdim=True)
+        x, y = x - shift, y - shift
+        squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]
+        return (squares - 2 * (x @ y.transpose(1, 2))).clamp_min(0) / x.shape[2]
+    if metric == "cosine":
+        return (1 - normalize(x, dim=-1) @ normalize(y, dim=-1).transpose(1, 2)).clamp_min(0)
+    raise ValueError(f"metric is 'sqeuclidean' or 'cosine', got {metric!r}")

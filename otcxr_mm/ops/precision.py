@@ -1,0 +1,49 @@
+"""Keeps transport and statistics in float32 whatever the precision around them."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def _widen(value: object) -> object:
+    if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
+        return value.float()
+    return value
+
+
+@contextmanager
+def _no_tf32() -> Iterator[None]:
+    matmul = torch.backends.cuda.matmul
+    # newer torch refuses a mix of the two names: use the new one where it exists
+    name, exact = ("fp32_precision", "ieee") if hasattr(matmul, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(matmul, name)
+    setattr(matmul, name, exact)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
+
+
+def full_precision(function: Callable) -> Callable:
+    """Decorator: run `function` with autocast and TF32 off, half-precision tensors widened to float32.
+
+    float32 and float64 tensors are passed on as they are. The device is that of the first tensor argument.
+    Why: with raw squared distances of 128-d features exp(-C / eps) underflows in half precision at once, and
+    with TF32 Sinkhorn does not converge.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: object, **kwargs: object) -> object:
+        args = tuple(_widen(value) for value in args)
+        kwargs = {key: _widen(value) for key, value in kwargs.items()}
+        device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        with torch.autocast(device, enabled=False):
+            if device != "cuda":
+                return function(*args, **kwargs)
+            with _no_tf32():
+                return function(*args, **kwargs)
+
+    return wrapped

@@ -1,0 +1,34 @@
+"""How many directions a representation uses."""
+
+import torch
+from torch import Tensor
+
+from .precision import full_precision
+
+
+@full_precision
+def effective_rank(x: Tensor) -> Tensor:
+    r"""Exponential of the entropy of the normalised singular values of the centred features.
+
+    1 for a representation on a line, min(n - 1, D) for an isotropic one.
+
+    Args:
+        x: Features, (n, D).
+
+    Returns:
+        A scalar; 0 if all rows are equal.
+
+    Raises:
+        ValueError: With fewer than 2 rows.
+
+    Source: Roy and Vetterli, EUSIPCO 2007.
+    """
+    if x.dim() != 2 or x.shape[0] < 2:
+        raise ValueError(f"the effective rank takes at least 2 rows of (n, D), got {tuple(x.shape)}")
+    singular = torch.linalg.svdvals(x - x.mean(0))
+    total = singular.sum()
+    # what rounding leaves of equal rows is no spread
+    if total <= torch.finfo(x.dtype).eps * x.abs().max() * max(x.shape):
+        return total.new_zeros(())
+    p = singular / total
+    return torch.exp(-torch.xlogy(p, p).sum())

@@ -1,0 +1,209 @@
+"""Entropic optimal transport for batches of small problems: balanced, unbalanced, debiased."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .precision import full_precision
+
+# A block of iterations: one in the log domain, which is exact at any range, then matrix-vector products on the plan.
+_BLOCK = 8
+# The first iterations move the potentials most: they stay in the log domain.
+_WARM_UP = 2
+# Within a block potentials move by at most this, in units of eps, so that float32 neither over- nor underflows.
+_REACH = 30.0
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Solution of B entropic transport problems between N and M atoms.
+
+    Attributes:
+        plan: Coupling T, (B, N, M).
+        value: Objective, (B,): <T, C> - eps H(T), H(T) = -sum T log T. With `rho` further
+            rho KL(T 1 | a) + rho KL(T^T 1 | b) + eps (sum a - sum T), which is 0 in the balanced limit.
+        cost: <T, C>, (B,).
+        potentials: Dual potentials f (B, N) and g (B, M): T = exp((f + g - C) / eps).
+        marginal_error: sum |T 1 - a| + sum |T^T 1 - b|, (B,). Balanced: the distance from convergence.
+            Unbalanced: how far the relaxed marginals lie from a and b, 0 only by chance.
+        entropy: H(T), (B,); exp(H) is the effective number of matched pairs.
+        mass: Transported mass sum T, (B,).
+    """
+
+    plan: Tensor
+    value: Tensor
+    cost: Tensor
+    potentials: tuple[Tensor, Tensor]
+    marginal_error: Tensor
+    entropy: Tensor
+    mass: Tensor
+
+
+def _log_steps(kernel: Tensor, log_a: Tensor, log_b: Tensor, u: Tensor, v: Tensor, tau: float, n: int) -> tuple:
+    for _ in range(n):
+        u = tau * (log_a - torch.logsumexp(kernel + v[:, None, :], dim=2))
+        v = tau * (log_b - torch.logsumexp(kernel + u[:, :, None], dim=1))
+    return u, v
+
+
+def _kernel_steps(kernel: Tensor, log_a: Tensor, log_b: Tensor, u: Tensor, v: Tensor, tau: float, n: int) -> tuple:
+    """The same iterates as `_log_steps`, each two products with exp(kernel + u + v) instead of two exponentials of it.
+
+    What the bounds cut off, a later log-domain step restores: they can delay convergence, never make a NaN.
+    """
+    plan = torch.exp(kernel + u[:, :, None] + v[:, None, :])
+    tiny = torch.finfo(plan.dtype).tiny
+    move_u, move_v = torch.zeros_like(u), torch.zeros_like(v)
+    for _ in range(n):
+        sums = torch.bmm(plan, move_v.exp()[:, :, None])[:, :, 0].clamp_min_(tiny)
+        move_u = (tau * (log_a - sums.log() + u) - u).clamp_(-_REACH, _REACH)
+        sums = torch.bmm(move_u.exp()[:, None, :], plan)[:, 0].clamp_min_(tiny)
+        move_v = (tau * (log_b - sums.log() + v) - v).clamp_(-_REACH, _REACH)
+    return u + move_u, v + move_v
+
+
+def _iterate(kernel: Tensor, log_a: Tensor, log_b: Tensor, tau: float, n_iters: int, differentiable: bool) -> tuple:
+    problem = (kernel, log_a, log_b)
+    u, v = torch.zeros_like(log_a), torch.zeros_like(log_b)
+    first = n_iters if differentiable else min(n_iters, _WARM_UP)
+    u, v = _log_steps(*problem, u, v, tau, first)
+    for done in range(first, n_iters, _BLOCK):
+        n = min(_BLOCK, n_iters - done)
+        u, v = _kernel_steps(*problem, u, v, tau, n - 1)
+        u, v = _log_steps(*problem, u, v, tau, 1)
+    return u, v
+
+
+def _marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
+    shape = (cost.shape[0], cost.shape[dim])
+    if given is None:
+        return cost.new_full(shape, 1 / shape[1])
+    if given.shape not in (shape, shape[1:]):
+        raise ValueError(
+            f"{name} is a marginal of shape {shape} or {shape[1:]} for a cost of shape "
+            f"{tuple(cost.shape)}, got {tuple(given.shape)}"
+        )
+    return given.to(cost).expand(shape)
+
+
+def _check(cost: Tensor, eps: float | Tensor, n_iters: int, rho: float | None, grad: str) -> None:
+    if cost.dim() != 3 or 0 in cost.shape:
+        raise ValueError(f"cost has the shape (B, N, M), none of them 0, got {tuple(cost.shape)}")
+    if not isinstance(eps, Tensor) and not eps > 0:
+        raise ValueError(
+            f"eps, the weight of the entropy, must be > 0, got {eps}: take a smaller positive value "
+            "for a sharper plan, or an exact solver (ot.emd) for none"
+        )
+    if n_iters < 1:
+        raise ValueError(f"n_iters must be >= 1, got {n_iters}")
+    if rho is not None and not rho > 0:
+        raise ValueError(f"rho, the weight of the relaxed marginals, must be > 0, or None for balanced transport, got {rho}")
+    if grad not in ("envelope", "unroll"):
+        raise ValueError(f"grad is 'envelope' or 'unroll', got {grad!r}")
+
+
+def _kl(x: Tensor, y: Tensor) -> Tensor:
+    return (torch.xlogy(x, x) - torch.xlogy(x, y.clamp_min(torch.finfo(y.dtype).tiny)) - x + y).sum(-1)
+
+
+@full_precision
+def sinkhorn(
+    cost: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    eps: float | Tensor = 0.05,
+    n_iters: int = 50,
+    rho: float | None = None,
+    grad: str = "envelope",
+) -> Transport:
+    r"""Entropic optimal transport, B problems at once, with a fixed number of iterations.
+
+    Minimises :math:`\langle T, C\rangle - \varepsilon H(T)` over couplings of a and b, or, with `rho`, that plus
+    :math:`\rho\,KL(T1|a) + \rho\,KL(T^\top 1|b)` over all T >= 0. No value is read back to the host.
+
+    Args:
+        cost: Cost C, (B, N, M), of any sign and scale.
+        a: Source marginal, (B, N) or (N,), non-negative; default uniform of mass 1. Zeros are allowed.
+        b: Target marginal, (B, M) or (M,), of the same mass as `a` when balanced.
+        eps: Weight of the entropy, in units of the cost: a number, or a tensor (B,) for one a problem.
+        n_iters: Iterations; one updates both potentials. Look at `marginal_error` to judge whether they suffice.
+        rho: Weight of the KL-relaxed marginals, in units of the cost; None: balanced.
+        grad: ``'envelope'``: the plan is a constant; the gradient of `value` with respect to C, a and b is exact
+            at convergence (with respect to a and b along changes that keep their masses equal), and that of
+            `cost` is a surrogate, <T, dC>, on purpose. ``'unroll'``: everything is differentiated through the
+            iterations; exact for any `n_iters`, at their memory.
+
+    Returns:
+        The solution, float32 (float64 stays float64).
+
+    Raises:
+        ValueError: For shapes that do not fit, eps <= 0, rho <= 0, n_iters < 1 or another `grad`.
+
+    Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced); Schmitzer, SISC 2019
+    (absorption of scalings into the potentials).
+    """
+    _check(cost, eps, n_iters, rho, grad)
+    a, b = _marginal(a, cost, 1, "a"), _marginal(b, cost, 2, "b")
+    if isinstance(eps, Tensor):
+        eps = eps.detach().to(cost).reshape(-1, 1)
+        per_problem, tau = eps[:, 0], 1.0 if rho is None else rho / (rho + eps)
+        kernel_eps = eps[:, :, None]
+    else:
+        per_problem = kernel_eps = eps
+        tau = 1.0 if rho is None else rho / (rho + eps)
+
+    with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
+        tiny = torch.finfo(cost.dtype).tiny
+        kernel = -cost / kernel_eps
+        u, v = _iterate(kernel, a.clamp_min(tiny).log(), b.clamp_min(tiny).log(), tau, n_iters, grad == "unroll")
+        plan = torch.exp(kernel + u[:, :, None] + v[:, None, :])
+        rows, columns, mass = plan.sum(2), plan.sum(1), plan.sum((1, 2))
+        entropy = -torch.xlogy(plan, plan).sum((1, 2))
+        error = (rows - a).abs().sum(1) + (columns - b).abs().sum(1)
+        f, g = eps * u, eps * v
+
+    transported = (plan * cost).sum((1, 2))
+    value = transported - per_problem * entropy
+    if rho is not None:
+        value = value + rho * (_kl(rows, a) + _kl(columns, b)) + per_problem * (a.sum(1) - mass)
+    elif grad == "envelope":
+        value = value + (f * (a - a.detach())).sum(1) + (g * (b - b.detach())).sum(1)
+    return Transport(plan, value, transported, (f, g), error.detach(), entropy, mass)
+
+
+def sinkhorn_divergence(
+    cost_xy: Tensor,
+    cost_xx: Tensor,
+    cost_yy: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    **kwargs: object,
+) -> Transport:
+    """Debiased transport: OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2.
+
+    The self terms take away the pull of the entropy towards the mean: balanced, `value` is >= 0 for the costs of
+    :func:`cost` at convergence, and 0 for equal measures.
+
+    Args:
+        cost_xy: Cost between x and y, (B, N, M).
+        cost_xx: Cost of x with itself, (B, N, N).
+        cost_yy: Cost of y with itself, (B, M, M).
+        a: Marginal of x, as in :func:`sinkhorn`.
+        b: Marginal of y.
+        **kwargs: `eps`, `n_iters`, `rho`, `grad` of :func:`sinkhorn`.
+
+    Returns:
+        The solution of the cross problem, with `value` and `cost` debiased.
+
+    Raises:
+        ValueError: As :func:`sinkhorn`.
+
+    Source: Feydy et al., AISTATS 2019.
+    """
+    cross = sinkhorn(cost_xy, a, b, **kwargs)
+    xx, yy = sinkhorn(cost_xx, a, a, **kwargs), sinkhorn(cost_yy, b, b, **kwargs)
+    return replace(
+        cross, value=cross.value - (xx.value + yy.value) / 2, cost=cross.cost - (xx.cost + yy.cost) / 2
+    )

@@ -1,0 +1,81 @@
+"""Variance and covariance regularisation (Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eqs. 1 and 4)."""
+
+import torch
+from torch import Tensor
+
+from .precision import full_precision
+
+
+def _centred(x: Tensor, dof: int | None) -> tuple[Tensor, int]:
+    if x.dim() != 2:
+        raise ValueError(f"a statistic takes samples of shape (n, D), got {tuple(x.shape)}")
+    dof = x.shape[0] - 1 if dof is None else dof
+    if dof < 1:
+        raise ValueError(
+            f"a variance needs at least 2 samples, got {tuple(x.shape)} with {dof} degrees of freedom: "
+            "raise the batch size, or set drop_last=True if the last batch of an epoch is that small"
+        )
+    return x - x.mean(0), dof
+
+
+@full_precision
+def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | None = None) -> Tensor:
+    r"""Hinge on the standard deviation of each feature: :math:`\frac1D\sum_d\max(0,\gamma-\sqrt{Var(x_d)+\epsilon})`.
+
+    Args:
+        x: Samples, (n, D).
+        gamma: Standard deviation below which a feature is penalised, in units of x.
+        eps: Under the square root, in units of x squared; bounds its gradient.
+        dof: Divisor of the variance; default n - 1.
+
+    Returns:
+        A scalar in [0, gamma]. VICReg's code adds the two viewpoints and halves the sum: do so outside.
+
+    Raises:
+        ValueError: With fewer than 2 samples.
+    """
+    x, dof = _centred(x, dof)
+    std = torch.sqrt(x.square().sum(0) / dof + eps)
+    return torch.relu(gamma - std).mean()
+
+
+@full_precision
+def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
+    r"""Squared off-diagonal covariance: :math:`\frac1D\sum_{i\ne j}Cov_{ij}^2`.
+
+    Args:
+        x: Samples, (n, D).
+        dof: Divisor of the covariance; default n - 1.
+
+    Returns:
+        A non-negative scalar.
+
+    Raises:
+        ValueError: With fewer than 2 samples.
+    """
+    x, dof = _centred(x, dof)
+    matrix = x.T @ x / dof
+    off_diagonal = matrix - torch.diag(matrix.diagonal())
+    return off_diagonal.square().sum() / x.shape[1]
+
+
+@full_precision
+def position_centred(tokens: Tensor) -> tuple[Tensor, int]:
+    """Residual tokens after subtracting the batch mean at each position.
+
+    A network that outputs a table f(position), with no image in it, has variance over flattened tokens but none
+    here: its residuals are exactly 0.
+
+    Args:
+        tokens: (B, N, D).
+
+    Returns:
+        Residuals (B N, D), and their degrees of freedom N (B - 1) for :func:`variance` and :func:`covariance`.
+
+    Raises:
+        ValueError: For another shape.
+    """
+    if tokens.dim() != 3:
+        raise ValueError(f"tokens have the shape (B, N, D), got {tuple(tokens.shape)}")
+    residual = tokens - tokens.mean(0, keepdim=True)
+    return residual.flatten(0, 1), tokens.shape[1] * (tokens.shape[0] - 1)

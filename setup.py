@@ -1,0 +1,75 @@
+"""Package metadata, and the `.mim` folder that `mim train otcxr_mm CONFIG` looks for."""
+
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM = ("configs", "tools", "model-index.yml")
+
+
+class BuildWithMim(build_py):
+    """Copies configs and tools into the wheel; an editable install links them instead."""
+
+    def run(self):
+        super().run()
+        if getattr(self, "editable_mode", False):
+            target, place = ROOT / "otcxr_mm" / ".mim", link
+        else:
+            target, place = Path(self.build_lib) / "otcxr_mm" / ".mim", copy
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in MIM:
+            place(ROOT / name, target / name)
+
+
+def link(source, target):
+    os.symlink(os.path.relpath(source, target.parent), target)
+
+
+def copy(source, target):
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(source, target)
+
+
+def version():
+    scope = {}
+    exec((ROOT / "otcxr_mm" / "version.py").read_text(), scope)
+    return scope["__version__"]
+
+
+setup(
+    name="otcxr_mm",
+    version=version(),
+    description="Optimal-transport self-supervised pre-training on chest radiographs for the MMPretrain ecosystem",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="chest radiographs, self-supervised learning, optimal transport, OpenMMLab, MMPretrain",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["otcxr_mm", "otcxr_mm.*"]),
+    cmdclass={"build_py": BuildWithMim},
+    # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
+    # the extras name them. The two lines overwrite each other's files: take one.
+    install_requires=["numpy", "opencv-python-headless", "torch>=2.1", "torchvision"],
+    extras_require={
+        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6"],
+        "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools<82"],
+        "ot": ["pot"],
+        "test": ["pytest", "pot", "timm"],
+    },
+    zip_safe=False,
+)
