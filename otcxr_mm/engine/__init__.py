@@ -1,0 +1,22 @@
+"""Hooks, the resumable loop and the bfloat16 wrapper, registered as `otcxr_mm.X`."""
+
+from .hooks import (
+    AtomicCheckpointHook,
+    AttributeScheduleHook,
+    CollapseMonitorHook,
+    EMATargetHook,
+    ExportBackboneHook,
+    ReproducibilityHook,
+)
+from .runner import BFloat16OptimWrapper, ResumableTrainLoop
+
+__all__ = [
+    "AtomicCheckpointHook",
+    "AttributeScheduleHook",
+    "BFloat16OptimWrapper",
+    "CollapseMonitorHook",
+    "EMATargetHook",
+    "ExportBackboneHook",
+    "ReproducibilityHook",
+    "ResumableTrainLoop",
+]

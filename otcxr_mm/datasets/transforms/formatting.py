@@ -1,0 +1,32 @@
+"""From arrays to what the model takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmpretrain.structures import DataSample
+
+from ...registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackViews(BaseTransform):
+    """Packs viewpoints into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
+
+    The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest on the device.
+
+    Args:
+        meta_keys: Results kept in the sample's metainfo, where they are there. No path and no patient id by default.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = ("sample_idx", "view_to_image")) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Packs the results."""
+        views = results["img"] if isinstance(results["img"], list) else [results["img"]]
+        sample = DataSample()
+        sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        inputs = [torch.from_numpy(np.ascontiguousarray(view))[None] for view in views]
+        return {"inputs": inputs, "data_samples": sample}

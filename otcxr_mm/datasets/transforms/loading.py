@@ -1,0 +1,59 @@
+"""Reading a radiograph from disk."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+def read_grey(path: str) -> np.ndarray:
+    """Reads a PNG, JPEG, TIFF or BMP as one grey channel.
+
+    Args:
+        path: Of 8 or 16 bit; colours and transparency are reduced to luminance.
+
+    Returns:
+        (H, W), uint8, or float32 on the scale 0 to 255 for 16 bit, whose depth is kept.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is empty, truncated or no image.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image; look at data_root and the list that names it") from None
+    # older OpenCV fills what a truncated JPEG lacks with grey and says nothing
+    truncated = raw.startswith(_JPEG_START) and _JPEG_END not in raw[-1024:]
+    img = None if truncated or not raw else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    if img is None:
+        reason = "the file is empty" if not raw else "truncated, damaged, or no image OpenCV can read"
+        raise ValueError(f"{path}: {reason} ({len(raw)} bytes): copy it again, or take it out of the list")
+    if img.ndim == 3:
+        code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
+        img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
+    if img.dtype == np.uint16:
+        return img.astype(np.float32) * np.float32(255 / 65535)
+    if img.dtype != np.uint8:
+        raise ValueError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
+    return img
+
+
+@TRANSFORMS.register_module()
+class LoadCXR(BaseTransform):
+    """Loads `img_path` as one grey channel.
+
+    Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Reads the image; errors name its path."""
+        img = read_grey(results["img_path"])
+        results["img"] = img
+        results["img_shape"] = results["ori_shape"] = img.shape[:2]
+        return results

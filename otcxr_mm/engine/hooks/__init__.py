@@ -1,0 +1,17 @@
+"""Hooks: everything with a schedule, a file or a measurement."""
+
+from .checkpoint import AtomicCheckpointHook
+from .collapse import CollapseMonitorHook
+from .ema import EMATargetHook
+from .export import ExportBackboneHook
+from .reproducibility import ReproducibilityHook
+from .schedule import AttributeScheduleHook
+
+__all__ = [
+    "AtomicCheckpointHook",
+    "AttributeScheduleHook",
+    "CollapseMonitorHook",
+    "EMATargetHook",
+    "ExportBackboneHook",
+    "ReproducibilityHook",
+]

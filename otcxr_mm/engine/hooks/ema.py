@@ -1,0 +1,35 @@
+"""The target network of OTCXR."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class EMATargetHook(Hook):
+    """Copies the online network into the target before a run, and averages it in after each optimiser step.
+
+    Not in the model's loss(), where gradient accumulation would update the target at every micro-step.
+    """
+
+    # before the checkpoint is written
+    priority = "NORMAL"
+
+    def before_train(self, runner: Runner) -> None:
+        """Starts the target where the online network starts, unless the run is resumed."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if getattr(model, "target", None) is None:
+            raise ValueError("EMATargetHook: the model has no target network: set ema=0.004 in model, or drop the hook")
+        if runner.iter == 0:
+            model.sync_target()
+        model.target_synced = True
+        self.model = model
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
+    ) -> None:
+        """Updates the target if this iteration stepped the optimiser."""
+        if runner.optim_wrapper.should_update():
+            self.model.target.update_parameters(self.model.online)

@@ -1,0 +1,37 @@
+"""The backbone as a file of its own at the end of training."""
+
+import os
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from ...export import save_backbone
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExportBackboneHook(Hook):
+    """Writes `WORK_DIR/backbone.pth` and `backbone.json` when training ends, see :func:`otcxr_mm.export.save_backbone`.
+
+    Args:
+        filename: Name of the weights in the work dir.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self, filename: str = "backbone.pth") -> None:
+        self.filename = filename
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Writes both files and prints where."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        path = os.path.join(runner.work_dir, self.filename)
+        save_backbone(model, path, runner.cfg, images_seen=runner.iter * _batch_size(runner))
+        runner.logger.info(f"backbone written to {path}")
+
+
+def _batch_size(runner: Runner) -> int:
+    return (runner.train_dataloader.batch_size or 0) * runner.world_size

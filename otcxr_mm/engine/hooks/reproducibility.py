@@ -1,0 +1,50 @@
+"""Random draws as a function of (seed, epoch, iteration), so that a resumed run is the uninterrupted one."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...registry import HOOKS
+
+
+def _leaves(dataset: object) -> Iterator[object]:
+    """The data sets inside ConcatDataset, RepeatDataset and the like."""
+    inner = getattr(dataset, "datasets", None) or [d for d in [getattr(dataset, "dataset", None)] if d is not None]
+    if not inner:
+        yield dataset
+    for child in inner:
+        yield from _leaves(child)
+
+
+@HOOKS.register_module()
+class ReproducibilityHook(Hook):
+    """Keys every random draw of training to (seed, epoch, iteration) instead of to what ran before.
+
+    MMEngine saves no generator state, and a resumed run would draw other numbers. Here the generators are seeded
+    anew before each iteration, and those of the data sets for each (seed, epoch, image). Together with
+    :class:`otcxr_mm.ResumableTrainLoop` a killed and resumed run ends with the same parameters bit for bit (CPU).
+    """
+
+    priority = "VERY_HIGH"
+
+    def _seed(self, runner: Runner, *key: int) -> None:
+        draw = int(np.random.SeedSequence([runner.seed, *key]).generate_state(1)[0])
+        random.seed(draw)
+        np.random.seed(draw)
+        torch.manual_seed(draw)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Tells the data sets the epoch, before the workers start, and seeds what the loader draws."""
+        for dataset in _leaves(runner.train_dataloader.dataset):
+            if hasattr(dataset, "set_epoch"):
+                dataset.set_epoch(runner.seed, runner.epoch)
+        self._seed(runner, 0, runner.epoch)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        """Seeds what the model draws (dropout, drop path); ranks draw differently."""
+        self._seed(runner, 1, runner.iter, get_rank())

@@ -1,0 +1,59 @@
+"""An epoch loop that goes on in the middle of an epoch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader, Sampler
+
+from ...registry import LOOPS
+
+
+class _Rest:
+    """What a sampler yields after its first `skip` indices."""
+
+    def __init__(self, sampler: Sampler, skip: int) -> None:
+        self.sampler, self.skip = sampler, skip
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(iter(self.sampler), self.skip, None)
+
+
+@contextmanager
+def _skipping(loader: DataLoader, batches: int) -> Iterator[None]:
+    """Within it, a new iterator of the loader begins after so many batches, without loading them."""
+    batch_sampler = loader.batch_sampler
+    sampler = batch_sampler.sampler
+    batch_sampler.sampler = _Rest(sampler, batches * batch_sampler.batch_size)
+    try:
+        yield
+    finally:
+        batch_sampler.sampler = sampler
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's EpochBasedTrainLoop that, resumed from the middle of an epoch, runs the rest of that epoch.
+
+    MMEngine's starts the epoch anew, so that the images seen, and schedules by iteration, come out of step.
+    """
+
+    def run_epoch(self) -> None:
+        """Runs an epoch, or what is left of it."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if not 0 <= done <= len(self.dataloader):
+            raise ValueError(
+                f"the checkpoint is at epoch {self._epoch}, iteration {self._iter}, which does not fit "
+                f"{len(self.dataloader)} iterations an epoch: resume with the data, batch size and number of processes "
+                "of the run that wrote it"
+            )
+        if done:
+            self.runner.logger.info(f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations")
+        with _skipping(self.dataloader, done):
+            for idx, batch in enumerate(self.dataloader, done):
+                self.run_iter(idx, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
