@@ -33,6 +33,7 @@ _PUBLIC = {
         "CollapseMonitorHook",
         "EMATargetHook",
         "ExportBackboneHook",
+        "FiniteLossHook",
         "ReproducibilityHook",
         "ResumableTrainLoop",
     ),

@@ -106,6 +106,9 @@ class BaseCXRDataset(BaseDataset):
             lazy_init=lazy_init,
         )
 
+    def _join_prefix(self) -> None:
+        """Nothing: paths are joined where they are read."""
+
     def load_records(self) -> Records:
         """Reads the source's tables; :class:`BaseCXRDataset` does the rest."""
         raise NotImplementedError

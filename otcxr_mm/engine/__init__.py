@@ -6,6 +6,7 @@ from .hooks import (
     CollapseMonitorHook,
     EMATargetHook,
     ExportBackboneHook,
+    FiniteLossHook,
     ReproducibilityHook,
 )
 from .runner import BFloat16OptimWrapper, ResumableTrainLoop
@@ -17,6 +18,7 @@ __all__ = [
     "CollapseMonitorHook",
     "EMATargetHook",
     "ExportBackboneHook",
+    "FiniteLossHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",
 ]

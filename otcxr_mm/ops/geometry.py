@@ -65,7 +65,7 @@ def visibility(view_to_image: Tensor, other: Tensor, grid: tuple[int, int], samp
     h, w = grid
     points = _apply(view_to_image, _grid(h * samples, w * samples, view_to_image))
     linear, offset = other[:, :, :2], other[:, :, 2]
-    in_other = torch.linalg.solve(linear, (points - offset[:, None]).transpose(1, 2)).transpose(1, 2)
+    in_other = torch.linalg.solve_ex(linear, (points - offset[:, None]).transpose(1, 2))[0].transpose(1, 2)
     inside = ((in_other >= 0) & (in_other <= 1)).all(-1).to(points)
     return inside.view(-1, h, samples, w, samples).mean((2, 4)).flatten(1)
 

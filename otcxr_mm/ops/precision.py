@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -40,10 +40,9 @@ def full_precision(function: Callable) -> Callable:
         args = tuple(_widen(value) for value in args)
         kwargs = {key: _widen(value) for key, value in kwargs.items()}
         device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        with torch.autocast(device, enabled=False):
-            if device != "cuda":
-                return function(*args, **kwargs)
-            with _no_tf32():
-                return function(*args, **kwargs)
+        if device == "meta":  # shapes only
+            return function(*args, **kwargs)
+        with torch.autocast(device, enabled=False), _no_tf32() if device == "cuda" else nullcontext():
+            return function(*args, **kwargs)
 
     return wrapped

@@ -4,6 +4,7 @@ from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseMonitorHook
 from .ema import EMATargetHook
 from .export import ExportBackboneHook
+from .finite import FiniteLossHook
 from .reproducibility import ReproducibilityHook
 from .schedule import AttributeScheduleHook
 
@@ -13,5 +14,6 @@ __all__ = [
     "CollapseMonitorHook",
     "EMATargetHook",
     "ExportBackboneHook",
+    "FiniteLossHook",
     "ReproducibilityHook",
 ]

@@ -29,9 +29,6 @@ class ExportBackboneHook(Hook):
         """Writes both files and prints where."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         path = os.path.join(runner.work_dir, self.filename)
-        save_backbone(model, path, runner.cfg, images_seen=runner.iter * _batch_size(runner))
+        images = len(runner.train_dataloader.dataset)
+        save_backbone(model, path, runner.cfg, training_images=images, epochs=runner.epoch, iterations=runner.iter)
         runner.logger.info(f"backbone written to {path}")
-
-
-def _batch_size(runner: Runner) -> int:
-    return (runner.train_dataloader.batch_size or 0) * runner.world_size

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmpretrain.models import BaseSelfSupervisor
 from torch.utils.data import DataLoader, Sampler
 
 from ...registry import LOOPS
@@ -18,6 +20,9 @@ class _Rest:
 
     def __iter__(self) -> Iterator[int]:
         return islice(iter(self.sampler), self.skip, None)
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # the loader's length stays that of a whole epoch
 
 
 @contextmanager
@@ -37,7 +42,32 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     """MMEngine's EpochBasedTrainLoop that, resumed from the middle of an epoch, runs the rest of that epoch.
 
     MMEngine's starts the epoch anew, so that the images seen, and schedules by iteration, come out of step.
+
+    Args:
+        runner: The runner.
+        dataloader: The loader or its config.
+        max_epochs: Epochs to train.
+        **kwargs: See MMEngine's EpochBasedTrainLoop.
+
+    Raises:
+        ValueError: Before training, if an epoch has no iteration, or pre-training would end an epoch on one image.
     """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: object) -> None:
+        super().__init__(runner, dataloader, max_epochs, **kwargs)
+        loader = self.dataloader
+        images, batch = len(loader.sampler), loader.batch_sampler.batch_size
+        if not len(loader):
+            raise ValueError(
+                f"{images} images a process and batches of {batch} with drop_last=True make no iteration: "
+                "set train_dataloader.batch_size to at most that, or drop_last=False"
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if isinstance(model, BaseSelfSupervisor) and not loader.drop_last and images % batch == 1:
+            raise ValueError(
+                f"{images} images a process in batches of {batch} leave a last batch of 1, and the statistics need 2: "
+                "set train_dataloader.drop_last=True or another batch_size"
+            )
 
     def run_epoch(self) -> None:
         """Runs an epoch, or what is left of it."""

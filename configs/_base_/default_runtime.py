@@ -1,0 +1,29 @@
+# MMPretrain's components go by their bare names, ours by otcxr_mm.X.
+default_scope = "mmpretrain"
+# Not needed for the names to resolve: an early and clear error if the package is not installed.
+custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
+
+default_hooks = dict(
+    # draws depend on (seed, epoch, iteration) only: a resumed run is the uninterrupted one
+    reproducibility=dict(type="otcxr_mm.ReproducibilityHook"),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    # whole files only, and one more on SIGTERM
+    checkpoint=dict(type="otcxr_mm.AtomicCheckpointHook", interval=1, max_keep_ckpts=3),
+    # stops at the first loss that is not finite
+    finite_loss=dict(type="otcxr_mm.FiniteLossHook", interval=50),
+)
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+randomness = dict(seed=0)
+visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+log_processor = dict(by_epoch=True, window_size=50)
+log_level = "INFO"
+load_from = None
+resume = False

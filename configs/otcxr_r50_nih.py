@@ -1,0 +1,19 @@
+# OTCXR: ResNet-50 pre-trained on the official train_val list of NIH ChestX-ray14.
+#   python tools/train.py configs/otcxr_r50_nih.py
+# A starting point for one GPU of 12 to 24 GB at a batch of 64; for several: bash tools/dist_train.sh ... --auto-scale-lr
+_base_ = [
+    "./_base_/models/otcxr_r50.py",
+    "./_base_/datasets/two_view_224.py",
+    "./_base_/schedules/adamw_100e.py",
+    "./_base_/pretrain_runtime.py",
+]
+
+train_dataloader = dict(
+    dataset=dict(
+        type="otcxr_mm.NIHChestXray14",
+        # as NIH ships it: images/ or images_001/images/ ..., Data_Entry_2017*.csv, train_val_list.txt, test_list.txt
+        data_root="data/nih",
+        split="train_val",  # the patients of test_list.txt are never seen
+        pipeline=_base_.two_view_pipeline,
+    )
+)

@@ -1,0 +1,1 @@
+"""What the tools call. Nothing heavy is imported before it is needed."""

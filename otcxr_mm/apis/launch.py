@@ -1,0 +1,185 @@
+"""From a command line to a runner: shared by tools/train.py and tools/test.py."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", help="config file")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints; default work_dirs/CONFIG")
+    parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="settings that go before the config's, as train_dataloader.batch_size=32 or scale=(0.1,1)",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="how the processes were started; pytorch is torchrun, on GPUs or on CPUs",
+    )
+    # torch.distributed.launch passes it; torchrun sets the variable
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def load_config(args: argparse.Namespace) -> "Config":
+    """Reads the config and merges what the command line says."""
+    from mmengine.config import Config, DictAction
+
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    # checkpoints are loaded without running code in them
+    os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
+    if not os.path.isfile(args.config):
+        raise SystemExit(f"{args.config}: no such config")
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        options = argparse.ArgumentParser()
+        options.add_argument("--cfg-options", nargs="+", action=DictAction)
+        cfg.merge_from_dict(options.parse_args(["--cfg-options", *args.cfg_options]).cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = os.path.join("work_dirs", os.path.splitext(os.path.basename(args.config))[0])
+    return cfg
+
+
+def start_processes(cfg: "Config") -> None:
+    """Joins the process group over gloo where there is no GPU; MMEngine's own launchers need one."""
+    import torch
+
+    if cfg.launcher == "none" or torch.cuda.is_available():
+        return
+    if cfg.launcher != "pytorch":
+        raise SystemExit(f"--launcher {cfg.launcher} needs a GPU in every process; on CPUs use torchrun and pytorch")
+    if "RANK" not in os.environ:
+        raise SystemExit(
+            "--launcher pytorch is for processes that torchrun started: torchrun --nproc_per_node=2 tools/train.py ..., "
+            "or bash tools/dist_train.sh CONFIG 2"
+        )
+    torch.distributed.init_process_group("gloo")
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, **(cfg.get("model_wrapper_cfg") or {})}
+    cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
+
+
+def build_runner(cfg: "Config") -> "Runner":
+    """The runner that the config asks for."""
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+
+
+def _use_amp(cfg: "Config") -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        cfg.optim_wrapper.type = "otcxr_mm.BFloat16OptimWrapper"
+
+
+def latest_checkpoint(work_dir: str) -> str | None:
+    """The checkpoint that MMEngine noted last; failing that, the youngest one in the folder."""
+    note = os.path.join(work_dir, "last_checkpoint")
+    if os.path.isfile(note):
+        with open(note) as stream:
+            path = stream.read().strip()
+        # the work dir may have moved since
+        for candidate in (path, os.path.join(work_dir, os.path.basename(path))):
+            if os.path.isfile(candidate):
+                return candidate
+    if not os.path.isdir(work_dir):
+        return None
+    found = [os.path.join(work_dir, f) for f in os.listdir(work_dir) if f.startswith(("epoch_", "iter_"))]
+    return max((f for f in found if f.endswith(".pth")), key=os.path.getmtime, default=None)
+
+
+def train(argv: list[str] | None = None) -> None:
+    """The command `tools/train.py`.
+
+    Args:
+        argv: Arguments; default those of the process.
+    """
+    parser = _parser("Train a model")
+    _add_common(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="go on from a checkpoint, or without PATH from the last one in the work dir if there is one",
+    )
+    parser.add_argument(
+        "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size / auto_scale_lr.base_batch_size"
+    )
+    args = parser.parse_args(argv)
+    cfg = load_config(args)
+    if args.amp:
+        _use_amp(cfg)
+    if args.auto_scale_lr:
+        if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
+            raise SystemExit(f"--auto-scale-lr: {args.config} has no auto_scale_lr = dict(base_batch_size=...)")
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        path = latest_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
+        if path is None:
+            print(f"--resume: no checkpoint in {cfg.work_dir} yet, training starts from the beginning")
+        elif not os.path.isfile(path):
+            raise SystemExit(f"--resume {path}: no such checkpoint")
+        else:
+            cfg.resume, cfg.load_from = True, path
+    start_processes(cfg)
+    runner = build_runner(cfg)
+    batch = cfg.train_dataloader.batch_size
+    lr = cfg.optim_wrapper.optimizer.get("lr")
+    runner.logger.info(
+        f"Batch of {batch} images x {runner.world_size} processes = {batch * runner.world_size}; learning rate {lr} in "
+        f"the config{', scaled to the batch' if args.auto_scale_lr else ''}; checkpoints in {runner.work_dir}"
+    )
+    runner.train()
+
+
+def test(argv: list[str] | None = None) -> None:
+    """The command `tools/test.py`.
+
+    Args:
+        argv: Arguments; default those of the process.
+    """
+    parser = _parser("Test a checkpoint")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    _add_common(parser)
+    parser.add_argument("--out", metavar="FILE.json", help="file for the metrics")
+    args = parser.parse_args(argv)
+    if not os.path.isfile(args.checkpoint):
+        raise SystemExit(f"{args.checkpoint}: no such checkpoint")
+    cfg = load_config(args)
+    if cfg.get("test_dataloader") is None:
+        raise SystemExit(
+            f"{args.config} has no test_dataloader: pre-training has nothing to test. "
+            "Test the config of a classifier or of a segmentation"
+        )
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    cfg.load_from = args.checkpoint
+    start_processes(cfg)
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    if args.out and runner.rank == 0:
+        import json
+
+        with open(args.out, "w") as stream:
+            json.dump(metrics, stream, indent=2)

@@ -1,0 +1,249 @@
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from torch import nn
+
+import otcxr_mm
+
+# the backbones of MMPretrain that users name most, each with its smallest form
+BACKBONES = {
+    "ResNet": (dict(type="ResNet", depth=18, in_channels=1, out_indices=(2, 3)), (256, 512), 1),
+    "DenseNet": (dict(type="DenseNet", arch="121", in_channels=1, out_indices=(2, 3)), (512, 1024), 1),
+    "ConvNeXt": (
+        dict(type="ConvNeXt", arch="atto", in_channels=1, out_indices=(2, 3), gap_before_final_norm=False),
+        (160, 320),
+        1,
+    ),
+    "Swin": (dict(type="SwinTransformer", arch="tiny", img_size=64, out_indices=(2, 3), pad_small_map=True), (384, 768), 3),
+    "ViT": (dict(type="VisionTransformer", arch="deit-tiny", img_size=64, patch_size=16, out_type="featmap"), (192,), 3),
+    "EfficientNet": (dict(type="EfficientNet", arch="b0", out_indices=(5, 6)), (320, 1280), 3),
+    "RegNet": (dict(type="RegNet", arch="regnetx_400mf", in_channels=1, out_indices=(2, 3)), (160, 384), 1),
+    "TIMM": (
+        dict(type="TIMMBackbone", model_name="resnet10t", in_channels=1, features_only=True, out_indices=(3, 4)),
+        (256, 512),
+        1,
+    ),
+}
+
+def awake(backbone):
+    """Residual branches start with a norm of zero weight, behind which every gradient is zero: give it some."""
+    for module in backbone.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)) and not weight.any():
+            nn.init.constant_(weight, 0.5)
+    return backbone.train()
+
+
+def build(name, **neck):
+    cfg, channels, width = BACKBONES[name]
+    return MODELS.build(cfg), otcxr_mm.CVSIM(channels, **{"embed_dims": 64, "num_heads": 4, **neck}), width
+
+
+def feats(channels=(8, 16), sizes=(6, 3), b=2):
+    return [torch.randn(b, c, s, s, requires_grad=True) for c, s in zip(channels, sizes, strict=True)]
+
+
+def small(**kwargs):
+    return otcxr_mm.CVSIM(
+        (8, 16), **{"embed_dims": 16, "num_heads": 2, "hidden_channels": 32, "out_channels": 24, **kwargs}
+    )
+
+
+def silent(module, prefix=""):
+    """Parameters without any gradient."""
+    return [
+        prefix + name
+        for name, p in module.named_parameters()
+        if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+    ]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_composes_with_the_backbone(name):
+    backbone, neck, width = build(name)
+    backbone.init_weights()
+    awake(backbone)
+    a, b = torch.randn(2, width, 64, 64), torch.randn(2, width, 64, 64)
+    q_s, q_t = neck(backbone(a), backbone(b))
+    assert q_s.shape == q_t.shape == (2, q_s.shape[1], 512)
+    assert q_s.shape[1] <= 49
+    (q_s.square().mean() - 3 * q_t.mean() + (q_s * q_t).mean()).backward()
+    assert silent(backbone) + silent(neck) == []
+
+
+@pytest.mark.parametrize("name", ["ResNet", "ViT"])
+def test_one_stage_alone(name):
+    cfg, channels, width = BACKBONES[name]
+    cfg = {**cfg, **({} if name == "ViT" else {"out_indices": (3,)})}
+    backbone, neck = MODELS.build(cfg), otcxr_mm.CVSIM(channels[-1], embed_dims=64)
+    assert neck(backbone(torch.randn(2, width, 64, 64)))[0].shape == (2, 512)
+
+
+@pytest.mark.parametrize("out", ["pooled", "tokens", "map"])
+@pytest.mark.parametrize("infusion", ["both", "source", "none"])
+def test_one_viewpoint_uses_every_parameter(out, infusion):
+    neck = small(out=out, infusion=infusion, detach_context=False)
+    (result,) = neck(feats())
+    assert result.shape == {"pooled": (2, 24), "tokens": (2, 36, 24), "map": (2, 24, 6, 6)}[out]
+    (result.square().mean() + result[0].mean()).backward()
+    assert silent(neck) == []
+
+
+def test_the_three_outputs_are_one():
+    neck = small().eval()
+    x = feats()
+    outputs = {}
+    for neck.out in ("pooled", "tokens", "map"):
+        (outputs[neck.out],) = neck(x)
+    torch.testing.assert_close(outputs["tokens"].mean(1), outputs["pooled"])
+    torch.testing.assert_close(outputs["map"].flatten(2).transpose(1, 2), outputs["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("size", "max_tokens", "grid"), [(14, 49, (7, 7)), (6, 49, (6, 6)), (12, 36, (6, 6)), (7, 49, (7, 7)), (3, 1, (1, 1))]
+)
+def test_grid(size, max_tokens, grid):
+    neck = small(max_tokens=max_tokens)
+    assert neck.grid([torch.zeros(1, 8, size, size), torch.zeros(1, 16, size // 2, size // 2)]) == grid
+
+
+def test_grid_of_an_oblong_image():
+    neck = small(max_tokens=49)
+    h, w = neck.grid([torch.zeros(1, 8, 20, 10), torch.zeros(1, 16, 10, 5)])
+    assert h * w <= 49
+    assert h > w
+
+
+def test_swapping_the_viewpoints_swaps_the_tokens():
+    neck = small(infusion="both").eval()
+    a, b = feats(), feats()
+    q_s, q_t = neck(a, b)
+    r_s, r_t = neck(b, a)
+    torch.testing.assert_close(q_s, r_t)
+    torch.testing.assert_close(q_t, r_s)
+
+
+def test_infusion_brings_the_other_viewpoint_in_and_none_does_not():
+    a, b, c = feats(), feats(), feats()
+    for infusion, source_changes, target_changes in (
+        ("both", True, True),
+        ("source", True, False),
+        ("none", False, False),
+    ):
+        neck = small(infusion=infusion).eval()
+        assert torch.equal(neck(a, b)[0], neck(a, c)[0]) != source_changes
+        assert torch.equal(neck(b, a)[1], neck(c, a)[1]) != target_changes
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_detached_context_sends_no_gradient_to_the_other_viewpoint(detach):
+    neck = small(infusion="source", detach_context=detach)
+    a, b = feats(), feats()
+    q_s, _ = neck(a, b)
+    q_s.square().mean().backward()
+    assert a[0].grad.abs().sum() > 0
+    assert (b[0].grad is None) == detach
+
+
+def test_position_enters_queries_and_keys_only():
+    # with one value for all tokens, attention must return it whatever the positions: nothing else can carry them
+    neck = small(infusion="none").eval()
+    constant = [torch.ones(1, 8, 6, 6), torch.ones(1, 16, 3, 3)]
+    (pooled,) = neck(constant)
+    neck.out = "tokens"
+    (tokens,) = neck(constant)
+    torch.testing.assert_close(tokens, pooled[:, None].expand_as(tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_plain_tokens_do_not_see_the_other_viewpoint():
+    neck = small().eval()
+    a, b, c = feats(), feats(), feats()
+    assert torch.equal(neck(a, b, plain=True)[2], neck(a, c, plain=True)[2])
+    assert not torch.equal(neck(a, b, plain=True)[0], neck(a, c, plain=True)[0])
+
+
+def test_wrong_maps_are_named_errors():
+    neck = small()
+    with pytest.raises(ValueError, match="promises 2 stages, the backbone puts out 1: set the backbone's out_indices"):
+        neck([torch.zeros(2, 16, 3, 3)])
+    with pytest.raises(ValueError, match="stage 1 has 32 channels"):
+        neck([torch.zeros(2, 8, 6, 6), torch.zeros(2, 32, 3, 3)])
+    with pytest.raises(ValueError, match="out_type='featmap' for a ViT"):
+        otcxr_mm.CVSIM(16, embed_dims=16)((torch.zeros(2, 16),))
+    with pytest.raises(ValueError, match="both viewpoints need the same grid"):
+        neck(feats(), feats(sizes=(4, 2)))
+
+
+def test_a_vit_that_gives_a_class_token_is_named():
+    backbone = MODELS.build(dict(type="VisionTransformer", arch="deit-tiny", img_size=64, patch_size=16))
+    with pytest.raises(ValueError, match="out_type='featmap'"):
+        otcxr_mm.CVSIM(192)(backbone(torch.randn(2, 3, 64, 64)))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"infusion": "target"}, "infusion is one of"),
+        ({"out": "gap"}, "out is one of"),
+        ({"norm": "gn"}, "norm is one of"),
+        ({"gate": 0}, "gate must be > 0, got 0"),
+        ({"embed_dims": 30}, "embed_dims must be a multiple of 4"),
+    ],
+)
+def test_arguments_are_checked(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        small(**kwargs)
+
+
+# as a plain neck of MMPretrain's own models ----------------------------------------------------------------------------
+
+RESNET = dict(type="ResNet", depth=18, in_channels=1, out_indices=(2, 3))
+NECK = dict(type="otcxr_mm.CVSIM", in_channels=(256, 512), embed_dims=64, hidden_channels=64, out_channels=32)
+PREPROCESSOR = dict(type="otcxr_mm.CXRDataPreprocessor")
+MODEL_CONFIGS = {
+    "BarlowTwins": dict(
+        type="BarlowTwins",
+        backbone=RESNET,
+        neck=NECK,
+        head=dict(type="LatentCrossCorrelationHead", in_channels=32, loss=dict(type="CrossCorrelationLoss")),
+        data_preprocessor=PREPROCESSOR,
+    ),
+    "BYOL": dict(
+        type="BYOL",
+        backbone=RESNET,
+        neck=NECK,
+        head=dict(
+            type="LatentPredictHead",
+            loss=dict(type="CosineSimilarityLoss"),
+            predictor=dict(
+                type="NonLinearNeck", in_channels=32, hid_channels=64, out_channels=32, with_avg_pool=False, num_layers=2
+            ),
+        ),
+        data_preprocessor=PREPROCESSOR,
+    ),
+    "ImageClassifier": dict(
+        type="ImageClassifier",
+        backbone=RESNET,
+        neck=NECK,
+        head=dict(type="MultiLabelLinearClsHead", num_classes=3, in_channels=32),
+        data_preprocessor=dict(mean=[127.5], std=[64.0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODEL_CONFIGS)
+def test_serves_as_a_plain_neck(name):
+    from mmengine.registry import DefaultScope, init_default_scope
+    from mmpretrain.structures import DataSample
+
+    if DefaultScope.get_current_instance() is None:
+        init_default_scope("mmpretrain")
+    model = MODELS.build(MODEL_CONFIGS[name])
+    images = torch.randint(0, 256, (4, 1, 64, 64), dtype=torch.uint8)
+    samples = [DataSample().set_gt_score(torch.tensor([0.0, 1.0, 1.0])) for _ in range(4)]
+    inputs = images if name == "ImageClassifier" else [images, images.flip(-1)]
+    losses = model(**model.data_preprocessor({"inputs": inputs, "data_samples": samples}, True), mode="loss")
+    loss = sum(v for k, v in losses.items() if "loss" in k)
+    assert torch.isfinite(loss)
+    loss.backward()
+    assert silent(model.neck) == []

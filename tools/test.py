@@ -1,0 +1,6 @@
+"""Tests a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out metrics.json]."""
+
+from otcxr_mm.apis.launch import test
+
+if __name__ == "__main__":
+    test()
