@@ -3,13 +3,16 @@
 import os
 import signal
 
+import numpy as np
+import torch
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
+from mmengine.utils import apply_to
 
 from ...registry import HOOKS
-from ..safe_globals import allow_checkpoint_globals
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -32,7 +35,6 @@ class AtomicLocalBackend(LocalBackend):
 
 
 register_backend("otcxr_atomic", AtomicLocalBackend)
-allow_checkpoint_globals()
 
 
 @HOOKS.register_module()
@@ -68,6 +70,25 @@ class AtomicCheckpointHook(CheckpointHook):
             self.previous_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
         except ValueError:  # not the main thread
             self.previous_handler = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Turns MMEngine's log buffers, whose pickles hold functions, into tensors, and NumPy scalars into numbers.
+
+        So the file holds tensors and plain values alone, and `weights_only=True` loads it. (MMEngine 0.10.7 cannot
+        resume its own files on torch >= 2.6; the OneDL line falls back to unsafe loading.)
+        """
+        scalars = checkpoint["message_hub"]["log_scalars"]
+        for name, buffer in scalars.items():
+            scalars[name] = [torch.as_tensor(column, dtype=torch.float64) for column in buffer.data]
+        for part in ("message_hub", "meta"):
+            checkpoint[part] = apply_to(checkpoint[part], lambda x: isinstance(x, np.generic), lambda x: x.item())
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Turns them back."""
+        scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
+        for name, columns in scalars.items():
+            if isinstance(columns, list):
+                scalars[name] = HistoryBuffer(*[column.tolist() for column in columns])
 
     def _on_sigterm(self, signum: int, frame: object) -> None:
         self.asked_to_end = True

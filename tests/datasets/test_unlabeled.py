@@ -1,0 +1,80 @@
+import pytest
+
+import otcxr_mm
+from tests.conftest import write_image
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.png", "a.jpg", "sub/c.PNG", "sub/deep/d.jpeg"):
+        write_image(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("a.jpg\nsub/c.PNG\n")
+    return tmp_path
+
+
+def test_a_folder_is_enough(folder):
+    data = otcxr_mm.UnlabeledCXR(folder)
+    assert data.records.path.tolist() == ["a.jpg", "b.png", "sub/c.PNG", "sub/deep/d.jpeg"]
+    assert repr(data) == "UnlabeledCXR [all]: 4 images of unknown patients"
+    assert "gt_score" not in data.get_data_info(0)
+
+
+def test_a_list(folder):
+    assert otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt").records.path.tolist() == ["a.jpg", "sub/c.PNG"]
+
+
+def test_a_csv_with_patients_and_splits(folder):
+    (folder / "t.csv").write_text("filename,patient,split\nc.PNG,7,train\ndeep/d.jpeg,8,test\n")
+    data = otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", img_prefix="sub", split="train")
+    assert data.records.path.tolist() == ["sub/c.PNG"]
+    assert data.get_data_info(0)["patient_id"] == "7"
+
+
+def test_a_csv_with_names_of_its_own(folder):
+    (folder / "t.csv").write_text("file,person\nb.png,7\n")
+    data = otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", path_column="file", patient_column="person")
+    assert data.get_data_info(0)["patient_id"] == "7"
+
+
+def test_patient_in_two_splits(folder):
+    (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,7,test\n")
+    with pytest.raises(ValueError, match=r"t.csv: 1 patients stand in two splits: 7 \(test, train\)"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", split="train")
+
+
+def test_errors(folder, tmp_path_factory):
+    with pytest.raises(ValueError, match="no image .* in this folder or below it"):
+        otcxr_mm.UnlabeledCXR(tmp_path_factory.mktemp("empty"))
+    (folder / "t.csv").write_text("name,patient\na.jpg,7\n")
+    with pytest.raises(ValueError, match=r"t.csv: no column for the path, one of \['Image Index', 'path'"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+    with pytest.raises(ValueError, match=r"one of \['file'\]; the columns are \['name', 'patient'\]"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", path_column="file")
+    (folder / "t.csv").write_text("path,patient\na.jpg,7\n,8\n")
+    with pytest.raises(ValueError, match="t.csv, row 3: no path"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+    (folder / "t.csv").write_text("path\n")
+    with pytest.raises(ValueError, match="t.csv: a header, but no row"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+    (folder / "t.csv").write_text("")
+    with pytest.raises(ValueError, match="t.csv: the file is empty"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+    (folder / "notes.txt").write_text("gone.png\n")
+    with pytest.raises(FileNotFoundError, match="1 of 1 listed images are not there, the first one .*gone.png"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt")
+    with pytest.raises(FileNotFoundError, match="1 of 1 listed images"):  # skipping all of them is no way out
+        otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt", skip_missing=True)
+    (folder / "notes.txt").write_text("# nothing\n")
+    with pytest.raises(ValueError, match="notes.txt: the list is empty"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt")
+    (folder / "t.csv").write_text("path\na.jpg\n")
+    with pytest.raises(ValueError, match="no column for the split"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", split="train")
+    with pytest.raises(ValueError, match="has no labels to balance by"):
+        otcxr_mm.UnlabeledCXR(folder).get_cat_ids(0)
+
+
+def test_real_folders(real_data):
+    data = otcxr_mm.UnlabeledCXR(real_data / "kermany", ann_file="labels.csv", img_prefix="images", split="train")
+    assert len(data) == 3699
+    assert len(otcxr_mm.UnlabeledCXR(real_data / "nih", img_prefix="images")) == 1000

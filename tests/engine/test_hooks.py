@@ -1,0 +1,170 @@
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import otcxr_mm
+from otcxr_mm.engine.hooks.reproducibility import _leaves
+from tests.conftest import ROOT, write_image
+
+
+@pytest.fixture
+def cfg(tmp_path, monkeypatch):
+    for i in range(9):
+        write_image(tmp_path / "images" / f"{i}.png", (40, 40))
+    monkeypatch.setenv("TINY_DATA", str(tmp_path / "images"))
+    cfg = Config.fromfile(ROOT / "tests" / "tiny.py")
+    cfg.work_dir = str(tmp_path / "work")
+    cfg.experiment_name = tmp_path.name
+    cfg.train_dataloader.batch_size = 3
+    cfg.train_cfg.max_epochs = 2
+    return cfg
+
+
+def test_a_run_writes_the_backbone_and_prints_its_rank(cfg, caplog):
+    runner = Runner.from_cfg(cfg)
+    logging.getLogger().addHandler(caplog.handler)
+    runner.logger.addHandler(caplog.handler)
+    model = runner.train()
+    assert "Epoch 2: backbone features of the last 18 viewpoints: effective rank" in caplog.text
+    weights = torch.load(f"{cfg.work_dir}/backbone.pth", weights_only=True)
+    assert weights.keys() == model.backbone.state_dict().keys()
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(weights[name], tensor)
+    with open(f"{cfg.work_dir}/backbone.json") as stream:
+        record = json.load(stream)
+    assert record["channels"] == 1
+    assert record["mean"] == [127.5]
+    assert record["epochs"] == 2
+    assert record["iterations"] == 6
+    assert record["backbone"]["type"] == "VisionTransformer"
+    # the weights load into MMPretrain's own backbone, under its own names
+    from mmpretrain.registry import MODELS
+
+    backbone = MODELS.build(
+        {**record["backbone"], "init_cfg": dict(type="Pretrained", checkpoint=f"{cfg.work_dir}/backbone.pth")}
+    )
+    backbone.init_weights()
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(weights[name], tensor)
+
+
+def test_target_moves_with_the_optimiser_and_not_with_every_micro_step(cfg):
+    cfg.optim_wrapper.accumulative_counts = 3
+    cfg.train_cfg.max_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    updates = []
+    update = runner.model.target.update_parameters
+    runner.model.target.update_parameters = lambda online: (updates.append(runner.iter), update(online))
+    runner.train()
+    assert updates == [2]
+
+
+def test_target_hook_without_target_is_named(cfg):
+    cfg.model.ema = None
+    with pytest.raises(ValueError, match="the model has no target network: set ema"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_schedule_reaches_the_model(cfg):
+    values = []
+    runner = Runner.from_cfg(cfg)
+    loss = runner.model.head.loss_ot
+    solve = loss.solve
+    loss.solve = lambda *args: (values.append(loss.eps), solve(*args))[1]
+    runner.train()
+    assert values[0] == pytest.approx(0.2)
+    assert values[-1] == pytest.approx(0.05)
+    assert values == sorted(values, reverse=True)
+
+
+def test_schedule_values():
+    hook = otcxr_mm.AttributeScheduleHook("head.x", 1.0, 0.0, begin=0.2, until=0.6, shape="linear")
+    assert [hook.value(p) for p in (0, 0.2, 0.4, 0.6, 1)] == pytest.approx([1, 1, 0.5, 0, 0])
+    hook = otcxr_mm.AttributeScheduleHook("head.x", 1.0, 0.0)
+    assert [hook.value(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+    with pytest.raises(ValueError, match="begin < until"):
+        otcxr_mm.AttributeScheduleHook("x", 0, 1, begin=0.5, until=0.5)
+
+
+def test_schedule_of_nothing_is_named(cfg):
+    cfg.custom_hooks[1].attribute = "head.loss_ot.epsilon"
+    with pytest.raises(AttributeError, match="epsilon"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_loss_that_is_no_number_ends_the_run_without_a_checkpoint(cfg):
+    cfg.default_hooks.checkpoint = dict(type="otcxr_mm.AtomicCheckpointHook")
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=1e30)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, iteration 3: .*loss.* not finite. Resume"):
+        Runner.from_cfg(cfg).train()
+    import os
+
+    assert not [name for name in os.listdir(cfg.work_dir) if name.endswith(".pth")]
+
+
+def test_one_checkpoint_is_refused():
+    with pytest.raises(ValueError, match="max_keep_ckpts=1 would leave none"):
+        otcxr_mm.AtomicCheckpointHook(max_keep_ckpts=1)
+
+
+def test_empty_epochs_and_last_batches_of_one_are_refused_before_training(cfg):
+    cfg.train_dataloader.update(batch_size=64, drop_last=True)
+    with pytest.raises(ValueError, match="9 images a process and batches of 64 with drop_last=True make no iteration"):
+        Runner.from_cfg(cfg).train()
+    cfg.train_dataloader.update(batch_size=4, drop_last=False)
+    with pytest.raises(ValueError, match="9 images a process in batches of 4 leave a last batch of 1"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_resuming_with_other_data_is_named(cfg):
+    Runner.from_cfg(cfg).train()
+    cfg.train_dataloader.batch_size = 9
+    cfg.train_cfg.max_epochs = 20
+    cfg.resume, cfg.load_from = True, f"{cfg.work_dir}/iter_5.pth"
+    with pytest.raises(ValueError, match=r"at epoch 1, iteration 5, which does not fit 1 iterations an epoch"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_collapse_is_warned_of(caplog):
+    hook = otcxr_mm.CollapseMonitorHook(samples=8)
+    backbone = torch.nn.Conv2d(1, 64, 1)
+    hub = SimpleNamespace(update_scalar=lambda *args: None)
+    logger = logging.getLogger("collapse")
+    runner = SimpleNamespace(model=SimpleNamespace(backbone=backbone), message_hub=hub, logger=logger, epoch=0)
+    hook.before_train(runner)
+    for _ in range(20):  # all images lie on one line
+        backbone(torch.randn(2, 1, 1, 1).expand(2, 1, 4, 4))
+    with caplog.at_level(logging.INFO):
+        hook.after_train_epoch(runner)
+    assert "last 16 viewpoints: effective rank 1.0" in caplog.text
+    assert "is below 10.0" in caplog.text
+    hook.after_train(runner)
+    backbone(torch.zeros(2, 1, 4, 4))
+    assert not hook.features
+
+
+def test_data_sets_are_found_inside_wrappers():
+    class Wrapper:
+        pass
+
+    a, b, repeat, concat = object(), object(), Wrapper(), Wrapper()
+    repeat.dataset, concat.datasets = a, [b]
+    outer = Wrapper()
+    outer.datasets = [repeat, concat]
+    assert list(_leaves(outer)) == [a, b]
+    assert list(_leaves(a)) == [a]
+
+
+def test_bfloat16_wrapper_trains_on_a_cpu(cfg):
+    cfg.optim_wrapper.type = "otcxr_mm.BFloat16OptimWrapper"
+    runner = Runner.from_cfg(cfg)
+    dtypes = set()
+    runner.model.backbone.patch_embed.projection.register_forward_hook(lambda m, i, o: dtypes.add(o.dtype))
+    runner.train()
+    assert dtypes == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in runner.model.parameters())

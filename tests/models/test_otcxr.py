@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from mmpretrain.structures import DataSample
+
+import otcxr_mm
+from tests.models.test_cvsim import silent
+
+BACKBONE = dict(type="ResNet", depth=18, base_channels=16, stem_channels=16, in_channels=1, out_indices=(2, 3))
+NECK = dict(
+    type="otcxr_mm.CVSIM", in_channels=(64, 128), embed_dims=32, num_heads=2, hidden_channels=64, out_channels=32
+)
+HEAD = dict(type="otcxr_mm.OTHead")
+
+
+def model(neck=None, head=None, **kwargs):
+    made = otcxr_mm.OTCXR(dict(BACKBONE), {**NECK, **(neck or {})}, {**HEAD, **(head or {})}, **kwargs)
+    made.init_weights()
+    for module in made.backbone.modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.any():
+            torch.nn.init.constant_(module.weight, 0.5)
+    return made
+
+
+def batch(b=4, size=64, geometry=True):
+    views = [torch.randint(0, 256, (b, 1, size, size), dtype=torch.uint8) for _ in range(2)]
+    samples = []
+    for _ in range(b):
+        samples.append(DataSample())
+        if geometry:
+            matrix = np.array([[0.6, 0, 0.1], [0, 0.6, 0.2]], np.float32)
+            samples[-1].set_metainfo({"view_to_image": np.stack([matrix, matrix + 0.05])})
+    return {"inputs": views, "data_samples": samples}
+
+
+def losses(m, data):
+    return m(**m.data_preprocessor(data, True), mode="loss")
+
+
+def total(values):
+    return sum(v for k, v in values.items() if "loss" in k)
+
+
+@pytest.mark.parametrize(
+    ("neck", "head", "kwargs"),
+    [
+        ({}, {}, {}),
+        ({"infusion": "none"}, {}, {}),
+        ({"infusion": "source", "detach_context": False}, {}, {}),
+        ({"norm": "ln"}, {"marginals": "visibility", "prior_scale": 0.25}, {}),
+        ({}, {"guard": True}, {}),
+        ({}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
+        ({}, {}, {"ema": 0.01}),
+    ],
+)
+def test_every_parameter_gets_a_gradient(neck, head, kwargs):
+    m = model(neck, head, **kwargs)
+    if m.target is not None:
+        m.sync_target()
+    result = losses(m, batch())
+    assert {"loss_ot", "loss_var", "loss_cov", "ot_partners", "ot_mass", "ot_marginal_error"} == set(result)
+    total(result).backward()
+    assert silent(m) == []
+    if m.target is not None:
+        assert all(p.grad is None for p in m.target.parameters())
+
+
+def test_bfloat16_autocast_on_loss_and_gradients():
+    m = model(head={"marginals": "visibility", "prior_scale": 0.25})
+    with torch.autocast("cpu", torch.bfloat16):
+        result = losses(m, batch())
+    assert {v.dtype for k, v in result.items() if "loss" in k} == {torch.float32}
+    total(result).backward()
+    assert all(torch.isfinite(p.grad).all() for p in m.parameters())
+    assert silent(m) == []
+
+
+def test_a_training_step_lowers_the_loss():
+    m = model()
+    optimiser = torch.optim.AdamW(m.parameters(), 1e-3)
+    data = batch(b=8)
+    values = []
+    for _ in range(8):
+        optimiser.zero_grad()
+        loss = total(losses(m, data))
+        loss.backward()
+        optimiser.step()
+        values.append(loss.item())
+    assert values[-1] < 0.95 * values[0]
+
+
+def test_target_starts_where_the_online_network_is_and_nothing_else_moves_it():
+    m = model(ema=0.1)
+    with pytest.raises(RuntimeError, match="EMATargetHook"):
+        losses(m, batch())
+    m.sync_target()
+    for a, b in zip(m.target.module.parameters(), m.online.parameters(), strict=True):
+        assert torch.equal(a, b)
+    before = [p.clone() for p in m.target.parameters()]
+    total(losses(m, batch())).backward()
+    assert all(torch.equal(a, b) for a, b in zip(before, m.target.parameters(), strict=True))
+
+
+def test_geometry_must_come_with_the_samples():
+    m = model(head={"marginals": "visibility"})
+    with pytest.raises(ValueError, match="no view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
+        losses(m, batch(geometry=False))
+    assert torch.isfinite(total(losses(model(), batch(geometry=False))))
+
+
+def test_wrong_set_ups_are_named_before_training():
+    with pytest.raises(ValueError, match=r"puts out 1 stages \(out_indices=\(3,\)\).*expects 2"):
+        otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3,)}, NECK, HEAD)
+    with pytest.raises(ValueError, match="'ResNet' cannot be built with .*'out_indices': \\(3, 4\\).*stages"):
+        otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3, 4)}, NECK, HEAD)
+    with pytest.raises(ValueError, match=r"ema is a momentum in \(0, 1\), or None, got 1.0"):
+        model(ema=1.0)
+    with pytest.raises(ValueError, match="two viewpoints, got 3"):
+        m = model()
+        m.loss([torch.zeros(2, 1, 64, 64)] * 3, [])
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        losses(model(), batch(b=1))
+
+
+def test_extracting_features_is_the_backbone_alone():
+    m = model().eval()
+    x = m.data_preprocessor({"inputs": batch()["inputs"][0]})["inputs"]
+    for a, b in zip(m(x, mode="tensor"), m.backbone(x), strict=True):
+        assert torch.equal(a, b)
