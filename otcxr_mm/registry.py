@@ -8,7 +8,7 @@ from mmengine import registry as root
 from mmengine.config import utils as config_utils
 from mmengine.registry import Registry
 
-# lets `otcxr_mm::otcxr_r50_nih.py` stand as a base in a config
+# lets `otcxr_mm::_base_/models/otcxr_r50.py` stand as a base in a config (MMEngine wants a slash in the path)
 config_utils.MODULE2PACKAGE.setdefault("otcxr_mm", "otcxr_mm")
 
 

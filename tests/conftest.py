@@ -45,7 +45,9 @@ def python():
             [sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=300, **kwargs
         )
         if check and result.returncode:
-            raise AssertionError(f"{args} ended with {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+            raise AssertionError(
+                f"{args} ended with {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+            )
         return result
 
     return run

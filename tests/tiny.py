@@ -16,7 +16,12 @@ model = dict(
         out_type="featmap",
     ),
     neck=dict(
-        type="otcxr_mm.CVSIM", in_channels=(32,), embed_dims=32, num_heads=2, hidden_channels=32, out_channels=16
+        type="otcxr_mm.CVSIM",
+        in_channels=(32,),
+        embed_dims=32,
+        num_heads=2,
+        hidden_channels=32,
+        out_channels=16,
     ),
     head=dict(type="otcxr_mm.OTHead", marginals="visibility", prior_scale=0.25, loss_ot=dict(n_iters=10)),
 )

@@ -66,11 +66,15 @@ def start_processes(cfg: "Config") -> None:
         raise SystemExit(f"--launcher {cfg.launcher} needs a GPU in every process; on CPUs use torchrun and pytorch")
     if "RANK" not in os.environ:
         raise SystemExit(
-            "--launcher pytorch is for processes that torchrun started: torchrun --nproc_per_node=2 tools/train.py ..., "
-            "or bash tools/dist_train.sh CONFIG 2"
+            "--launcher pytorch is for processes that torchrun started: "
+            "torchrun --nproc_per_node=2 tools/train.py ..., or bash tools/dist_train.sh CONFIG 2"
         )
     torch.distributed.init_process_group("gloo")
-    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, **(cfg.get("model_wrapper_cfg") or {})}
+    wrapper = {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        **(cfg.get("model_wrapper_cfg") or {}),
+    }
     cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
 
 
@@ -124,7 +128,9 @@ def train(argv: list[str] | None = None) -> None:
         help="go on from a checkpoint, or without PATH from the last one in the work dir if there is one",
     )
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the learning rate by batch size / auto_scale_lr.base_batch_size"
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by batch size / auto_scale_lr.base_batch_size",
     )
     args = parser.parse_args(argv)
     cfg = load_config(args)

@@ -166,10 +166,13 @@ class BaseCXRDataset(BaseDataset):
         example = self.root / paths[missing[0]]
         if not self.skip_missing or not there.any():
             raise FileNotFoundError(
-                f"{self._source()}: {len(missing)} of {len(paths)} listed images are not there, the first one {example}. "
-                "Complete the folder, or set skip_missing=True to go on with those that are there"
+                f"{self._source()}: {len(missing)} of {len(paths)} listed images are not there, the first one "
+                f"{example}. Complete the folder, or set skip_missing=True to go on with those that are there"
             )
-        print_log(f"{self._source()}: {len(missing)} listed images are not there and left out, {example} first", "current")
+        print_log(
+            f"{self._source()}: {len(missing)} listed images are not there and left out, {example} first",
+            "current",
+        )
         return records.take(there)
 
     @staticmethod

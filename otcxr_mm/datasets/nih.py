@@ -76,7 +76,9 @@ class NIHChestXray14(BaseCXRDataset):
         unique, first, counts = np.unique(image, return_index=True, return_counts=True)
         if len(unique) < len(image):
             twice = unique[counts > 1][0]
-            raise ValueError(f"{table_file}: {twice} stands in several rows, first in row {image.tolist().index(twice) + 2}")
+            raise ValueError(
+                f"{table_file}: {twice} stands in several rows, first in row {image.tolist().index(twice) + 2}"
+            )
         split = np.full(len(image), "")
         if self.split != "all" and self.split_file is None:
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
@@ -104,7 +106,7 @@ class NIHChestXray14(BaseCXRDataset):
         return tables[-1]  # NIH's corrected one of 2020 sorts last
 
     def _paths(self, image: np.ndarray) -> np.ndarray:
-        folders = [f for f in [Path("images"), *(Path(p.name, "images") for p in sorted(self.root.glob("images_*")))]]
+        folders = [Path("images"), *(Path(p.name, "images") for p in sorted(self.root.glob("images_*")))]
         folders = [f for f in folders if (self.root / f).is_dir()]
         if not folders:
             raise FileNotFoundError(f"{self.root}: neither images/ nor images_001/images/: unpack NIH's archives here")

@@ -11,17 +11,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from ..fileio import write_whole
 from ..version import __version__
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
 
 
 def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
@@ -38,7 +29,6 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
         **facts: More to record.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save({name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}, buffer)
     preprocessor = model.data_preprocessor
@@ -56,8 +46,8 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
         },
         **facts,
     }
-    _write(path, buffer.getvalue())
-    _write(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    write_whole(path, buffer.getvalue())
+    write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
 def _plain(config: object) -> object:

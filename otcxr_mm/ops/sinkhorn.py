@@ -98,7 +98,9 @@ def _check(cost: Tensor, eps: float | Tensor, n_iters: int, rho: float | None, g
     if n_iters < 1:
         raise ValueError(f"n_iters must be >= 1, got {n_iters}")
     if rho is not None and not rho > 0:
-        raise ValueError(f"rho, the weight of the relaxed marginals, must be > 0, or None for balanced transport, got {rho}")
+        raise ValueError(
+            f"rho, the weight of the relaxed marginals, must be > 0, or None for balanced transport, got {rho}"
+        )
     if grad not in ("envelope", "unroll"):
         raise ValueError(f"grad is 'envelope' or 'unroll', got {grad!r}")
 
@@ -204,6 +206,4 @@ def sinkhorn_divergence(
     """
     cross = sinkhorn(cost_xy, a, b, **kwargs)
     xx, yy = sinkhorn(cost_xx, a, a, **kwargs), sinkhorn(cost_yy, b, b, **kwargs)
-    return replace(
-        cross, value=cross.value - (xx.value + yy.value) / 2, cost=cross.cost - (xx.cost + yy.cost) / 2
-    )
+    return replace(cross, value=cross.value - (xx.value + yy.value) / 2, cost=cross.cost - (xx.cost + yy.cost) / 2)

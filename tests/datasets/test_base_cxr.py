@@ -38,7 +38,11 @@ def test_views_are_the_same_for_any_number_of_workers(data, persistent):
     seen = {}
     for workers in (0, 1, 2, 4):
         loader = DataLoader(
-            data, 4, num_workers=workers, collate_fn=default_collate, persistent_workers=persistent and workers > 0
+            data,
+            4,
+            num_workers=workers,
+            collate_fn=default_collate,
+            persistent_workers=persistent and workers > 0,
         )
         for epoch in (0, 1):
             data.set_epoch(seed=3, epoch=epoch)

@@ -73,7 +73,7 @@ def test_split_file_by_image_and_by_patient(nih_folder):
     assert len(otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")) == 2
 
 
-# errors -------------------------------------------------------------------------------------------------------------------
+# errors -------------------------------------------------------------------------------------------
 
 
 def test_patient_in_two_lists(nih_folder):
@@ -102,7 +102,9 @@ def test_missing_folder():
 
 def test_missing_table_lists_and_images(nih_folder):
     (nih_folder / "images" / "00000002_000.png").unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 3 listed images are not there.*00000002_000.png.*skip_missing=True"):
+    with pytest.raises(
+        FileNotFoundError, match="1 of 3 listed images are not there.*00000002_000.png.*skip_missing=True"
+    ):
         otcxr_mm.NIHChestXray14(nih_folder)
     assert len(otcxr_mm.NIHChestXray14(nih_folder, skip_missing=True)) == 2
     assert len(otcxr_mm.NIHChestXray14(nih_folder, check_files=False)) == 3
@@ -156,7 +158,7 @@ def test_empty_split(nih_folder):
         otcxr_mm.NIHChestXray14(nih_folder, views=["LL"])
 
 
-# real ---------------------------------------------------------------------------------------------------------------------
+# real ---------------------------------------------------------------------------------------------
 
 
 def test_real_folder(real_data):

@@ -13,7 +13,7 @@ def load(path):
     return otcxr_mm.LoadCXR()({"img_path": str(path)})["img"]
 
 
-# loading ------------------------------------------------------------------------------------------------------------------
+# loading ------------------------------------------------------------------------------------------
 
 
 def test_grey_png_is_read_as_it_is(tmp_path):
@@ -74,7 +74,7 @@ def test_real_originals(real_data):
     assert load(sorted((real_data / "kermany/originals").rglob("*.jpeg"))[0]).ndim == 2
 
 
-# geometry -----------------------------------------------------------------------------------------------------------------
+# geometry -----------------------------------------------------------------------------------------
 
 
 def ramp(height, width):
@@ -135,14 +135,18 @@ def test_very_long_images_still_give_two_views():
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
-    [({"scale": (0, 1)}, "scale is a range"), ({"scale": (0.8, 0.2)}, "scale is a range"), ({"flip": 2}, "lie in")],
+    [
+        ({"scale": (0, 1)}, "scale is a range"),
+        ({"scale": (0.8, 0.2)}, "scale is a range"),
+        ({"flip": 2}, "lie in"),
+    ],
 )
 def test_crop_arguments_are_checked(kwargs, message):
     with pytest.raises(ValueError, match=message):
         otcxr_mm.TwoViewCrop(size=8, **kwargs)
 
 
-# exposure -----------------------------------------------------------------------------------------------------------------
+# exposure -----------------------------------------------------------------------------------------
 
 
 def test_the_look_up_table_is_the_formula():
@@ -169,7 +173,7 @@ def test_views_are_changed_one_by_one_and_zero_changes_nothing():
         otcxr_mm.PhotometricCXR(contrast=1)
 
 
-# packing ------------------------------------------------------------------------------------------------------------------
+# packing ------------------------------------------------------------------------------------------
 
 
 def test_packing_is_one_channel_wide_and_names_no_patient():

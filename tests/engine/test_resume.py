@@ -54,7 +54,7 @@ def read_until(process, iteration):
         found = re.search(r"Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/6\]", line)
         if found and (int(found[1]) - 1) * 6 + int(found[2]) >= iteration:
             return lines
-    raise AssertionError("the run ended before iteration %d:\n%s" % (iteration, "".join(lines[-40:])))
+    raise AssertionError(f"the run ended before iteration {iteration}:\n{''.join(lines[-40:])}")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,16 @@ BACKBONES = {
         (160, 320),
         1,
     ),
-    "Swin": (dict(type="SwinTransformer", arch="tiny", img_size=64, out_indices=(2, 3), pad_small_map=True), (384, 768), 3),
-    "ViT": (dict(type="VisionTransformer", arch="deit-tiny", img_size=64, patch_size=16, out_type="featmap"), (192,), 3),
+    "Swin": (
+        dict(type="SwinTransformer", arch="tiny", img_size=64, out_indices=(2, 3), pad_small_map=True),
+        (384, 768),
+        3,
+    ),
+    "ViT": (
+        dict(type="VisionTransformer", arch="deit-tiny", img_size=64, patch_size=16, out_type="featmap"),
+        (192,),
+        3,
+    ),
     "EfficientNet": (dict(type="EfficientNet", arch="b0", out_indices=(5, 6)), (320, 1280), 3),
     "RegNet": (dict(type="RegNet", arch="regnetx_400mf", in_channels=1, out_indices=(2, 3)), (160, 384), 1),
     "TIMM": (
@@ -24,6 +32,7 @@ BACKBONES = {
         1,
     ),
 }
+
 
 def awake(backbone):
     """Residual branches start with a norm of zero weight, behind which every gradient is zero: give it some."""
@@ -100,7 +109,8 @@ def test_the_three_outputs_are_one():
 
 
 @pytest.mark.parametrize(
-    ("size", "max_tokens", "grid"), [(14, 49, (7, 7)), (6, 49, (6, 6)), (12, 36, (6, 6)), (7, 49, (7, 7)), (3, 1, (1, 1))]
+    ("size", "max_tokens", "grid"),
+    [(14, 49, (7, 7)), (6, 49, (6, 6)), (12, 36, (6, 6)), (7, 49, (7, 7)), (3, 1, (1, 1))],
 )
 def test_grid(size, max_tokens, grid):
     neck = small(max_tokens=max_tokens)
@@ -195,7 +205,7 @@ def test_arguments_are_checked(kwargs, message):
         small(**kwargs)
 
 
-# as a plain neck of MMPretrain's own models ----------------------------------------------------------------------------
+# as a plain neck of MMPretrain's own models -------------------------------------------------------
 
 RESNET = dict(type="ResNet", depth=18, in_channels=1, out_indices=(2, 3))
 NECK = dict(type="otcxr_mm.CVSIM", in_channels=(256, 512), embed_dims=64, hidden_channels=64, out_channels=32)
@@ -216,7 +226,12 @@ MODEL_CONFIGS = {
             type="LatentPredictHead",
             loss=dict(type="CosineSimilarityLoss"),
             predictor=dict(
-                type="NonLinearNeck", in_channels=32, hid_channels=64, out_channels=32, with_avg_pool=False, num_layers=2
+                type="NonLinearNeck",
+                in_channels=32,
+                hid_channels=64,
+                out_channels=32,
+                with_avg_pool=False,
+                num_layers=2,
             ),
         ),
         data_preprocessor=PREPROCESSOR,

@@ -8,7 +8,12 @@ from tests.models.test_cvsim import silent
 
 BACKBONE = dict(type="ResNet", depth=18, base_channels=16, stem_channels=16, in_channels=1, out_indices=(2, 3))
 NECK = dict(
-    type="otcxr_mm.CVSIM", in_channels=(64, 128), embed_dims=32, num_heads=2, hidden_channels=64, out_channels=32
+    type="otcxr_mm.CVSIM",
+    in_channels=(64, 128),
+    embed_dims=32,
+    num_heads=2,
+    hidden_channels=64,
+    out_channels=32,
 )
 HEAD = dict(type="otcxr_mm.OTHead")
 

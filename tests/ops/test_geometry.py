@@ -16,7 +16,10 @@ def test_centres_of_a_crop():
 
 
 def test_a_flip_mirrors_the_columns():
-    plain, flipped = token_centres(box(0.2, 0.1, 0.4, 0.6), (3, 4)), token_centres(box(0.2, 0.1, 0.4, 0.6, True), (3, 4))
+    plain, flipped = (
+        token_centres(box(0.2, 0.1, 0.4, 0.6), (3, 4)),
+        token_centres(box(0.2, 0.1, 0.4, 0.6, True), (3, 4)),
+    )
     torch.testing.assert_close(flipped, plain.view(1, 3, 4, 2).flip(2).reshape(1, 12, 2))
 
 

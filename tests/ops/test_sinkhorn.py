@@ -24,7 +24,7 @@ def log_domain(c, a, b, eps, n_iters, tau=1.0):
     return torch.exp(-c / eps + u[:, :, None] + v[:, None, :])
 
 
-# against POT --------------------------------------------------------------------------------------------------------
+# against POT --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("eps", [1.0, 0.1, 0.05, 0.01])
@@ -51,7 +51,14 @@ def test_unbalanced_plan_is_that_of_pot(eps, rho):
     plan = sinkhorn(c, a, b, eps=eps, rho=rho, n_iters=4000).plan
     for i in range(len(c)):
         expected = ot.unbalanced.sinkhorn_unbalanced(
-            a[i].numpy(), b[i].numpy(), c[i].numpy(), eps, rho, reg_type="entropy", numItermax=100_000, stopThr=1e-13
+            a[i].numpy(),
+            b[i].numpy(),
+            c[i].numpy(),
+            eps,
+            rho,
+            reg_type="entropy",
+            numItermax=100_000,
+            stopThr=1e-13,
         )
         assert abs(plan[i].numpy() - expected).max() <= 1e-8
 
@@ -66,7 +73,7 @@ def test_value_lies_within_eps_log_nm_of_the_exact_one(eps):
         assert result.cost[i].item() >= exact - 1e-9
 
 
-# the fast iteration is the textbook one -------------------------------------------------------------------------------
+# the fast iteration is the textbook one -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_iters", [1, 2, 3, 9, 10, 11, 50, 77])
@@ -106,7 +113,7 @@ def test_no_value_is_read_back_to_the_host():
     assert result.plan.device.type == "meta"
 
 
-# closed forms and properties ------------------------------------------------------------------------------------------
+# closed forms and properties ----------------------------------------------------------------------
 
 
 def test_two_by_two_closed_form():
@@ -200,7 +207,7 @@ def test_equal_inputs_and_zero_cost():
     torch.testing.assert_close(result.plan, torch.full((2, 5, 5), 1 / 25))
 
 
-# gradients --------------------------------------------------------------------------------------------------------------
+# gradients ----------------------------------------------------------------------------------------
 
 
 def finite_difference(function, x, step=1e-6):
@@ -258,7 +265,7 @@ def test_envelope_on_cost_is_a_surrogate_and_not_its_gradient():
     assert (surrogate - true).abs().max() > 1e-3
 
 
-# debiased -----------------------------------------------------------------------------------------------------------------
+# debiased -----------------------------------------------------------------------------------------
 
 
 def divergence(x, y, **kwargs):
@@ -292,7 +299,7 @@ def test_divergence_gradient_pushes_tokens_of_one_image_apart():
     assert (debiased * inward).sum().abs() < 0.1 * (biased * inward).sum()
 
 
-# errors -------------------------------------------------------------------------------------------------------------------
+# errors -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

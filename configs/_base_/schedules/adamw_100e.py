@@ -8,7 +8,14 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
-    dict(type="CosineAnnealingLR", eta_min_ratio=1e-3, by_epoch=True, begin=5, end=100, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        eta_min_ratio=1e-3,
+        by_epoch=True,
+        begin=5,
+        end=100,
+        convert_to_iter_based=True,
+    ),
 ]
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=100)
 # --auto-scale-lr multiplies lr by (images an iteration on all GPUs) / base_batch_size

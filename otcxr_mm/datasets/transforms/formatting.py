@@ -14,7 +14,7 @@ from ...registry import TRANSFORMS
 class PackViews(BaseTransform):
     """Packs viewpoints into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
 
-    The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest on the device.
+    The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest.
 
     Args:
         meta_keys: Results kept in the sample's metainfo, where they are there. No path and no patient id by default.

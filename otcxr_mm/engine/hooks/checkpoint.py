@@ -12,6 +12,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from mmengine.utils import apply_to
 
+from ...fileio import write_whole
 from ...registry import HOOKS
 
 
@@ -20,18 +21,7 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes | memoryview, filepath: str | os.PathLike) -> None:
         """Writes `obj`; a reader sees the old file or the whole new one."""
-        os.makedirs(os.path.dirname(os.path.abspath(filepath)), exist_ok=True)
-        temporary = f"{filepath}.tmp.{os.getpid()}"
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(obj)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, filepath)
-        except BaseException:
-            if os.path.exists(temporary):
-                os.remove(temporary)
-            raise
+        write_whole(filepath, obj)
 
 
 register_backend("otcxr_atomic", AtomicLocalBackend)

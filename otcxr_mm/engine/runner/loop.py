@@ -81,7 +81,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "of the run that wrote it"
             )
         if done:
-            self.runner.logger.info(f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations")
+            self.runner.logger.info(
+                f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations"
+            )
         with _skipping(self.dataloader, done):
             for idx, batch in enumerate(self.dataloader, done):
                 self.run_iter(idx, batch)

@@ -29,7 +29,7 @@ class OTHead(BaseModule):
             token that the other viewpoint shows; ``'saliency'``: to 0.05 + the token's share of the squared
             deviation from the mean token, times N.
         prior_scale: Distance in the original image, in units of its sides, at which the geometric prior equals
-            its weight; None: no geometry in the plan's cost. Pairs with the global token get the mean of the dense ones.
+            its weight; None: no geometry in the plan's cost. Pairs with the global token get the dense pairs' mean.
         centre: What is subtracted from the tokens before the cost: ``'none'``, the mean over the global ``'batch'``, or
             the one at each ``'position'``.
         statistics: On what variance and covariance are taken: ``'both'``: half on the pooled token, half on tokens

@@ -89,7 +89,13 @@ class TransportLoss(BaseModule):
 
     def _transport(self, ground: Tensor, unit: Tensor, a: Tensor, b: Tensor) -> Transport:
         solution = sinkhorn(
-            ground / unit[:, None, None], a, b, eps=self.eps, n_iters=self.n_iters, rho=self.rho, grad=self.grad
+            ground / unit[:, None, None],
+            a,
+            b,
+            eps=self.eps,
+            n_iters=self.n_iters,
+            rho=self.rho,
+            grad=self.grad,
         )
         return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
 

@@ -96,7 +96,12 @@ class CVSIM(BaseModule):
                 f"CVSIM: gate must be > 0, got {gate}: at 0 the infusion never learns; infusion='none' leaves it out"
             )
         self.in_channels = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
-        self.max_tokens, self.infusion, self.detach_context, self.out = max_tokens, infusion, detach_context, out
+        self.max_tokens, self.infusion, self.detach_context, self.out = (
+            max_tokens,
+            infusion,
+            detach_context,
+            out,
+        )
         self.lateral = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         # zero padding would tell the tokens where they are
         self.detail = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims, padding_mode="replicate")

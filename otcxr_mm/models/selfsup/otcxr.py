@@ -40,9 +40,7 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: dict | None = None,
     ) -> None:
         data_preprocessor = data_preprocessor or {"type": "otcxr_mm.CXRDataPreprocessor"}
-        super().__init__(
-            build_backbone(backbone), neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg
-        )
+        super().__init__(build_backbone(backbone), neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
         stages = getattr(self.backbone, "out_indices", None)
         if isinstance(stages, (list, tuple)) and len(stages) != len(self.neck.in_channels):
             raise ValueError(
@@ -92,7 +90,8 @@ class OTCXR(BaseSelfSupervisor):
     def _target_tokens(self, inputs: list[Tensor]) -> tuple[Tensor, ...]:
         if not self.target_synced:
             raise RuntimeError(
-                "OTCXR has a target network that nothing updates: add dict(type='otcxr_mm.EMATargetHook') to custom_hooks"
+                "OTCXR has a target network that nothing updates: add dict(type='otcxr_mm.EMATargetHook') to "
+                "custom_hooks"
             )
         backbone, neck = self.target.module
         return neck(*[backbone(view) for view in inputs], plain=self.head.guard)
@@ -116,6 +115,6 @@ def build_backbone(backbone: dict | nn.Module) -> nn.Module:
         return MMPRETRAIN_MODELS.build(backbone)
     except (AssertionError, IndexError) as error:
         raise ValueError(
-            f"backbone {backbone.get('type')!r} cannot be built with {dict(backbone)}: {error or 'an argument is out of range'}. "
-            "Does it have the stages that out_indices names?"
+            f"backbone {backbone.get('type')!r} cannot be built with {dict(backbone)}: "
+            f"{error or 'an argument is out of range'}. Does it have the stages that out_indices names?"
         ) from error

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of the tracked files, built in a copy."""
+    folder = tmp_path_factory.mktemp("build")
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, files):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
+    script = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
+    built = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return folder / "dist" / built.stdout.strip().split("\n")[-1]
+
+
+def test_wheel_holds_the_package_and_what_mim_needs(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for name in (
+        "otcxr_mm/ops/sinkhorn.py",
+        "otcxr_mm/.mim/configs/otcxr_r50_nih.py",
+        "otcxr_mm/.mim/configs/_base_/models/otcxr_r50.py",
+        "otcxr_mm/.mim/configs/metafile.yml",
+        "otcxr_mm/.mim/tools/train.py",
+        "otcxr_mm/.mim/tools/test.py",
+        "otcxr_mm/.mim/tools/dist_train.sh",
+        "otcxr_mm/.mim/tools/slurm_train.sh",
+        "otcxr_mm/.mim/model-index.yml",
+    ):
+        assert name in names
+    assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
+
+
+def test_wheel_asks_for_neither_line_of_openmmlab(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = [n for n in archive.namelist() if n.endswith("METADATA")]
+    text = archive.read(metadata).decode()
+    needed = [line for line in text.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
+    assert not [line for line in needed if "mm" in line]
+    assert "License-Expression: Apache-2.0" in text or "License: Apache-2.0" in text
+
+
+def test_the_unpacked_wheel_is_enough(wheel, tmp_path, python):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm\n"
+    script += "assert otcxr_mm.__file__.startswith(sys.argv[1])\n"
+    script += "from mmengine.config import Config\n"
+    script += "cfg = Config.fromfile(sys.argv[1] + '/otcxr_mm/.mim/configs/otcxr_r50_nih.py')\nprint(cfg.model.type)"
+    assert python("-c", script, tmp_path).stdout.strip() == "otcxr_mm.OTCXR"
+
+
+def test_editable_install_links_what_mim_needs():
+    mim = ROOT / "otcxr_mm" / ".mim"
+    assert (mim / "configs").resolve() == ROOT / "configs"
+    assert (mim / "tools" / "train.py").is_file()
+    assert yaml.safe_load((mim / "model-index.yml").read_text())["Import"]
+
+
+@pytest.mark.parametrize("missing", [("mmseg",), ("pydicom",), ("timm",), ("ot",)])
+def test_every_module_imports_without_optional_packages(python, missing):
+    script = (
+        "import sys, pkgutil, importlib\n"
+        f"for name in {missing!r}: sys.modules[name] = None\n"
+        "import otcxr_mm\n"
+        "for m in pkgutil.walk_packages(otcxr_mm.__path__, 'otcxr_mm.'): importlib.import_module(m.name)\n"
+    )
+    python("-c", script)
+
+
+def test_lock_files_are_plain_lines():
+    import re
+
+    for name in ("onedl.txt", "mm.txt", "linux.txt"):
+        for line in (ROOT / "requirements" / name).read_text().splitlines():
+            assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][^\s;]*", line), f"{name}: {line}"
+
+
+def test_versions_agree():
+    import re
+
+    import otcxr_mm
+
+    assert re.search(rf"^## \[?{re.escape(otcxr_mm.__version__)}", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert f"version: {otcxr_mm.__version__}" in (ROOT / "CITATION.cff").read_text()

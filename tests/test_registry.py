@@ -1,0 +1,56 @@
+import inspect
+
+import pytest
+from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, DefaultScope, build_from_cfg
+
+import otcxr_mm
+
+
+def registry_of(cls):
+    from mmcv.transforms import BaseTransform
+    from mmengine.dataset import BaseDataset
+    from mmengine.hooks import Hook
+    from mmengine.optim import OptimWrapper
+    from mmengine.runner import BaseLoop
+    from torch import nn
+
+    kinds = [(nn.Module, MODELS), (Hook, HOOKS), (BaseLoop, LOOPS), (OptimWrapper, OPTIM_WRAPPERS)]
+    kinds += [(BaseDataset, ROOT_DATASETS), (BaseTransform, TRANSFORMS)]
+    return next(registry for base, registry in kinds if issubclass(cls, base))
+
+
+@pytest.mark.parametrize("name", [n for n in otcxr_mm.__all__ if n not in ("__version__", "ops", "BaseCXRDataset")])
+@pytest.mark.parametrize("scope", ["mmengine", "mmpretrain", "mmseg"])
+def test_every_public_class_resolves_by_its_prefixed_name_from_any_scope(name, scope):
+    cls = getattr(otcxr_mm, name)
+    with DefaultScope.overwrite_default_scope(scope):
+        registry = registry_of(cls)
+        assert registry.get(f"otcxr_mm.{name}") is cls
+
+
+def test_mmpretrain_builds_ours_and_ours_keeps_mmpretrains_names():
+    from mmpretrain.registry import MODELS as MMPRETRAIN
+
+    neck = build_from_cfg(dict(type="otcxr_mm.CVSIM", in_channels=8, embed_dims=16), MMPRETRAIN)
+    assert isinstance(neck, otcxr_mm.CVSIM)
+
+
+def test_public_names():
+    assert otcxr_mm.__version__
+    assert "OTCXR" in dir(otcxr_mm)
+    assert inspect.ismodule(otcxr_mm.ops)
+    with pytest.raises(AttributeError, match="no attribute 'OTCXRR'"):
+        otcxr_mm.OTCXRR  # noqa: B018
+    for name in otcxr_mm.__all__:
+        assert getattr(otcxr_mm, name) is not None
+
+
+def test_package_bases_work_in_a_users_config(tmp_path, root):
+    from mmengine.config import Config
+
+    import otcxr_mm.registry  # noqa: F401
+
+    (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::_base_/models/otcxr_r50.py']\nwork_dir = 'here'\n")
+    cfg = Config.fromfile(tmp_path / "mine.py")
+    assert cfg.model.type == "otcxr_mm.OTCXR"

@@ -1,0 +1,45 @@
+"""What every benchmark shares: paired timing, and the list of {metric, target, value, pass}."""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with `--out FILE`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", metavar="FILE", help="write the rows as JSON")
+    return parser
+
+
+def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each function, run in turn so that all meet the same machine; the first round is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for counted in range(rounds + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if counted:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def row(metric: str, value: float, at_most: float | None = None, at_least: float | None = None) -> dict:
+    """A row; without a target it passes."""
+    target = f"<= {at_most}" if at_most is not None else f">= {at_least}" if at_least is not None else None
+    passed = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+    return {"metric": metric, "target": target, "value": round(value, 4), "pass": passed}
+
+
+def finish(rows: list[dict], out: str | None) -> None:
+    """Prints the rows, writes them, and exits with 1 if one fell short."""
+    for r in rows:
+        print(
+            f"{'ok  ' if r['pass'] else 'FAIL'} {r['metric']}: {r['value']}{' ' * bool(r['target'])}{r['target'] or ''}"
+        )
+    if out:
+        with open(out, "w") as stream:
+            json.dump(rows, stream, indent=2)
+    raise SystemExit(not all(r["pass"] for r in rows))

@@ -1,0 +1,45 @@
+"""Import of the package and --help of the tools against what they must import (nothing; argparse).
+
+python tools/benchmarks/import_time.py [--out FILE]
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from _report import arguments, finish, paired, row
+
+TRAIN = str(Path(__file__).resolve().parent.parent / "train.py")
+
+
+def process(*args: str) -> None:
+    """Runs the interpreter."""
+    subprocess.run([sys.executable, *args], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Prints and writes the rows."""
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    args = parser.parse_args()
+    bare = "import argparse; argparse.ArgumentParser().parse_args(['--help'])"
+    seconds = paired(
+        {
+            "nothing": lambda: process("-c", "pass"),
+            "package": lambda: process("-c", "import otcxr_mm"),
+            "argparse": lambda: process("-c", bare),
+            "help": lambda: process(TRAIN, "--help"),
+        },
+        args.rounds,
+    )
+    finish(
+        [
+            row("import otcxr_mm / python alone", seconds["package"] / seconds["nothing"], at_most=1.5),
+            row("tools/train.py --help / argparse alone", seconds["help"] / seconds["argparse"], at_most=1.5),
+        ],
+        args.out,
+    )
+
+
+if __name__ == "__main__":
+    main()
