@@ -15,7 +15,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each function, run in turn so that all meet the same machine; the first round is not counted."""
+    """Median seconds of each function, run in turn on the same machine; the first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for counted in range(rounds + 1):
         for name, function in functions.items():
