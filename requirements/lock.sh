@@ -12,8 +12,7 @@ for stack in onedl mm; do
     [ $stack = mm ] || printf 'mmengine ; sys_platform == "never"\n' >> "$overrides"
     # compiled for the oldest supported Python: these versions have wheels for the newer one too
     uv pip compile $stack.in --python-version 3.11 --python-platform linux --override "$overrides" \
-        --upgrade --quiet --no-header --no-annotate --no-emit-index-url \
-        | grep -v '^pip==' > $stack.all
+        --upgrade --quiet --no-header --no-annotate --no-emit-index-url > $stack.all
     grep -E '^(nvidia|cuda|triton)' $stack.all | sort -u - linux.txt > linux.new && mv linux.new linux.txt
     grep -vE '^(nvidia|cuda|triton)' $stack.all > $stack.txt
     rm $stack.all

@@ -59,7 +59,7 @@ class CollapseMonitorHook(Hook):
         cosine = ((n * mean.dot(mean) - 1) / (n - 1)).item()
         for name, value in (("rank", rank), ("std", std), ("cosine", cosine)):
             runner.message_hub.update_scalar(f"train/backbone_{name}", value)
-        limit = min(*features.shape)
+        limit = min(n - 1, features.shape[1])
         runner.logger.info(
             f"Epoch {runner.epoch + 1}: backbone features of the last {n} viewpoints: effective rank {rank:.1f} "
             f"(at most {limit}), std {std:.4f}, mean cosine {cosine:.3f}"
