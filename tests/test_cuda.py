@@ -1,0 +1,46 @@
+"""What only a GPU can show; skipped without one."""
+
+import pytest
+import torch
+
+import otcxr_mm
+from otcxr_mm.ops import cost, sinkhorn
+from tests.models.test_otcxr import batch, losses, model, total
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+def test_sinkhorn_on_the_gpu_is_that_on_the_cpu_whatever_tf32_says():
+    x, y = torch.randn(8, 49, 128), torch.randn(8, 49, 128)
+    torch.set_float32_matmul_precision("high")
+    try:
+        gpu = sinkhorn(cost(x.cuda(), y.cuda()), eps=0.05)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    torch.testing.assert_close(gpu.plan.cpu(), sinkhorn(cost(x, y), eps=0.05).plan, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("rho", [None, 1.0])
+def test_the_loss_never_waits_for_the_gpu(rho):
+    head = otcxr_mm.OTHead(loss_ot=dict(rho=rho), marginals="visibility", prior_scale=0.25).cuda()
+    q = [torch.randn(8, 9, 16, device="cuda", requires_grad=True) for _ in range(2)]
+    matrices = torch.tensor([[0.5, 0, 0.1], [0, 0.5, 0.2]], device="cuda").expand(8, 2, 2, 3)
+    head.loss(*q, (matrices, (3, 3)))  # workspaces are made
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        total(head.loss(*q, (matrices, (3, 3)))).backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_on_loss_and_gradients(dtype):
+    m = model(head={"marginals": "visibility", "prior_scale": 0.25}).cuda()
+    scaler = torch.amp.GradScaler("cuda", enabled=dtype == torch.float16)
+    with torch.autocast("cuda", dtype=dtype):
+        result = losses(m, batch(b=8))
+    assert {v.dtype for k, v in result.items() if "loss" in k} == {torch.float32}
+    scaler.scale(total(result)).backward()
+    assert torch.isfinite(total(result))
+    assert all(torch.isfinite(p.grad).all() for p in m.parameters())
