@@ -6,38 +6,46 @@ VENV := $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 BIN := $(VENV)/bin
 LOCKS := requirements/$(STACK).txt $(if $(filter Linux,$(shell uname -s)),requirements/linux.txt)
 READY := $(VENV)/.ready
+INSTALLED := $(VENV)/.installed
 
 .PHONY: env test lint bench clean
 
-env: $(READY)
+env: $(INSTALLED)
 
 # The lock files are complete, so nothing is resolved: with --no-deps mmcv-lite cannot pull in a second MMEngine.
-# The mark is written last: an interrupted installation starts over.
-$(READY): $(LOCKS) setup.py pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: name another one with  make PYTHON=python3.12")'
-	@rm -rf $(VENV)
-	@echo "Setting up $(VENV) (once; torch is large) ..."
-	@set -e; if command -v uv >/dev/null; then \
-	    uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+# The mark is written last: an interrupted installation starts over. The interpreter is looked up before the old
+# environment goes, which may be the active one.
+$(READY): $(LOCKS)
+	@set -e; base=$$($(PYTHON) -c 'import sys; print(sys._base_executable)'); \
+	"$$base" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python 3.11 or 3.12 is needed, $(PYTHON) is {v[0]}.{v[1]}: name another one with  make PYTHON=python3.12")'; \
+	echo "Setting up $(VENV) (once; torch is large) ..."; \
+	rm -rf $(VENV); \
+	if command -v uv >/dev/null; then \
+	    uv venv --quiet --python "$$base" $(VENV); \
 	    uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -r ,$(LOCKS)); \
-	    uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
-	    $(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module: install it (Debian, Ubuntu: python3-venv) or uv"; exit 1; }; \
+	    "$$base" -m venv $(VENV) || { rm -rf $(VENV); echo "python3 has no venv module: install it (Debian, Ubuntu: python3-venv) or uv"; exit 1; }; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(addprefix -r ,$(LOCKS)); \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
 
-test: $(READY)
+# setuptools comes from the lock file: nothing is downloaded
+$(INSTALLED): $(READY) setup.py
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-lint: $(READY)
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY)
+# runs all of them, and fails if one fell short of its target
+bench: $(INSTALLED)
 	@mkdir -p work_dirs/benchmarks
-	@set -e; for f in tools/benchmarks/[a-z]*.py; do $(BIN)/python $$f --out work_dirs/benchmarks/$$(basename $$f .py).json; done
+	@status=0; for f in tools/benchmarks/[a-z]*.py; do echo "$$f"; \
+	    $(BIN)/python $$f --out work_dirs/benchmarks/$$(basename $$f .py).json || status=1; done; exit $$status
 
 clean:
 	rm -rf .venv .venv-mm build *.egg-info

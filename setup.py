@@ -63,10 +63,11 @@ setup(
     packages=find_packages(include=["otcxr_mm", "otcxr_mm.*"]),
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
-    # the extras name them. The two lines overwrite each other's files: take one.
-    install_requires=["numpy", "opencv-python-headless", "torch>=2.1", "torchvision"],
+    # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
+    install_requires=["numpy", "torch>=2.1", "torchvision"],
     extras_require={
-        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6"],
+        # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
+        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],
         "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools<82"],
         "ot": ["pot"],
         "test": ["pytest", "pot", "timm"],

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 
@@ -43,9 +44,10 @@ CASES = {
     "LayerNorm": {},
     "frozen BN": {},
     "every choice": dict(
-        head=dict(marginals="visibility", prior_scale=0.25, guard=True, centre="batch", loss_ot=dict(debiased=True)),
+        head=dict(marginals="visibility", prior_scale=0.25, guard=True, centre="batch", loss_ot=dict(rho=1.0)),
         ema=0.1,
     ),
+    "debiased": dict(head=dict(loss_ot=dict(debiased=True))),
     "cosine at each position": dict(
         head=dict(centre="position", statistics="flattened", loss_ot=dict(metric="cosine"))
     ),
@@ -159,10 +161,16 @@ def test_alone_they_are_identities():
     assert torch.equal(norm(x), reference(x))
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_the_pytorch_launcher_trains_on_cpus_and_resumes(tmp_path):
     for i in range(16):
         write_image(tmp_path / "images" / f"{i}.png", (40, 40))
-    env = {**os.environ, "TINY_DATA": str(tmp_path / "images"), "PYTHON": sys.executable, "PORT": "29617"}
+    env = {**os.environ, "TINY_DATA": str(tmp_path / "images"), "PYTHON": sys.executable, "PORT": str(free_port())}
     command = [
         "bash",
         "tools/dist_train.sh",

@@ -50,12 +50,16 @@ def test_wheel_asks_for_neither_line_of_openmmlab(wheel):
 
 
 def test_the_unpacked_wheel_is_enough(wheel, tmp_path, python):
-    zipfile.ZipFile(wheel).extractall(tmp_path)
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm\n"
+    """Configs by path, and as bases of a user's config by package."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::_base_/models/otcxr_r50.py']\nwork_dir = 'here'\n")
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm.registry\n"
     script += "assert otcxr_mm.__file__.startswith(sys.argv[1])\n"
     script += "from mmengine.config import Config\n"
-    script += "cfg = Config.fromfile(sys.argv[1] + '/otcxr_mm/.mim/configs/otcxr_r50_nih.py')\nprint(cfg.model.type)"
-    assert python("-c", script, tmp_path).stdout.strip() == "otcxr_mm.OTCXR"
+    script += "for path in (sys.argv[1] + '/otcxr_mm/.mim/configs/otcxr_r50_nih.py', sys.argv[2]):\n"
+    script += "    print(Config.fromfile(path).model.type)"
+    output = python("-c", script, tmp_path / "site", tmp_path / "mine.py").stdout
+    assert output.split() == ["otcxr_mm.OTCXR", "otcxr_mm.OTCXR"]
 
 
 def test_editable_install_links_what_mim_needs():
@@ -82,6 +86,13 @@ def test_lock_files_are_plain_lines():
     for name in ("onedl.txt", "mm.txt", "linux.txt"):
         for line in (ROOT / "requirements" / name).read_text().splitlines():
             assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][^\s;]*", line), f"{name}: {line}"
+
+
+def test_no_page_has_a_gap_left():
+    import re
+
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert not re.findall(r"@[A-Z]+@|TODO|FIXME", page.read_text()), page
 
 
 def test_versions_agree():

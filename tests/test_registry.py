@@ -44,13 +44,3 @@ def test_public_names():
         otcxr_mm.OTCXRR  # noqa: B018
     for name in otcxr_mm.__all__:
         assert getattr(otcxr_mm, name) is not None
-
-
-def test_package_bases_work_in_a_users_config(tmp_path, root):
-    from mmengine.config import Config
-
-    import otcxr_mm.registry  # noqa: F401
-
-    (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::_base_/models/otcxr_r50.py']\nwork_dir = 'here'\n")
-    cfg = Config.fromfile(tmp_path / "mine.py")
-    assert cfg.model.type == "otcxr_mm.OTCXR"

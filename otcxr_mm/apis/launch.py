@@ -75,6 +75,7 @@ def start_processes(cfg: "Config") -> None:
         "broadcast_buffers": False,
         **(cfg.get("model_wrapper_cfg") or {}),
     }
+    wrapper.setdefault("find_unused_parameters", cfg.get("find_unused_parameters", False))
     cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
 
 
@@ -108,7 +109,9 @@ def latest_checkpoint(work_dir: str) -> str | None:
                 return candidate
     if not os.path.isdir(work_dir):
         return None
-    found = [os.path.join(work_dir, f) for f in os.listdir(work_dir) if f.startswith(("epoch_", "iter_"))]
+    found = [
+        os.path.join(work_dir, f) for f in os.listdir(work_dir) if f.startswith(("epoch_", "iter_", "interrupted"))
+    ]
     return max((f for f in found if f.endswith(".pth")), key=os.path.getmtime, default=None)
 
 
@@ -148,6 +151,8 @@ def train(argv: list[str] | None = None) -> None:
             raise SystemExit(f"--resume {path}: no such checkpoint")
         else:
             cfg.resume, cfg.load_from = True, path
+    if not cfg.train_dataloader.get("num_workers"):
+        cfg.train_dataloader.persistent_workers = False  # torch refuses it without workers
     start_processes(cfg)
     runner = build_runner(cfg)
     batch = cfg.train_dataloader.batch_size

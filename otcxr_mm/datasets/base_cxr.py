@@ -1,6 +1,6 @@
 """What every chest X-ray data set shares: records, splits, checks, and draws that can be repeated."""
 
-import os
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -123,8 +123,7 @@ class BaseCXRDataset(BaseDataset):
             return
         records = self.load_records()
         if self.split_file is not None:
-            names = np.array([os.path.basename(path) for path in records.path.tolist()])
-            records.split = split_from_file(names, records.patient, self.root / self.split_file)
+            records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
         check_patient_disjoint(records.patient, records.split, self._source())
         records = self._select(records)
         if self.check_files or self.skip_missing:
@@ -181,13 +180,19 @@ class BaseCXRDataset(BaseDataset):
             return records.take(slice(indices) if indices >= 0 else slice(indices, None))
         return records.take(np.asarray(indices))
 
-    def set_epoch(self, seed: int, epoch: int) -> None:
-        """Makes the draws of the pipeline those of (seed, epoch); :class:`otcxr_mm.ReproducibilityHook` calls it."""
-        self.clock.set(seed, epoch)
+    def set_epoch(self, seed: int, epoch: int, stream: int = 0) -> None:
+        """Makes the draws of the pipeline those of (seed, epoch); :class:`otcxr_mm.ReproducibilityHook` calls it.
+
+        Args:
+            seed: Seed of the run.
+            epoch: From 0.
+            stream: Number of this data set among those trained on, so that they draw differently.
+        """
+        self.clock.set(seed, epoch, stream)
 
     def prepare_data(self, idx: int) -> dict:
         """Runs the pipeline on an image, with the draws of (seed, epoch, idx)."""
-        with self.clock.at(idx):
+        with self.clock.at(idx % len(self)):
             return self.pipeline(self.get_data_info(idx))
 
     @force_full_init
@@ -223,8 +228,6 @@ class BaseCXRDataset(BaseDataset):
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> "BaseCXRDataset":
         """A data set of the first so many images, or those of these indices."""
-        import copy
-
         other = copy.copy(self)
         other.records = self._subset(self.records, indices)
         return other

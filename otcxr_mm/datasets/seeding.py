@@ -9,19 +9,19 @@ import torch
 
 
 class Clock:
-    """Seed and epoch, in memory that persistent workers share.
+    """Seed, epoch and number of the data set, in memory that persistent workers share.
 
     Until :meth:`set` has been called nothing is seeded.
     """
 
     def __init__(self) -> None:
-        self._state = torch.full((2,), -1, dtype=torch.int64)
+        self._state = torch.full((3,), -1, dtype=torch.int64)
 
-    def set(self, seed: int, epoch: int) -> None:
+    def set(self, seed: int, epoch: int, stream: int = 0) -> None:
         """Sets the time; before the workers start for the first time, so that they share it."""
         # here and not before: the runner copies its config, and a copy shares nothing
         self._state.share_memory_()
-        self._state[0], self._state[1] = seed, epoch
+        self._state.copy_(torch.tensor([seed, epoch, stream]))
 
     @contextmanager
     def at(self, index: int) -> Iterator[None]:
@@ -30,12 +30,12 @@ class Clock:
         So the draws of any transform of any library are the same for every number of workers. The generators of the
         process are put back afterwards.
         """
-        seed, epoch = self._state.tolist()
+        seed, epoch, stream = self._state.tolist()
         if epoch < 0:
             yield
             return
         states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
-        draw = int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+        draw = int(np.random.SeedSequence([seed, epoch, stream, index]).generate_state(1)[0])
         random.seed(draw)
         np.random.seed(draw)
         torch.default_generator.manual_seed(draw)

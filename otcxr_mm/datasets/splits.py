@@ -1,8 +1,11 @@
 """Which image belongs to which split; no patient to two of them."""
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from .tables import first_column, read_csv, read_list
 
@@ -54,26 +57,54 @@ def split_from_lists(image: np.ndarray, lists: dict[str, Path]) -> np.ndarray:
     return split.astype(str)
 
 
-def split_from_file(image: np.ndarray, patient: np.ndarray, file: Path) -> np.ndarray:
+def _keys(path: np.ndarray, named: set[str]) -> list[str]:
+    """How the images are called in a file: by path, or by file name where that is not ambiguous."""
+    paths = path.tolist()
+    if named & set(paths):
+        return paths
+    names = [os.path.basename(p) for p in paths]
+    twice = next((name for name, count in Counter(names).items() if count > 1 and name in named), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is the file name of several images: name them by their path below the data root")
+    return names
+
+
+def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.ndarray:
     """Split of each image from a csv with a column `split` and one of images or patients.
 
     Args:
-        image: File name of each image.
+        path: Path of each image below the data root.
         patient: Patient of each image.
-        file: The csv. A column of images goes before one of patients.
+        file: The csv. A column of images (paths, or file names) goes before one of patients.
 
     Returns:
         Split of each image, '' where the file does not name it.
 
     Raises:
-        ValueError: If a column is missing, or a key is given two splits.
+        ValueError: If a column is missing, a key is given two splits or names several images, no image is named, or a
+            patient of the file stands in two splits.
     """
     table = read_csv(file, SPLIT_COLUMNS)
+    for column in PATIENT_COLUMNS:
+        if column in table:
+            check_patient_disjoint(table[column], table["split"], str(file))
     key_column = first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
     keys = table[key_column]
     split_of: dict[str, str] = {}
     for row, (key, split) in enumerate(zip(keys.tolist(), table["split"].tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
             raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} further up")
-    own = image if key_column in IMAGE_COLUMNS else patient
-    return np.array([split_of.get(key, "") for key in own.tolist()])
+    if key_column in PATIENT_COLUMNS:
+        # tables differ in whether they pad a patient's number with zeros
+        split_of = {key.lstrip("0"): split for key, split in split_of.items()}
+        own = [p.lstrip("0") for p in patient.tolist()]
+    else:
+        own = _keys(path, set(split_of))
+    unused = len(set(split_of) - set(own))
+    if unused == len(split_of):
+        raise ValueError(f"{file}: none of its {unused} entries in {key_column!r} names an image; {own[0]!r} is one")
+    split = np.array([split_of.get(key, "") for key in own])
+    unnamed = int((split == "").sum())
+    if unnamed or unused:
+        print_log(f"{file}: {unnamed} images are in no split, {unused} entries name no image", "current")
+    return split

@@ -18,7 +18,7 @@ class UnlabeledCXR(BaseCXRDataset):
     """Images to pre-train on; a folder is enough.
 
     Args:
-        data_root: A folder, searched with its subfolders; or where the list's or csv's paths begin.
+        data_root: A folder, searched with its subfolders but not hidden ones; or where the list's or csv's paths begin.
         ann_file: A list (`.txt`, one path a line) or a csv with a column of paths and, if it has them, of patients and
             splits; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
@@ -75,9 +75,13 @@ class UnlabeledCXR(BaseCXRDataset):
 
     def _walk(self) -> np.ndarray:
         start = self.root / self.img_prefix
-        found = []
+        found, visited = [], set()
         for folder, subfolders, names in os.walk(start, followlinks=True):
-            subfolders.sort()
+            real = os.path.realpath(folder)
+            # a link may lead back up; hidden files and __MACOSX are an archive's droppings
+            subfolders[:] = [] if real in visited else [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
+            names = [] if real in visited else [n for n in names if not n.startswith(".")]
+            visited.add(real)
             relative = os.path.relpath(folder, self.root)
             found += [os.path.normpath(os.path.join(relative, n)) for n in names if n.lower().endswith(EXTENSIONS)]
         if not found:

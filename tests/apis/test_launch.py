@@ -59,7 +59,7 @@ def test_real_nih_folder_with_the_nih_config(python, real_data, tmp_path):
         "--cfg-options",
         f"train_dataloader.dataset.data_root={real_data / 'nih'}",
         "train_dataloader.dataset.indices=8",
-        "train_dataloader.num_workers=2",
+        "train_dataloader.num_workers=0",
         "train_cfg.max_epochs=2",
         "model.backbone.depth=18",
         "model.neck.in_channels=(256,512)",

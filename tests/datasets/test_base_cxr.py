@@ -87,9 +87,20 @@ def test_the_clock_survives_a_copy_made_before_the_first_epoch(data):
         pass
 
 
-def test_sets_concatenate(data):
-    both = ConcatDataset([data, data])
+def test_sets_concatenate_and_draw_differently(data):
+    from otcxr_mm.engine.hooks.reproducibility import _leaves
+
+    other = pickle.loads(pickle.dumps(data))
+    both = ConcatDataset([data, other])
     assert len(both) == 22
+    for stream, leaf in enumerate(_leaves(both)):
+        leaf.set_epoch(0, 0, stream)
+    assert not np.array_equal(both[0]["data_samples"].view_to_image, both[11]["data_samples"].view_to_image)
+
+
+def test_negative_indices_count_from_the_end(data):
+    data.set_epoch(0, 0)
+    assert np.array_equal(data[-1]["data_samples"].view_to_image, data[10]["data_samples"].view_to_image)
 
 
 def test_subclass_must_read_its_records(tmp_path):

@@ -73,6 +73,17 @@ def test_split_file_by_image_and_by_patient(nih_folder):
     assert len(otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")) == 2
 
 
+def test_split_file_by_padded_patient_number(nih_folder):
+    (nih_folder / "mine.csv").write_text("Patient ID,split\n00000001,train\n00000002,val\n00000003,test\n")
+    assert len(otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")) == 2
+
+
+def test_split_file_that_names_nothing(nih_folder):
+    (nih_folder / "mine.csv").write_text("path,split\nother.png,train\n")
+    with pytest.raises(ValueError, match="none of its 1 entries in 'path' names an image; '00000001_000.png' is one"):
+        otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")
+
+
 # errors -------------------------------------------------------------------------------------------
 
 

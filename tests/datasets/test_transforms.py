@@ -29,6 +29,17 @@ def test_16_bit_keeps_its_depth_on_the_same_scale(tmp_path):
     np.testing.assert_allclose(out, [[0, 255 / 65535, 1, 255]], rtol=1e-6)
 
 
+def test_12_bit_in_16_bit_files_is_noticed(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 4095]], np.uint16))
+    with pytest.warns(UserWarning, match="a.png: 16 bits, but no pixel above 4095.*max_value=4095"):
+        load(tmp_path / "a.png")
+    out = otcxr_mm.LoadCXR(max_value=4095)({"img_path": str(tmp_path / "a.png")})["img"]
+    np.testing.assert_allclose(out, [[0, 255]])
+    cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 5000]], np.uint16))
+    with pytest.raises(ValueError, match="a.png: has a pixel of 5000, more than max_value=4095"):
+        otcxr_mm.LoadCXR(max_value=4095)({"img_path": str(tmp_path / "a.png")})
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_colour_and_transparency_become_grey(tmp_path, channels):
     grey = np.random.randint(0, 256, (8, 9), dtype=np.uint8)

@@ -42,6 +42,34 @@ def test_patient_in_two_splits(folder):
         otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", split="train")
 
 
+def test_patient_in_two_splits_of_a_split_file_over_a_plain_folder(folder):
+    (folder / "s.csv").write_text("path,patient_id,split\na.jpg,7,train\nb.png,7,test\n")
+    with pytest.raises(ValueError, match=r"s.csv: 1 patients stand in two splits: 7 \(test, train\)"):
+        otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
+
+
+def test_split_file_by_path_and_by_name(folder):
+    write_image(folder / "p0" / "view1.png")
+    write_image(folder / "p1" / "view1.png")
+    (folder / "s.csv").write_text("path,split\np0/view1.png,train\np1/view1.png,test\n")
+    data = otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
+    assert data.records.path.tolist() == ["p0/view1.png"]
+    (folder / "s.csv").write_text("path,split\nview1.png,train\n")
+    with pytest.raises(ValueError, match="view1.png is the file name of several images"):
+        otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
+    (folder / "s.csv").write_text("path,split\nd.jpeg,train\n")
+    data = otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
+    assert data.records.path.tolist() == ["sub/deep/d.jpeg"]
+
+
+def test_hidden_files_and_links_in_a_circle_are_passed_over(folder):
+    write_image(folder / "._a.png")
+    write_image(folder / "__MACOSX" / "a.png")
+    write_image(folder / ".cache" / "a.png")
+    (folder / "sub" / "up").symlink_to(folder, target_is_directory=True)
+    assert len(otcxr_mm.UnlabeledCXR(folder)) == 4
+
+
 def test_errors(folder, tmp_path_factory):
     with pytest.raises(ValueError, match="no image .* in this folder or below it"):
         otcxr_mm.UnlabeledCXR(tmp_path_factory.mktemp("empty"))

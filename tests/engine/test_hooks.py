@@ -55,6 +55,7 @@ def test_a_run_writes_the_backbone_and_prints_its_rank(cfg, caplog):
 
 def test_target_moves_with_the_optimiser_and_not_with_every_micro_step(cfg):
     cfg.optim_wrapper.accumulative_counts = 3
+    cfg.default_hooks.checkpoint.interval = 3
     cfg.train_cfg.max_epochs = 1
     runner = Runner.from_cfg(cfg)
     updates = []
@@ -105,6 +106,42 @@ def test_loss_that_is_no_number_ends_the_run_without_a_checkpoint(cfg):
     import os
 
     assert not [name for name in os.listdir(cfg.work_dir) if name.endswith(".pth")]
+
+
+def test_weights_that_are_no_numbers_are_never_saved(cfg):
+    import os
+
+    cfg.default_hooks.checkpoint.interval = 2
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=1e30)
+    with pytest.raises(FloatingPointError, match="weights are not finite, .* first; no checkpoint is written"):
+        Runner.from_cfg(cfg).train()
+    assert not [name for name in os.listdir(cfg.work_dir) if name.endswith(".pth")]
+
+
+def test_checkpoints_between_optimiser_steps_are_refused(cfg):
+    cfg.optim_wrapper.accumulative_counts = 3
+    with pytest.raises(ValueError, match="make interval a multiple of accumulative_counts=3"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_left_over_halves_are_cleared_away(cfg, tmp_path):
+    (tmp_path / "work").mkdir()
+    half = tmp_path / "work" / "epoch_1.pth.tmp.123"
+    half.write_text("half")
+    Runner.from_cfg(cfg).train()
+    assert not half.exists()
+
+
+def test_a_run_without_a_seed_resumes_with_that_of_the_checkpoint(cfg):
+    cfg.randomness = dict(seed=None)
+    first = Runner.from_cfg(cfg)
+    first.train()
+    cfg.resume, cfg.load_from, cfg.train_cfg.max_epochs = True, f"{cfg.work_dir}/iter_5.pth", 3
+    cfg.experiment_name += "_again"
+    second = Runner.from_cfg(cfg)
+    second.train()
+    assert second.seed == first.seed
+    assert second.train_dataloader.sampler.seed == first.train_dataloader.sampler.seed
 
 
 def test_one_checkpoint_is_refused():

@@ -29,8 +29,8 @@ def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str,
 def row(metric: str, value: float, at_most: float | None = None, at_least: float | None = None) -> dict:
     """A row; without a target it passes."""
     target = f"<= {at_most}" if at_most is not None else f">= {at_least}" if at_least is not None else None
-    passed = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
-    return {"metric": metric, "target": target, "value": round(value, 4), "pass": passed}
+    passed = bool((at_most is None or value <= at_most) and (at_least is None or value >= at_least))
+    return {"metric": metric, "target": target, "value": float(f"{value:.3g}"), "pass": passed}
 
 
 def finish(rows: list[dict], out: str | None) -> None:

@@ -3,7 +3,11 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
     # no weight decay on norms, biases and the neck's gate
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={"neck.gate": dict(decay_mult=0.0)}),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={"neck.gate": dict(decay_mult=0.0), "in_proj_bias": dict(decay_mult=0.0)},
+    ),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [

@@ -1,5 +1,6 @@
 """Reading a radiograph from disk."""
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,12 @@ from ...registry import TRANSFORMS
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
-def read_grey(path: str) -> np.ndarray:
+def read_grey(path: str, max_value: int = 65535) -> np.ndarray:
     """Reads a PNG, JPEG, TIFF or BMP as one grey channel.
 
     Args:
         path: Of 8 or 16 bit; colours and transparency are reduced to luminance.
+        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
 
     Returns:
         (H, W), uint8, or float32 on the scale 0 to 255 for 16 bit, whose depth is kept.
@@ -38,7 +40,15 @@ def read_grey(path: str) -> np.ndarray:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
         img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
     if img.dtype == np.uint16:
-        return img.astype(np.float32) * np.float32(255 / 65535)
+        if img.max() > max_value:
+            raise ValueError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
+        if max_value == 65535 and 0 < img.max() < 4096:
+            warnings.warn(
+                f"{path}: 16 bits, but no pixel above {img.max()}: if the data have 12 bits, say "
+                "dict(type='otcxr_mm.LoadCXR', max_value=4095)",
+                stacklevel=2,
+            )
+        return img.astype(np.float32) * np.float32(255 / max_value)
     if img.dtype != np.uint8:
         raise ValueError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
     return img
@@ -48,12 +58,18 @@ def read_grey(path: str) -> np.ndarray:
 class LoadCXR(BaseTransform):
     """Loads `img_path` as one grey channel.
 
+    Args:
+        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
+
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
     """
 
+    def __init__(self, max_value: int = 65535) -> None:
+        self.max_value = max_value
+
     def transform(self, results: dict) -> dict:
         """Reads the image; errors name its path."""
-        img = read_grey(results["img_path"])
+        img = read_grey(results["img_path"], self.max_value)
         results["img"] = img
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results

@@ -1,7 +1,11 @@
 """Checkpoints that are whole or not there, and one on SIGTERM."""
 
+import atexit
+import glob
+import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,12 +31,33 @@ class AtomicLocalBackend(LocalBackend):
 register_backend("otcxr_atomic", AtomicLocalBackend)
 
 
+class _IgnoreSigterm:
+    """Worker initialisation: SIGTERM, sent to the whole process group, is the main process's alone to answer."""
+
+    def __init__(self, then: Callable[[int], None] | None) -> None:
+        self.then = then
+
+    def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.then is not None:
+            self.then(worker)
+
+
+def _kill_workers() -> None:
+    """At exit Python sends persistent workers SIGTERM, which they ignore, and waits for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it an error
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook with whole files, and a checkpoint when the job is asked to end.
 
-    On SIGTERM (slurm's preemption, a stopped container) the run saves after the optimiser step in hand and ends with
-    status 143; `--resume` goes on from there, in the middle of the epoch too.
+    On SIGTERM (slurm's preemption, a stopped container) the run saves `interrupted.pth` after the optimiser step in
+    hand and ends with status 143; `--resume` goes on from there, in the middle of the epoch too. Weights that are not
+    finite are never saved.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints.
@@ -40,7 +65,8 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: See MMEngine's CheckpointHook.
 
     Raises:
-        ValueError: For ``max_keep_ckpts=1``.
+        ValueError: For ``max_keep_ckpts=1``, or before training if a checkpoint would fall between two optimiser steps.
+        FloatingPointError: Instead of saving weights that are NaN or infinite.
     """
 
     def __init__(self, interval: int = 1, max_keep_ckpts: int = 2, **kwargs: object) -> None:
@@ -54,19 +80,49 @@ class AtomicCheckpointHook(CheckpointHook):
         self.asked_to_end = False
 
     def before_train(self, runner: Runner) -> None:
-        """Listens to SIGTERM."""
+        """Listens to SIGTERM, and clears away what a killed run left half-written."""
         super().before_train(runner)
+        self._check_accumulation(runner)
+        if is_main_process():
+            for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
+                os.remove(leftover)
+        loader = runner.train_dataloader
+        loader.worker_init_fn = _IgnoreSigterm(loader.worker_init_fn)
+        atexit.register(_kill_workers)
         try:
             self.previous_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
         except ValueError:  # not the main thread
             self.previous_handler = None
+
+    def _check_accumulation(self, runner: Runner) -> None:
+        counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        if not self.by_epoch and self.interval % counts:
+            raise ValueError(
+                f"checkpoints every {self.interval} iterations would lose gradients that are being accumulated: make "
+                f"interval a multiple of accumulative_counts={counts}"
+            )
+        if self.by_epoch and len(runner.train_dataloader) % counts:
+            runner.logger.warning(
+                f"accumulative_counts={counts} does not divide the {len(runner.train_dataloader)} iterations of an "
+                "epoch: a run that is resumed loses the gradients being accumulated at an epoch's end"
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Turns MMEngine's log buffers, whose pickles hold functions, into tensors, and NumPy scalars into numbers.
 
         So the file holds tensors and plain values alone, and `weights_only=True` loads it. (MMEngine 0.10.7 cannot
         resume its own files on torch >= 2.6; the OneDL line falls back to unsafe loading.)
+
+        Raises:
+            FloatingPointError: If a weight is not finite.
         """
+        bad = [name for name, x in checkpoint["state_dict"].items() if x.is_floating_point() and not x.isfinite().all()]
+        if bad:
+            raise FloatingPointError(
+                f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {len(bad)} weights are not finite, {bad[0]} "
+                "first; no checkpoint is written. Resume from the last one with a lower learning rate or a longer "
+                "warm-up"
+            )
         scalars = checkpoint["message_hub"]["log_scalars"]
         for name, buffer in scalars.items():
             scalars[name] = [torch.as_tensor(column, dtype=torch.float64) for column in buffer.data]
@@ -91,17 +147,16 @@ class AtomicCheckpointHook(CheckpointHook):
         # the other processes wait: the main one saves, and its end ends them
         if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():
             return
-        name = f"iter_{runner.iter + 1}.pth"
         runner.save_checkpoint(
             self.out_dir,
-            name,
+            "interrupted.pth",
             meta={"epoch": runner.epoch, "iter": runner.iter + 1},
             by_epoch=False,
             backend_args=self.backend_args,
         )
-        path = os.path.join(self.out_dir, name)
+        path = os.path.join(self.out_dir, "interrupted.pth")
         self.file_backend.put(path.encode(), os.path.join(runner.work_dir, "last_checkpoint"))
-        runner.logger.info(f"SIGTERM: saved {path}; go on with --resume")
+        runner.logger.info(f"SIGTERM: saved {path} at iteration {runner.iter + 1}; go on with --resume")
         raise SystemExit(128 + signal.SIGTERM)
 
     def after_train(self, runner: Runner) -> None:

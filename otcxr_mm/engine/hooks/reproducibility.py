@@ -26,7 +26,8 @@ class ReproducibilityHook(Hook):
     """Keys every random draw of training to (seed, epoch, iteration) instead of to what ran before.
 
     MMEngine saves no generator state, and a resumed run would draw other numbers. Here the generators are seeded
-    anew before each iteration, and those of the data sets for each (seed, epoch, image). Together with
+    anew before each iteration, and those of the data sets for each (seed, epoch, data set, image). So an image that
+    RepeatDataset shows twice in an epoch is shown with the same draws. Together with
     :class:`otcxr_mm.ResumableTrainLoop` a killed and resumed run ends with the same parameters bit for bit (CPU).
     """
 
@@ -40,9 +41,12 @@ class ReproducibilityHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tells the data sets the epoch, before the workers start, and seeds what the loader draws."""
-        for dataset in _leaves(runner.train_dataloader.dataset):
+        for stream, dataset in enumerate(_leaves(runner.train_dataloader.dataset)):
             if hasattr(dataset, "set_epoch"):
-                dataset.set_epoch(runner.seed, runner.epoch)
+                dataset.set_epoch(runner.seed, runner.epoch, stream)
+        sampler = runner.train_dataloader.sampler
+        if hasattr(sampler, "seed") and not runner._randomness_cfg.get("diff_rank_seed"):
+            sampler.seed = runner.seed  # without a seed in the config, a resumed run has that of the checkpoint
         self._seed(runner, 0, runner.epoch)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:

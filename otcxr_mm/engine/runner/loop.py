@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
+from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmpretrain.models import BaseSelfSupervisor
 from torch.utils.data import DataLoader, Sampler
 
+from ...models import OTCXR
 from ...registry import LOOPS
 
 
@@ -50,7 +51,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, if an epoch has no iteration, or pre-training would end an epoch on one image.
+        ValueError: Before training, if an epoch has no iteration, or OTCXR would end an epoch on a batch of one image.
     """
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: object) -> None:
@@ -63,7 +64,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if isinstance(model, BaseSelfSupervisor) and not loader.drop_last and images % batch == 1:
+        if isinstance(model, OTCXR) and get_world_size() == 1 and not loader.drop_last and images % batch == 1:
             raise ValueError(
                 f"{images} images a process in batches of {batch} leave a last batch of 1, and the statistics need 2: "
                 "set train_dataloader.drop_last=True or another batch_size"

@@ -13,6 +13,11 @@ Geometry = tuple[Tensor, tuple[int, int]]
 _FLOOR = 0.05  # no token is without mass
 
 
+def _wide(tokens: Tensor) -> Tensor:
+    """Half-precision tokens as float32: means and gathers of them are statistics already."""
+    return tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
+
+
 @MODELS.register_module()
 class OTHead(BaseModule):
     r"""L = alpha L_OT(q_s, q_t) + beta [var(q_s) + var(q_t)] + eta [cov(q_s) + cov(q_t)].
@@ -36,7 +41,7 @@ class OTHead(BaseModule):
             after subtracting the batch mean at each position; or ``'pooled'``, ``'tokens'`` (centred at each position)
             or ``'flattened'`` alone. A table f(position) without any image satisfies ``'flattened'``.
         guard: Half of each loss on the tokens before infusion, with the plan computed on them, so that copying
-            through the infusion cannot lower it. Needs a neck that gives both.
+            through the infusion cannot lower it. Needs a neck that gives both, and the plain objective <T, C>.
         init_cfg: MMEngine's initialisation.
 
     Raises:
@@ -71,6 +76,8 @@ class OTHead(BaseModule):
         self.loss_ot = MODELS.build({"type": "otcxr_mm.TransportLoss", **(loss_ot or {})})
         self.loss_var = MODELS.build({"type": "otcxr_mm.VarianceLoss", **(loss_var or {})})
         self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
+        if guard and (self.loss_ot.debiased or self.loss_ot.objective != "cost"):
+            raise ValueError("OTHead: guard=True goes with objective='cost' and debiased=False")
         self.global_mass, self.marginals, self.prior_scale = global_mass, marginals, prior_scale
         self.centre, self.statistics, self.guard = centre, statistics, guard
 
@@ -95,6 +102,7 @@ class OTHead(BaseModule):
                 "OTHead: marginals='visibility' and prior_scale need the geometry of the viewpoints: "
                 "the pipeline must end in otcxr_mm.PackViews after otcxr_mm.TwoViewCrop"
             )
+        source, target = _wide(source), _wide(target)
         marginals = self._masses(source, geometry, 0), self._masses(target, geometry, 1)
         source, target = self._atoms(source), self._atoms(target)
         return self.loss_ot.solve(source, target, *marginals, self._prior(geometry))
@@ -126,6 +134,8 @@ class OTHead(BaseModule):
         """
         if self.guard and len(plain) != 2:
             raise ValueError("OTHead: guard=True needs the tokens before infusion: use it with OTCXR and CVSIM")
+        source, target = _wide(source), _wide(target)
+        plain, fixed = [_wide(t) for t in plain], [_wide(t) for t in fixed]
         online = [(source, *plain[:1]), (target, *plain[1:])]
         if not fixed:
             loss_ot, solution = self._alignment(online[0], online[1], geometry)
@@ -159,10 +169,10 @@ class OTHead(BaseModule):
             matrices, grid = geometry
             weights = _FLOOR + visibility(matrices[:, view], matrices[:, 1 - view], grid)
         elif self.marginals == "saliency":
-            energy = (tokens - tokens.mean(1, keepdim=True)).detach().float().square().sum(2)
+            energy = (tokens - tokens.mean(1, keepdim=True)).detach().square().sum(2)
             weights = _FLOOR + energy / energy.mean(1, keepdim=True).clamp_min(1e-12)
         else:
-            weights = torch.ones_like(tokens[:, :, 0], dtype=torch.promote_types(tokens.dtype, torch.float32))
+            weights = torch.ones_like(tokens[:, :, 0])
         weights = (1 - self.global_mass) * weights / weights.sum(1, keepdim=True)
         if not self.global_mass:
             return weights

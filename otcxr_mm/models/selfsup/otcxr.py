@@ -19,8 +19,9 @@ class OTCXR(BaseSelfSupervisor):
         neck: Config of :class:`otcxr_mm.CVSIM`.
         head: Config of :class:`otcxr_mm.OTHead`.
         ema: Momentum of a target network, as MMPretrain counts it (target = (1 - momentum) target + momentum online,
-            annealed to 0), in (0, 1); None: the target viewpoint goes through the same network. With it, `custom_hooks`
-            must hold :class:`otcxr_mm.EMATargetHook`, and both viewpoints are source once.
+            annealed to 0 by a cosine over as many updates as training has iterations), in (0, 1). With it,
+            `custom_hooks` must hold :class:`otcxr_mm.EMATargetHook`, and both viewpoints are source once. None: the
+            target viewpoint goes through the same network.
         data_preprocessor: Config; default :class:`otcxr_mm.CXRDataPreprocessor`.
         pretrained: Checkpoint to start from.
         init_cfg: MMEngine's initialisation.
