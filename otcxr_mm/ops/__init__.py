@@ -2,6 +2,7 @@
 
 from .cost import cost
 from .dist import all_reduce_sum, gather
+from .exact import exact_plan
 from .geometry import geometric_prior, token_centres, visibility
 from .precision import full_precision
 from .rank import effective_rank
@@ -14,6 +15,7 @@ __all__ = [
     "cost",
     "covariance",
     "effective_rank",
+    "exact_plan",
     "full_precision",
     "gather",
     "geometric_prior",

@@ -87,7 +87,8 @@ def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float | Tensor, n_iters:
     return _log_steps(kernel, log_a, log_b, u, v, tau, last)
 
 
-def _marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
+def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
+    """A given marginal as (B, n) in the dtype of `cost`; uniform of mass 1 if None."""
     shape = (cost.shape[0], cost.shape[dim])
     if given is None:
         return cost.new_full(shape, 1 / shape[1])
@@ -159,7 +160,7 @@ def sinkhorn(
     (absorption of scalings into the potentials).
     """
     _check(cost, eps, n_iters, rho, grad)
-    a, b = _marginal(a, cost, 1, "a"), _marginal(b, cost, 2, "b")
+    a, b = as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b")
     if isinstance(eps, Tensor):
         eps = eps.detach().to(cost).reshape(-1, 1)
         per_problem, tau = eps[:, 0], 1.0 if rho is None else rho / (rho + eps)

@@ -1,0 +1,35 @@
+"""Exact transport through POT, for evaluation and pictures: slow, on the host, without gradient."""
+
+import torch
+from torch import Tensor
+
+from .sinkhorn import as_marginal
+
+
+@torch.no_grad()
+def exact_plan(cost: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Tensor:
+    """Couplings of least cost, without entropy, one `ot.emd` a problem.
+
+    Args:
+        cost: Cost, (B, N, M).
+        a: Source marginal, (B, N) or (N,); default uniform of mass 1.
+        b: Target marginal, (B, M) or (M,), of the same mass.
+
+    Returns:
+        Plans (B, N, M), of the dtype and on the device of `cost`; at most N + M - 1 entries of each are not 0.
+
+    Raises:
+        ValueError: For shapes that do not fit.
+        ImportError: Without POT (`pip install pot`).
+
+    Source: Bonneel et al., SIGGRAPH Asia 2011 (network simplex), as implemented by POT.
+    """
+    try:
+        import ot
+    except ImportError as error:
+        raise ImportError("exact transport is solved by POT, which is not installed: pip install pot") from error
+    if cost.dim() != 3 or 0 in cost.shape:
+        raise ValueError(f"cost has the shape (B, N, M), none of them 0, got {tuple(cost.shape)}")
+    problems = [t.double().cpu().numpy() for t in (as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b"), cost)]
+    plans = [ot.emd(ai / ai.sum(), bi / bi.sum(), ci) * ai.sum() for ai, bi, ci in zip(*problems, strict=True)]
+    return torch.stack([torch.as_tensor(plan) for plan in plans]).to(cost)
