@@ -1,6 +1,6 @@
 # OTCXR: ResNet-50 pre-trained on the official train_val list of NIH ChestX-ray14.
 #   python tools/train.py configs/otcxr_r50_nih.py
-# A starting point for one GPU of 12 to 24 GB at a batch of 64. For several GPUs:
+# A starting point at a batch of 64 for one GPU of 24 GB, or of 12 GB with --amp. For several GPUs:
 #   bash tools/dist_train.sh configs/otcxr_r50_nih.py 4 --auto-scale-lr
 _base_ = [
     "./_base_/models/otcxr_r50.py",

@@ -97,6 +97,7 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
     if key_column in PATIENT_COLUMNS:
         # tables differ in whether they pad a patient's number with zeros
         split_of = {key.lstrip("0"): split for key, split in split_of.items()}
+        split_of.pop("", None)
         own = [p.lstrip("0") for p in patient.tolist()]
     else:
         own = _keys(path, set(split_of))
