@@ -117,5 +117,5 @@ def build_backbone(backbone: dict | nn.Module) -> nn.Module:
     except (AssertionError, IndexError) as error:
         raise ValueError(
             f"backbone {backbone.get('type')!r} cannot be built with {dict(backbone)}: "
-            f"{error or 'an argument is out of range'}. Does it have the stages that out_indices names?"
+            f"{str(error) or 'an argument is out of range'}. Does it have the stages that out_indices names?"
         ) from error
