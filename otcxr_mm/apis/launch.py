@@ -2,11 +2,16 @@
 
 import argparse
 import os
+import warnings
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.logging import MMLogger
     from mmengine.runner import Runner
+
+_NOISE = ("paramwise_options", '"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 
 
 def _parser(description: str) -> argparse.ArgumentParser:
@@ -36,24 +41,58 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def load_config(args: argparse.Namespace) -> "Config":
     """Reads the config and merges what the command line says."""
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
 
+    # mmcv-lite lacks compiled operators, none of which is used
+    warnings.filterwarnings("ignore", message="Fail to import")
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     # checkpoints are loaded without running code in them
     os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     if not os.path.isfile(args.config):
         raise SystemExit(f"{args.config}: no such config")
     cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        options = argparse.ArgumentParser()
-        options.add_argument("--cfg-options", nargs="+", action=DictAction)
-        cfg.merge_from_dict(options.parse_args(["--cfg-options", *args.cfg_options]).cfg_options)
+    cfg.merge_from_dict(parse_options(args.cfg_options or [], set(cfg)))
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = os.path.join("work_dirs", os.path.splitext(os.path.basename(args.config))[0])
     return cfg
+
+
+def parse_options(options: list[str], keys: set[str]) -> dict:
+    """`KEY=VALUE ...` as MMEngine reads them, but for spaces, which MMEngine takes out of paths.
+
+    Args:
+        options: What stands behind `--cfg-options`.
+        keys: Keys of the config, to notice a slip in the first part of a key.
+
+    Returns:
+        Keys with dots to values.
+    """
+    from inspect import signature
+
+    from mmengine.config import DictAction
+    from mmengine.runner import Runner
+
+    known = keys | set(signature(Runner.__init__).parameters)
+    literal, rest = {}, []
+    for option in options:
+        key, equals, value = option.partition("=")
+        first = key.split(".")[0]
+        near = get_close_matches(first, known, n=1, cutoff=0.8)
+        if not equals or (first not in known and near):
+            raise SystemExit(
+                f"--cfg-options {option}: " + (f"did you mean {near[0]}?" if equals else "KEY=VALUE expected")
+            )
+        if " " in value.strip() and value.strip()[0] not in "[({":
+            literal[key] = value.strip().strip("'\"")
+        else:
+            rest.append(option)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    parsed = parser.parse_args(["--cfg-options", *rest] if rest else []).cfg_options
+    return {**parsed, **literal}
 
 
 def start_processes(cfg: "Config") -> None:
@@ -69,6 +108,8 @@ def start_processes(cfg: "Config") -> None:
             "--launcher pytorch is for processes that torchrun started: "
             "torchrun --nproc_per_node=2 tools/train.py ..., or bash tools/dist_train.sh CONFIG 2"
         )
+    if "SyncBN" in str(cfg._cfg_dict):
+        raise SystemExit("SyncBN works on GPUs only: leave model.backbone.norm_cfg.type=BN on CPUs")
     torch.distributed.init_process_group("gloo")
     wrapper = {
         "type": "MMDistributedDataParallel",
@@ -95,6 +136,18 @@ def _use_amp(cfg: "Config") -> None:
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
     else:
         cfg.optim_wrapper.type = "otcxr_mm.BFloat16OptimWrapper"
+
+
+def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
+    """Says if the learning rate is scheduled for another number of epochs than are trained."""
+    schedulers = cfg.get("param_scheduler") or []
+    ends = [s.get("end") for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) and s.get("end")]
+    epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
+    if ends and epochs and max(ends) != epochs:
+        logger.warning(
+            f"train_cfg.max_epochs is {epochs}, but the schedule of the learning rate ends at epoch {max(ends)}: set "
+            f"param_scheduler.{len(schedulers) - 1}.end={epochs} too"
+        )
 
 
 def latest_checkpoint(work_dir: str) -> str | None:
@@ -161,6 +214,9 @@ def train(argv: list[str] | None = None) -> None:
         f"Batch of {batch} images x {runner.world_size} processes = {batch * runner.world_size}; learning rate {lr} in "
         f"the config{', scaled to the batch' if args.auto_scale_lr else ''}; checkpoints in {runner.work_dir}"
     )
+    _warn_of_schedule(cfg, runner.logger)
+    # a line a parameter, and deprecations of MMEngine in MMEngine
+    runner.logger.addFilter(lambda record: not record.getMessage().startswith(_NOISE))
     runner.train()
 
 

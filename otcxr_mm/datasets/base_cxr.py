@@ -1,6 +1,7 @@
 """What every chest X-ray data set shares: records, splits, checks, and draws that can be repeated."""
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -88,11 +89,14 @@ class BaseCXRDataset(BaseDataset):
         self.check_files, self.skip_missing = check_files, skip_missing
         self.records: Records | None = None
         self.clock = Clock()
+        if split_file is not None and split == "all":
+            raise ValueError(f"split_file={split_file!r} needs the split to take, such as split='train'")
         self.root = Path(data_root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"data_root={str(data_root)!r} is no folder (looked at {self.root.absolute()}): set it to the folder "
-                f"of the data set, on the command line with --cfg-options train_dataloader.dataset.data_root=..."
+                "of the data set, in the config, in the environment variable that the head of the config names, or "
+                "with --cfg-options train_dataloader.dataset.data_root=..."
             )
         super().__init__(
             ann_file=ann_file,
@@ -141,6 +145,14 @@ class BaseCXRDataset(BaseDataset):
         return f"{type(self).__name__} in {self.root / table if table else self.root}"
 
     def _select(self, records: Records) -> Records:
+        names, counts = np.unique(records.split[records.split != ""], return_counts=True)
+        if self.split == "all" and len(names) > 1:
+            found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+            print_log(
+                f"{self._source()}: all splits are used together, {found}; take one with split=...",
+                "current",
+                logging.WARNING,
+            )
         if self.split != "all":
             chosen = records.split == self.split
             if not chosen.any():

@@ -98,6 +98,11 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
         # tables differ in whether they pad a patient's number with zeros
         split_of = {key.lstrip("0"): split for key, split in split_of.items()}
         split_of.pop("", None)
+        if not (patient != "").any():
+            raise ValueError(
+                f"{file}: splits by {key_column!r}, but the data set knows no patients: name the images instead, or "
+                "give an ann_file with a column of patients"
+            )
         own = [p.lstrip("0") for p in patient.tolist()]
     else:
         own = _keys(path, set(split_of))

@@ -62,7 +62,7 @@ class UnlabeledCXR(BaseCXRDataset):
         patient, split = blank, blank.copy()
         if self.patient_column or any(name in table for name in PATIENT_COLUMNS):
             patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
-        if self.split != "all" and self.split_file is None:
+        if self.split_file is None and (self.split != "all" or SPLIT_COLUMNS[0] in table):
             split = table[first_column(table, SPLIT_COLUMNS, file, "split")]
         return Records(self._prefixed(path), patient, blank.copy(), split)
 

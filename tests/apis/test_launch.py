@@ -1,5 +1,7 @@
 import json
+import logging
 import os
+import re
 
 import pytest
 import torch
@@ -151,6 +153,47 @@ def test_wrong_commands_end_with_a_clear_line(python, images, command, message, 
     result = python(*command, check=False)
     assert result.returncode != 0
     assert message in result.stderr
+
+
+def test_options_keep_spaces_in_paths_and_types_elsewhere():
+    options = ["a.root=/own data/x y", "a.n=3", "a.pair=(0.1, 1)", "a.name='one two'", "b=None"]
+    assert launch.parse_options(options, {"a", "b"}) == {
+        "a.root": "/own data/x y",
+        "a.n": 3,
+        "a.pair": (0.1, 1),
+        "a.name": "one two",
+        "b": None,
+    }
+    assert launch.parse_options([], set()) == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("train_dataloder.batch_size=4", "did you mean train_dataloader?"),
+        ("optim_wraper.type=X", "did you mean optim_wrapper?"),
+        ("train_cfg.max_epochs", "KEY=VALUE expected"),
+    ],
+)
+def test_slips_in_options_are_noticed(option, message):
+    with pytest.raises(SystemExit, match=re.escape(f"--cfg-options {option}: {message}")):
+        launch.parse_options([option], {"train_cfg"})
+
+
+def test_new_keys_are_allowed():
+    assert launch.parse_options(["sync_bn=torch", "find_unused_parameters=True"], {"model"})["sync_bn"] == "torch"
+
+
+def test_a_schedule_that_ends_elsewhere_is_said(caplog):
+    from mmengine.config import Config
+
+    cfg = Config(dict(train_cfg=dict(max_epochs=20), param_scheduler=[dict(end=5), dict(end=100)]))
+    launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
+    assert "ends at epoch 100: set param_scheduler.1.end=20 too" in caplog.text
+    caplog.clear()
+    cfg.param_scheduler[1].end = 20
+    launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
+    assert not caplog.text
 
 
 def test_auto_scale_needs_a_base(python, images, tmp_path):

@@ -48,6 +48,30 @@ def test_patient_in_two_splits_of_a_split_file_over_a_plain_folder(folder):
         otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
 
 
+def test_a_leak_in_the_table_is_an_error_even_when_all_splits_are_used(folder):
+    (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,7,test\n")
+    with pytest.raises(ValueError, match="1 patients stand in two splits"):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+
+
+def test_using_all_splits_together_is_said(folder, caplog):
+    (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,8,test\n")
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_instance("splits")
+    logger.addHandler(caplog.handler)
+    assert len(otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")) == 2
+    assert "all splits are used together, {'test': 1, 'train': 1}; take one with split=" in caplog.text
+    with pytest.raises(ValueError, match="split_file='t.csv' needs the split to take, such as split='train'"):
+        otcxr_mm.UnlabeledCXR(folder, split_file="t.csv")
+
+
+def test_patients_of_a_split_file_need_patients(folder):
+    (folder / "s.csv").write_text("patient,split\n7,train\n")
+    with pytest.raises(ValueError, match="splits by 'patient', but the data set knows no patients"):
+        otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
+
+
 def test_split_file_by_path_and_by_name(folder):
     write_image(folder / "p0" / "view1.png")
     write_image(folder / "p1" / "view1.png")

@@ -153,18 +153,35 @@ def test_empty_epochs_and_last_batches_of_one_are_refused_before_training(cfg):
     cfg.train_dataloader.update(batch_size=64, drop_last=True)
     with pytest.raises(ValueError, match="9 images a process and batches of 64 with drop_last=True make no iteration"):
         Runner.from_cfg(cfg).train()
-    cfg.train_dataloader.update(batch_size=4, drop_last=False)
+    cfg.train_dataloader.update(batch_size=1, drop_last=False)
+    with pytest.raises(ValueError, match="last batch of 1"):
+        Runner.from_cfg(cfg).train()
+    cfg.train_dataloader.update(batch_size=4)
     with pytest.raises(ValueError, match="9 images a process in batches of 4 leave a last batch of 1"):
         Runner.from_cfg(cfg).train()
 
 
 def test_resuming_with_other_data_is_named(cfg):
     Runner.from_cfg(cfg).train()
-    cfg.train_dataloader.batch_size = 9
-    cfg.train_cfg.max_epochs = 20
+    cfg.train_cfg.max_epochs = 3
     cfg.resume, cfg.load_from = True, f"{cfg.work_dir}/iter_5.pth"
-    with pytest.raises(ValueError, match=r"at epoch 1, iteration 5, which does not fit 1 iterations an epoch"):
+    cfg.train_dataloader.batch_size = 9
+    with pytest.raises(ValueError, match="run with .*'batch_size': 3.* this one has .*'batch_size': 9.*resume=False"):
         Runner.from_cfg(cfg).train()
+    cfg.resume = False  # its weights alone are welcome
+    cfg.experiment_name += "_anew"
+    Runner.from_cfg(cfg).train()
+
+
+def test_a_finished_run_says_so(cfg, caplog):
+    cfg.default_hooks.checkpoint = dict(type="otcxr_mm.AtomicCheckpointHook")
+    Runner.from_cfg(cfg).train()
+    cfg.resume, cfg.load_from = True, f"{cfg.work_dir}/epoch_2.pth"
+    cfg.experiment_name += "_again"
+    runner = Runner.from_cfg(cfg)
+    runner.logger.addHandler(caplog.handler)
+    runner.train()
+    assert "trained for 2 epochs, train_cfg.max_epochs is 2: nothing is left to do" in caplog.text
 
 
 def test_collapse_is_warned_of(caplog):

@@ -99,15 +99,18 @@ def test_sigkill_then_resume_is_the_same_bit_for_bit(images, tmp_path, uninterru
     assert_same(final(tmp_path), uninterrupted)
 
 
-@pytest.mark.parametrize("workers", WORKERS)
-def test_sigterm_saves_in_the_middle_of_an_epoch(images, tmp_path, uninterrupted, workers):
+@pytest.mark.parametrize(
+    ("workers", "number"),
+    [*((workers, signal.SIGTERM) for workers in WORKERS), ("2 persistent workers", signal.SIGINT)],
+)
+def test_a_signal_saves_in_the_middle_of_an_epoch(images, tmp_path, uninterrupted, workers, number):
     options = ("default_hooks.checkpoint.interval=1000", *WORKERS[workers])
     process = start(images, tmp_path, options=options)
     read_until(process, 8)
-    os.killpg(process.pid, signal.SIGTERM)  # as slurm and torchrun do: the loader's workers get it too
+    os.killpg(process.pid, number)  # as slurm and torchrun do: the loader's workers get it too
     rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 128 + signal.SIGTERM, rest[-3000:]
-    saved = re.search(r"SIGTERM: saved (.*interrupted\.pth) at iteration (\d+); go on with --resume", rest)
+    assert process.returncode == 128 + number, rest[-3000:]
+    saved = re.search(r"SIG[A-Z]+: saved (.*interrupted\.pth) at iteration (\d+); go on with --resume", rest)
     iteration = int(saved[2])
     assert iteration >= 8
     assert (tmp_path / "last_checkpoint").read_text() == saved[1]

@@ -118,6 +118,10 @@ def test_wrong_set_ups_are_named_before_training():
         otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3,)}, NECK, HEAD)
     with pytest.raises(ValueError, match="'ResNet' cannot be built with .*'out_indices': \\(3, 4\\).*stages"):
         otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3, 4)}, NECK, HEAD)
+    with pytest.raises(
+        ValueError, match="takes 3 channels, the preprocessor gives 1: set model.data_preprocessor.channels=3"
+    ):
+        otcxr_mm.OTCXR({**BACKBONE, "in_channels": 3}, NECK, HEAD)
     with pytest.raises(ValueError, match=r"ema is a momentum in \(0, 1\), or None, got 1.0"):
         model(ema=1.0)
     with pytest.raises(ValueError, match="two viewpoints, got 3"):

@@ -30,15 +30,18 @@ class AtomicLocalBackend(LocalBackend):
 
 register_backend("otcxr_atomic", AtomicLocalBackend)
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-class _IgnoreSigterm:
-    """Worker initialisation: SIGTERM, sent to the whole process group, is the main process's alone to answer."""
+
+class _IgnoreSignals:
+    """Worker initialisation: what is sent to the whole process group is the main process's alone to answer."""
 
     def __init__(self, then: Callable[[int], None] | None) -> None:
         self.then = then
 
     def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         if self.then is not None:
             self.then(worker)
 
@@ -55,9 +58,9 @@ def _kill_workers() -> None:
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook with whole files, and a checkpoint when the job is asked to end.
 
-    On SIGTERM (slurm's preemption, a stopped container) the run saves `interrupted.pth` after the optimiser step in
-    hand and ends with status 143; `--resume` goes on from there, in the middle of the epoch too. Weights that are not
-    finite are never saved.
+    On SIGTERM (slurm's preemption, a stopped container) and Ctrl-C the run saves `interrupted.pth` after the optimiser
+    step in hand and ends with status 143 or 130; `--resume` goes on from there, in the middle of the epoch too. A
+    second signal ends it at once. Weights that are not finite are never saved.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints.
@@ -77,22 +80,22 @@ class AtomicCheckpointHook(CheckpointHook):
             )
         kwargs.setdefault("backend_args", {"backend": "otcxr_atomic"})
         super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
-        self.asked_to_end = False
+        self.asked_to_end: signal.Signals | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Listens to SIGTERM, and clears away what a killed run left half-written."""
+        """Listens to the signals, and clears away what a killed run left half-written."""
         super().before_train(runner)
         self._check_accumulation(runner)
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
         loader = runner.train_dataloader
-        loader.worker_init_fn = _IgnoreSigterm(loader.worker_init_fn)
+        loader.worker_init_fn = _IgnoreSignals(loader.worker_init_fn)
         atexit.register(_kill_workers)
         try:
-            self.previous_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
+            self.previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         except ValueError:  # not the main thread
-            self.previous_handler = None
+            self.previous = {}
 
     def _check_accumulation(self, runner: Runner) -> None:
         counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
@@ -123,26 +126,45 @@ class AtomicCheckpointHook(CheckpointHook):
                 "first; no checkpoint is written. Resume from the last one with a lower learning rate or a longer "
                 "warm-up"
             )
+        checkpoint["meta"]["epoch_of"] = self._epoch_of(runner)
         scalars = checkpoint["message_hub"]["log_scalars"]
         for name, buffer in scalars.items():
             scalars[name] = [torch.as_tensor(column, dtype=torch.float64) for column in buffer.data]
         for part in ("message_hub", "meta"):
             checkpoint[part] = apply_to(checkpoint[part], lambda x: isinstance(x, np.generic), lambda x: x.item())
 
+    @staticmethod
+    def _epoch_of(runner: Runner) -> dict[str, int]:
+        """What an epoch consists of; a run can only go on with the same."""
+        loader = runner.train_dataloader
+        return {"images": len(loader.dataset), "batch_size": loader.batch_size, "processes": runner.world_size}
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turns them back."""
+        """Turns them back.
+
+        Raises:
+            ValueError: When resuming with other data, batch size or number of processes.
+        """
+        before = checkpoint.get("meta", {}).get("epoch_of")
+        if runner._resume and before is not None and before != (now := self._epoch_of(runner)):
+            raise ValueError(
+                f"the checkpoint is of a run with {before}, this one has {now}: iterations and learning rate would "
+                "come out of step. Resume with the same, or start anew from its weights with load_from=CHECKPOINT and "
+                "resume=False"
+            )
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, columns in scalars.items():
             if isinstance(columns, list):
                 scalars[name] = HistoryBuffer(*[column.tolist() for column in columns])
 
-    def _on_sigterm(self, signum: int, frame: object) -> None:
-        self.asked_to_end = True
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.asked_to_end = signal.Signals(number)
+        self._give_back()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Saves by iteration if configured, and on SIGTERM."""
+        """Saves by iteration if configured, and when asked to end."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # the other processes wait: the main one saves, and its end ends them
         if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():
@@ -156,11 +178,16 @@ class AtomicCheckpointHook(CheckpointHook):
         )
         path = os.path.join(self.out_dir, "interrupted.pth")
         self.file_backend.put(path.encode(), os.path.join(runner.work_dir, "last_checkpoint"))
-        runner.logger.info(f"SIGTERM: saved {path} at iteration {runner.iter + 1}; go on with --resume")
-        raise SystemExit(128 + signal.SIGTERM)
+        runner.logger.info(
+            f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; go on with --resume"
+        )
+        raise SystemExit(128 + self.asked_to_end)
 
     def after_train(self, runner: Runner) -> None:
-        """Gives SIGTERM back."""
+        """Gives the signals back."""
         super().after_train(runner)
-        if self.previous_handler is not None:
-            signal.signal(signal.SIGTERM, self.previous_handler)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)

@@ -7,6 +7,7 @@ from itertools import islice
 from mmengine.dist import get_world_size
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from ...models import OTCXR
@@ -64,11 +65,24 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if isinstance(model, OTCXR) and get_world_size() == 1 and not loader.drop_last and images % batch == 1:
+        if (
+            isinstance(model, OTCXR)
+            and get_world_size() == 1
+            and (batch == 1 or (images % batch == 1 and not loader.drop_last))
+        ):
             raise ValueError(
                 f"{images} images a process in batches of {batch} leave a last batch of 1, and the statistics need 2: "
                 "set train_dataloader.drop_last=True or another batch_size"
             )
+
+    def run(self) -> nn.Module:
+        """Trains; a run that has been trained to its end says so."""
+        if self._epoch >= self._max_epochs:
+            self.runner.logger.warning(
+                f"the checkpoint has been trained for {self._epoch} epochs, train_cfg.max_epochs is "
+                f"{self._max_epochs}: nothing is left to do"
+            )
+        return super().run()
 
     def run_epoch(self) -> None:
         """Runs an epoch, or what is left of it."""

@@ -27,7 +27,8 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: If the backbone lacks the stages that the neck reads, or `ema` lies outside (0, 1).
+        ValueError: If the backbone lacks the stages that the neck reads, takes other channels than the preprocessor
+            gives, or `ema` lies outside (0, 1).
     """
 
     def __init__(
@@ -48,12 +49,22 @@ class OTCXR(BaseSelfSupervisor):
                 f"the backbone puts out {len(stages)} stages (out_indices={tuple(stages)}), the neck's "
                 f"in_channels={self.neck.in_channels} expects {len(self.neck.in_channels)}"
             )
+        self._check_channels()
         self.target = None
         self.target_synced = False
         if ema is not None:
             if not 0 < ema < 1:
                 raise ValueError(f"ema is a momentum in (0, 1), or None, got {ema}")
             self.target = CosineEMA(nn.ModuleList([self.backbone, self.neck]), momentum=ema)
+
+    def _check_channels(self) -> None:
+        stem = next((m for m in self.backbone.modules() if isinstance(m, nn.Conv2d)), None)
+        channels = getattr(self.data_preprocessor, "channels", None)
+        if stem is not None and channels is not None and stem.in_channels != channels:
+            raise ValueError(
+                f"the backbone takes {stem.in_channels} channels, the preprocessor gives {channels}: set "
+                f"model.data_preprocessor.channels={stem.in_channels}, or in_channels={channels} of the backbone"
+            )
 
     @torch.no_grad()
     def sync_target(self) -> None:
