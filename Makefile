@@ -31,7 +31,7 @@ $(READY): $(LOCKS)
 
 # setuptools comes from the lock file: nothing is downloaded
 $(INSTALLED): $(READY) setup.py
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 test: $(INSTALLED)
