@@ -106,7 +106,7 @@ def _check(cost: Tensor, eps: float | Tensor, n_iters: int, rho: float | None, g
     if not isinstance(eps, Tensor) and not eps > 0:
         raise ValueError(
             f"eps, the weight of the entropy, must be > 0, got {eps}: take a smaller positive value "
-            "for a sharper plan, or an exact solver (ot.emd) for none"
+            "for a sharper plan, or exact_plan for none"
         )
     if n_iters < 1:
         raise ValueError(f"n_iters must be >= 1, got {n_iters}")
