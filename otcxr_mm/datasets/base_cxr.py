@@ -146,8 +146,8 @@ class BaseCXRDataset(BaseDataset):
 
     def _select(self, records: Records) -> Records:
         names, counts = np.unique(records.split[records.split != ""], return_counts=True)
-        if self.split == "all" and len(names) > 1:
-            found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        if self.split == "all" and len(found) > 1:
             print_log(
                 f"{self._source()}: all splits are used together, {found}; take one with split=...",
                 "current",
@@ -156,7 +156,6 @@ class BaseCXRDataset(BaseDataset):
         if self.split != "all":
             chosen = records.split == self.split
             if not chosen.any():
-                found = {name: int((records.split == name).sum()) for name in np.unique(records.split).tolist() if name}
                 raise ValueError(f"{self._source()}: split {self.split!r} is empty; the splits are {found or 'none'}")
             records = records.take(chosen)
         if self.views is not None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ops.dist import all_reduce_sum, world_size
+from ..ops.precision import widen
 
 
 class CrossRankBatchNorm1d(nn.BatchNorm1d):
@@ -18,7 +19,7 @@ class CrossRankBatchNorm1d(nn.BatchNorm1d):
         if not self.training or world_size() == 1:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
-            wide = x if x.dtype == torch.float64 else x.float()
+            wide = widen(x)
             moments = all_reduce_sum(torch.cat([wide.sum(0), wide.new_full((1,), wide.shape[0])]))
             n = moments[-1].detach()
             mean = moments[:-1] / n

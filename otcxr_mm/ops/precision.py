@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 
-def _widen(value: object) -> object:
+def widen(value: object) -> object:
+    """A half-precision tensor as float32; anything else as it is."""
     if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16):
         return value.float()
     return value
@@ -37,8 +38,8 @@ def full_precision(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def wrapped(*args: object, **kwargs: object) -> object:
-        args = tuple(_widen(value) for value in args)
-        kwargs = {key: _widen(value) for key, value in kwargs.items()}
+        args = tuple(widen(value) for value in args)
+        kwargs = {key: widen(value) for key, value in kwargs.items()}
         device = next(value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
         if device == "meta":  # shapes only
             return function(*args, **kwargs)

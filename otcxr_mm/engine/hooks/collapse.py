@@ -4,13 +4,13 @@ from collections import deque
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...ops import effective_rank
 from ...registry import HOOKS
+from ..model import bare_model
 
 
 @HOOKS.register_module()
@@ -42,7 +42,7 @@ class CollapseMonitorHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Listens to the backbone."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         self.handle = model.backbone.register_forward_hook(self._keep)
 
     def after_train_epoch(self, runner: Runner) -> None:

@@ -1,10 +1,10 @@
 """The target network of OTCXR."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ..model import bare_model
 
 
 @HOOKS.register_module()
@@ -19,7 +19,7 @@ class EMATargetHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Starts the target where the online network starts, unless the run is resumed."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if getattr(model, "target", None) is None:
             raise ValueError("EMATargetHook: the model has no target network: set ema=0.004 in model, or drop the hook")
         if runner.iter == 0:

@@ -4,11 +4,11 @@ import os
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...export import save_backbone
 from ...registry import HOOKS
+from ..model import bare_model
 
 
 @HOOKS.register_module()
@@ -27,7 +27,7 @@ class ExportBackboneHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Writes both files and prints where."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         path = os.path.join(runner.work_dir, self.filename)
         images = len(runner.train_dataloader.dataset)
         save_backbone(model, path, runner.cfg, training_images=images, epochs=runner.epoch, iterations=runner.iter)

@@ -3,10 +3,10 @@
 import math
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
+from ..model import bare_model
 
 
 @HOOKS.register_module()
@@ -53,7 +53,7 @@ class AttributeScheduleHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Finds the attribute."""
-        owner = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        owner = bare_model(runner)
         *path, self.name = self.attribute.split(".")
         for part in path:
             owner = getattr(owner, part)

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from itertools import islice
 
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
 from ...models import OTCXR
 from ...registry import LOOPS
+from ..model import bare_model
 
 
 class _Rest:
@@ -64,7 +64,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"{images} images a process and batches of {batch} with drop_last=True make no iteration: "
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         if (
             isinstance(model, OTCXR)
             and get_world_size() == 1

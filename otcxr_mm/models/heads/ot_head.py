@@ -7,15 +7,11 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...ops import Transport, gather, geometric_prior, position_centred, visibility
+from ...ops.precision import widen
 from ...registry import MODELS
 
 Geometry = tuple[Tensor, tuple[int, int]]
 _FLOOR = 0.05  # no token is without mass
-
-
-def _wide(tokens: Tensor) -> Tensor:
-    """Half-precision tokens as float32: means and gathers of them are statistics already."""
-    return tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
 
 
 @MODELS.register_module()
@@ -102,7 +98,7 @@ class OTHead(BaseModule):
                 "OTHead: marginals='visibility' and prior_scale need the geometry of the viewpoints: "
                 "the pipeline must end in otcxr_mm.PackViews after otcxr_mm.TwoViewCrop"
             )
-        source, target = _wide(source), _wide(target)
+        source, target = widen(source), widen(target)
         marginals = self._masses(source, geometry, 0), self._masses(target, geometry, 1)
         source, target = self._atoms(source), self._atoms(target)
         return self.loss_ot.solve(source, target, *marginals, self._prior(geometry))
@@ -134,8 +130,9 @@ class OTHead(BaseModule):
         """
         if self.guard and len(plain) != 2:
             raise ValueError("OTHead: guard=True needs the tokens before infusion: use it with OTCXR and CVSIM")
-        source, target = _wide(source), _wide(target)
-        plain, fixed = [_wide(t) for t in plain], [_wide(t) for t in fixed]
+        # means and gathers of tokens are statistics already
+        source, target = widen(source), widen(target)
+        plain, fixed = [widen(t) for t in plain], [widen(t) for t in fixed]
         online = [(source, *plain[:1]), (target, *plain[1:])]
         if not fixed:
             loss_ot, solution = self._alignment(online[0], online[1], geometry)
