@@ -22,9 +22,11 @@ _PUBLIC = {
         "LoadCXR",
         "NIHChestXray14",
         "PackViews",
+        "PackedImages",
         "PhotometricCXR",
         "TwoViewCrop",
         "UnlabeledCXR",
+        "pack_images",
     ),
     "otcxr_mm.engine": (
         "AtomicCheckpointHook",

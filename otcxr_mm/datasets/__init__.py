@@ -2,6 +2,7 @@
 
 from .base_cxr import BaseCXRDataset, Records
 from .nih import NIHChestXray14
+from .packed import PackedImages, pack_images
 from .transforms import LoadCXR, PackViews, PhotometricCXR, TwoViewCrop
 from .unlabeled import UnlabeledCXR
 
@@ -10,8 +11,10 @@ __all__ = [
     "LoadCXR",
     "NIHChestXray14",
     "PackViews",
+    "PackedImages",
     "PhotometricCXR",
     "Records",
     "TwoViewCrop",
     "UnlabeledCXR",
+    "pack_images",
 ]

@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.dataset.base_dataset import force_full_init
 from mmengine.logging import print_log
 
+from .packed import PackedImages
 from .seeding import Clock
 from .splits import check_patient_disjoint, split_from_file
 
@@ -45,8 +46,8 @@ class Records:
 class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
-    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `view_position` and, with labels,
-    `gt_score` (float32 (C,), NaN for unknown).
+    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `view_position`, with labels
+    `gt_score` (float32 (C,), NaN for unknown), and with packed images `img` (H, W), which LoadCXR then takes.
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
@@ -59,6 +60,8 @@ class BaseCXRDataset(BaseDataset):
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
         check_files: Whether to look, before training starts, if every image is there.
         skip_missing: Leave out, and count, images that are not there, instead of an error.
+        packed: Folder of packed images (:func:`otcxr_mm.pack_images`) to read instead of the files; `data_root` still
+            holds the tables.
         pipeline: Transforms.
         indices: Keep only the first so many images, or those of these indices.
         test_mode: Whether a broken image is an error at once; here it always is.
@@ -79,6 +82,7 @@ class BaseCXRDataset(BaseDataset):
         views: Sequence[str] | None = None,
         check_files: bool = True,
         skip_missing: bool = False,
+        packed: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         indices: int | Sequence[int] | None = None,
         test_mode: bool = False,
@@ -89,6 +93,8 @@ class BaseCXRDataset(BaseDataset):
         self.check_files, self.skip_missing = check_files, skip_missing
         self.records: Records | None = None
         self.clock = Clock()
+        self.packed = None if packed is None else PackedImages(packed)
+        self.rows: np.ndarray | None = None
         if split_file is not None and split == "all":
             raise ValueError(f"split_file={split_file!r} needs the split to take, such as split='train'")
         self.root = Path(data_root).expanduser()
@@ -130,15 +136,20 @@ class BaseCXRDataset(BaseDataset):
             records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
         check_patient_disjoint(records.patient, records.split, self._source())
         records = self._select(records)
-        if self.check_files or self.skip_missing:
+        if self.check_files or self.skip_missing or self.packed is not None:
             records = self._check_files(records)
         if self._indices is not None:
             records = self._subset(records, self._indices)
         if not len(records):
             raise ValueError(f"{self._source()}: no image is left")
-        self.records = records
+        self._set_records(records)
         self._fully_initialized = True
         print_log(str(self), logger="current")
+
+    def _set_records(self, records: Records) -> None:
+        self.records = records
+        if self.packed is not None:
+            self.rows = self.packed.rows(records.path)
 
     def _source(self) -> str:
         table = self.split_file or self.ann_file
@@ -167,13 +178,16 @@ class BaseCXRDataset(BaseDataset):
         return records
 
     def _check_files(self, records: Records) -> Records:
-        listing = self.known_files()
         paths = records.path.tolist()
-        there = np.array([p in listing for p in paths] if listing else [(self.root / p).is_file() for p in paths])
+        if self.packed is not None:
+            root, there = self.packed.folder, self.packed.rows(paths) >= 0
+        else:
+            root, listing = self.root, self.known_files()
+            there = np.array([p in listing for p in paths] if listing else [(root / p).is_file() for p in paths])
         missing = np.flatnonzero(~there)
         if not len(missing):
             return records
-        example = self.root / paths[missing[0]]
+        example = root / paths[missing[0]]
         if not self.skip_missing or not there.any():
             raise FileNotFoundError(
                 f"{self._source()}: {len(missing)} of {len(paths)} listed images are not there, the first one "
@@ -216,6 +230,8 @@ class BaseCXRDataset(BaseDataset):
             "patient_id": str(records.patient[idx]),
             "view_position": str(records.view[idx]),
         }
+        if self.packed is not None:
+            info["img"] = self.packed[self.rows[idx]]
         if records.labels is not None:
             info["gt_score"] = records.labels[idx]
         return info
@@ -234,13 +250,13 @@ class BaseCXRDataset(BaseDataset):
     @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
         """Keeps the first so many images, or those of these indices, in place."""
-        self.records = self._subset(self.records, indices)
+        self._set_records(self._subset(self.records, indices))
 
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> "BaseCXRDataset":
         """A data set of the first so many images, or those of these indices."""
         other = copy.copy(self)
-        other.records = self._subset(self.records, indices)
+        other._set_records(self._subset(self.records, indices))
         return other
 
     @force_full_init

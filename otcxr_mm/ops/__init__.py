@@ -1,5 +1,6 @@
 """Pure functions on tensors: transport, statistics, geometry, collectives. They need torch only."""
 
+from .correspondence import Correspondence, correspondence
 from .cost import cost
 from .dist import all_reduce_sum, gather
 from .exact import exact_plan
@@ -10,8 +11,10 @@ from .sinkhorn import Transport, sinkhorn, sinkhorn_divergence
 from .vicreg import covariance, position_centred, variance
 
 __all__ = [
+    "Correspondence",
     "Transport",
     "all_reduce_sum",
+    "correspondence",
     "cost",
     "covariance",
     "effective_rank",

@@ -56,7 +56,7 @@ def read_grey(path: str, max_value: int = 65535) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class LoadCXR(BaseTransform):
-    """Loads `img_path` as one grey channel.
+    """Loads `img_path` as one grey channel; `img`, where a packed data set gives it already, is taken as it is.
 
     Args:
         max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
@@ -68,8 +68,8 @@ class LoadCXR(BaseTransform):
         self.max_value = max_value
 
     def transform(self, results: dict) -> dict:
-        """Reads the image; errors name its path."""
-        img = read_grey(results["img_path"], self.max_value)
+        """Reads the image unless it is there; errors name its path."""
+        img = results["img"] if "img" in results else read_grey(results["img_path"], self.max_value)
         results["img"] = img
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         return results

@@ -18,22 +18,26 @@ _FLOOR = 0.05  # no token is without mass
 class OTHead(BaseModule):
     r"""L = alpha L_OT(q_s, q_t) + beta [var(q_s) + var(q_t)] + eta [cov(q_s) + cov(q_t)].
 
-    The tokens of each viewpoint, and their mean as one more atom, are a discrete measure. The weights alpha, beta, eta
+    The tokens of each viewpoint, and a global one as one more atom, are a discrete measure. The weights alpha, beta, eta
     are the `loss_weight` of the three losses. Statistics are those of the global batch under DDP.
 
     Args:
         loss_ot: Config of the transport loss.
         loss_var: Config of the variance loss.
         loss_cov: Config of the covariance loss.
-        global_mass: Mass of the global token, the mean of the tokens, in [0, 1); 0: none.
+        global_mass: Mass of the global token in the transport, in [0, 1); 0: it takes no part.
+        global_token: ``'mean'``: the mean of the tokens; ``'own'``: the last of the tokens that the neck gives.
         marginals: Masses of the dense tokens: ``'uniform'``; ``'visibility'``: proportional to 0.05 + the share of the
             token that the other viewpoint shows; ``'saliency'``: to 0.05 + the token's share of the squared
             deviation from the mean token, times N.
+        matching: ``'transport'``; or, to compare with, a plan that looks at no feature: ``'geometry'``: transport with
+            the squared distance in the original image as its only cost; ``'index'``: each atom with the one of the same
+            index, with the mean of both masses.
         prior_scale: Distance in the original image, in units of its sides, at which the geometric prior equals
             its weight; None: no geometry in the plan's cost. Pairs with the global token get the dense pairs' mean.
         centre: What is subtracted from the tokens before the cost: ``'none'``, the mean over the global ``'batch'``, or
             the one at each ``'position'``.
-        statistics: On what variance and covariance are taken: ``'both'``: half on the pooled token, half on tokens
+        statistics: On what variance and covariance are taken: ``'both'``: half on the global token, half on tokens
             after subtracting the batch mean at each position; or ``'pooled'``, ``'tokens'`` (centred at each position)
             or ``'flattened'`` alone. A table f(position) without any image satisfies ``'flattened'``.
         guard: Half of each loss on the tokens before infusion, with the plan computed on them, so that copying
@@ -50,7 +54,9 @@ class OTHead(BaseModule):
         loss_var: dict | None = None,
         loss_cov: dict | None = None,
         global_mass: float = 0.5,
+        global_token: str = "mean",
         marginals: str = "uniform",
+        matching: str = "transport",
         prior_scale: float | None = None,
         centre: str = "none",
         statistics: str = "both",
@@ -59,7 +65,9 @@ class OTHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         for name, value, allowed in (
+            ("global_token", global_token, ("mean", "own")),
             ("marginals", marginals, ("uniform", "visibility", "saliency")),
+            ("matching", matching, ("transport", "geometry", "index")),
             ("centre", centre, ("none", "batch", "position")),
             ("statistics", statistics, ("both", "pooled", "tokens", "flattened")),
         ):
@@ -72,10 +80,15 @@ class OTHead(BaseModule):
         self.loss_ot = MODELS.build({"type": "otcxr_mm.TransportLoss", **(loss_ot or {})})
         self.loss_var = MODELS.build({"type": "otcxr_mm.VarianceLoss", **(loss_var or {})})
         self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
+        if matching == "geometry" and prior_scale is None:
+            raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
+        if matching != "transport" and (self.loss_ot.debiased or self.loss_ot.objective != "cost"):
+            raise ValueError(f"OTHead: matching={matching!r} goes with objective='cost' and debiased=False")
         if guard and (self.loss_ot.debiased or self.loss_ot.objective != "cost"):
             raise ValueError("OTHead: guard=True goes with objective='cost' and debiased=False")
-        self.global_mass, self.marginals, self.prior_scale = global_mass, marginals, prior_scale
-        self.centre, self.statistics, self.guard = centre, statistics, guard
+        self.global_mass, self.global_token = global_mass, global_token
+        self.marginals, self.prior_scale = marginals, prior_scale
+        self.centre, self.statistics, self.guard, self.matching = centre, statistics, guard, matching
 
     @property
     def needs_geometry(self) -> bool:
@@ -86,8 +99,8 @@ class OTHead(BaseModule):
         """Transport between two viewpoints' tokens.
 
         Args:
-            source: (B, N, D).
-            target: (B, N, D).
+            source: (B, N, D), or (B, N + 1, D) with a global token of its own, the last one.
+            target: As `source`.
             geometry: `view_to_image` of both viewpoints, (B, 2, 2, 3), and the grid (h, w) of the tokens.
 
         Returns:
@@ -101,7 +114,7 @@ class OTHead(BaseModule):
         source, target = widen(source), widen(target)
         marginals = self._masses(source, geometry, 0), self._masses(target, geometry, 1)
         source, target = self._atoms(source), self._atoms(target)
-        return self.loss_ot.solve(source, target, *marginals, self._prior(geometry))
+        return self.loss_ot.solve(source, target, *marginals, self._prior(geometry), self.matching)
 
     def loss(
         self,
@@ -114,8 +127,8 @@ class OTHead(BaseModule):
         """Losses of projected tokens.
 
         Args:
-            source: q_s, (B, N, D).
-            target: q_t, (B, N, D).
+            source: q_s, (B, N, D), or (B, N + 1, D) with a global token of its own, the last one.
+            target: q_t, as q_s.
             geometry: As in :meth:`transport`.
             plain: With `guard`: (p_s, p_t), the tokens projected without infusion.
             fixed: With a target network: its tokens of both viewpoints, (q_s, q_t) or, with `guard`,
@@ -155,13 +168,22 @@ class OTHead(BaseModule):
         infused = self.loss_ot.on_plan(solution, self._atoms(source[0]), self._atoms(target[0]))
         return (self.loss_ot(solution) + infused) / 2, solution
 
+    def _split(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Dense tokens (B, N, D) and the global one (B, 1, D)."""
+        if self.global_token == "own":
+            return tokens[:, :-1], tokens[:, -1:]
+        return tokens, tokens.mean(1, keepdim=True)
+
     def _atoms(self, tokens: Tensor) -> Tensor:
+        dense, last = self._split(tokens)
         if self.centre != "none":
             dims = (0, 1) if self.centre == "batch" else 0
-            tokens = tokens - gather(tokens).mean(dims, keepdim=True)
-        return torch.cat([tokens, tokens.mean(1, keepdim=True)], 1) if self.global_mass else tokens
+            dense = dense - gather(dense).mean(dims, keepdim=True)
+            last = last - gather(last).mean(0) if self.global_token == "own" else dense.mean(1, keepdim=True)
+        return torch.cat([dense, last], 1) if self.global_mass else dense
 
     def _masses(self, tokens: Tensor, geometry: Geometry | None, view: int) -> Tensor:
+        tokens, _ = self._split(tokens)
         if self.marginals == "visibility":
             matrices, grid = geometry
             weights = _FLOOR + visibility(matrices[:, view], matrices[:, 1 - view], grid)
@@ -191,12 +213,13 @@ class OTHead(BaseModule):
         losses = {"loss_var": 0, "loss_cov": 0}
         for tokens in (gather(source), gather(target)):
             samples = []
+            dense, last = self._split(tokens)
             if self.statistics in ("both", "pooled"):
-                samples.append((tokens.mean(1), None))
+                samples.append((last[:, 0], None))
             if self.statistics in ("both", "tokens"):
-                samples.append(position_centred(tokens))
+                samples.append(position_centred(dense))
             if self.statistics == "flattened":
-                samples.append((tokens.flatten(0, 1), None))
+                samples.append((dense.flatten(0, 1), None))
             for x, dof in samples:
                 losses["loss_var"] = losses["loss_var"] + self.loss_var(x, dof) / len(samples)
                 losses["loss_cov"] = losses["loss_cov"] + self.loss_cov(x, dof) / len(samples)

@@ -57,7 +57,9 @@ class TransportLoss(BaseModule):
         self.rho, self.debiased, self.objective, self.grad = rho, debiased, objective, grad
         self.prior_weight, self.loss_weight = prior_weight, loss_weight
 
-    def solve(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor, prior: Tensor | None = None) -> Transport:
+    def solve(
+        self, x: Tensor, y: Tensor, a: Tensor, b: Tensor, prior: Tensor | None = None, matching: str = "transport"
+    ) -> Transport:
         """The transport between atoms x (B, N, D) of mass a (B, N) and y (B, M, D) of mass b (B, M).
 
         Args:
@@ -66,11 +68,19 @@ class TransportLoss(BaseModule):
             a: Source marginal.
             b: Target marginal.
             prior: Cost of pairs that the geometry makes unlikely, (B, N, M), in units of the mean cost.
+            matching: ``'transport'``; ``'geometry'``: the plan is that of the prior alone, eps in its unit;
+                ``'index'``: it is the diagonal, N = M, with the mean of a and b.
 
         Returns:
             The solution; its `cost` is <T, C> with the ground cost alone.
         """
         ground = cost(x, y, self.metric)
+        if matching == "index":
+            return _on_diagonal(ground, a, b)
+        if matching == "geometry":
+            solution = self._transport(prior, torch.ones_like(prior[:, 0, 0]), a, b)
+            transported = (solution.plan.detach() * ground).sum((1, 2))
+            return replace(solution, cost=transported, value=transported)
         mean = ground.detach().mean((1, 2)).clamp_min(torch.finfo(ground.dtype).tiny)
         # each problem is solved in units of its own mean cost, and scaled back
         unit = mean if self.relative_eps else torch.ones_like(mean)
@@ -112,3 +122,12 @@ class TransportLoss(BaseModule):
             y: Atoms (B, M, D).
         """
         return self.loss_weight * (solution.plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
+
+
+def _on_diagonal(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
+    mass = (a + b) / 2
+    transported = (ground.diagonal(dim1=1, dim2=2) * mass).sum(1)
+    entropy = -torch.xlogy(mass, mass).sum(1)
+    zero = torch.zeros_like(a)
+    return Transport(torch.diag_embed(mass), transported, transported, (zero, zero), (a - b).abs().sum(1), entropy,
+                     mass.sum(1))

@@ -36,6 +36,16 @@ class _Attention(nn.Module):
         return self.attention(query, values + position, values, need_weights=False)[0]
 
 
+def _projector(in_channels: int, hidden: int, out: int, norm: str) -> nn.Sequential:
+    return nn.Sequential(
+        # a bias before the batch norm would have no effect
+        nn.Linear(in_channels, hidden, bias=norm == "ln"),
+        CrossRankBatchNorm1d(hidden) if norm == "bn" else nn.LayerNorm(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, out),
+    )
+
+
 @MODELS.register_module()
 class CVSIM(BaseModule):
     """Turns feature maps of two viewpoints into projected tokens that know each other's context.
@@ -44,6 +54,7 @@ class CVSIM(BaseModule):
     2. Global context by attention over the viewpoint's own tokens.
     3. Infusion: tokens of one viewpoint query those of the other, through a learned gate. Same weights both ways.
     4. A token-wise projector.
+    5. A global token: the mean of the projected tokens, or one of its own.
 
     Args:
         in_channels: Channels of each stage that the backbone puts out, coarsest last.
@@ -56,8 +67,11 @@ class CVSIM(BaseModule):
         detach_context: Whether the other viewpoint's tokens are constants in the infusion, so that the loss cannot
             fall by moving what is copied.
         gate: Initial weight of the infusion, > 0: at exactly 0 the attention would get no gradient.
+        global_token: ``'mean'``: none besides the tokens, whose mean the head takes; ``'own'``: the last stage averaged
+            over space, through a projector of its own, is appended to the tokens.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
-        out: What a single viewpoint gives: ``'pooled'`` (B, D), ``'tokens'`` (B, N, D) or ``'map'`` (B, D, h, w).
+        out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global token
+            if it has one of its own; ``'tokens'`` (B, N, D) or ``'map'`` (B, D, h, w), the dense tokens alone.
         init_cfg: MMEngine's initialisation.
 
     Raises:
@@ -75,6 +89,7 @@ class CVSIM(BaseModule):
         infusion: str = "both",
         detach_context: bool = True,
         gate: float = 0.1,
+        global_token: str = "mean",
         norm: str = "bn",
         out: str = "pooled",
         init_cfg: dict | None = None,
@@ -82,6 +97,7 @@ class CVSIM(BaseModule):
         super().__init__(init_cfg)
         for name, value, allowed in (
             ("infusion", infusion, ("both", "source", "none")),
+            ("global_token", global_token, ("mean", "own")),
             ("norm", norm, ("bn", "ln")),
             ("out", out, ("pooled", "tokens", "map")),
         ):
@@ -96,12 +112,8 @@ class CVSIM(BaseModule):
                 f"CVSIM: gate must be > 0, got {gate}: at 0 the infusion never learns; infusion='none' leaves it out"
             )
         self.in_channels = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
-        self.max_tokens, self.infusion, self.detach_context, self.out = (
-            max_tokens,
-            infusion,
-            detach_context,
-            out,
-        )
+        self.max_tokens, self.infusion, self.detach_context = max_tokens, infusion, detach_context
+        self.global_token, self.out = global_token, out
         self.lateral = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         # zero padding would tell the tokens where they are
         self.detail = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims, padding_mode="replicate")
@@ -109,13 +121,9 @@ class CVSIM(BaseModule):
         if infusion != "none":
             self.cross = _Attention(embed_dims, num_heads)
             self.gate = nn.Parameter(torch.full((embed_dims,), float(gate)))
-        self.projector = nn.Sequential(
-            # a bias before the batch norm would have no effect
-            nn.Linear(embed_dims, hidden_channels, bias=norm == "ln"),
-            CrossRankBatchNorm1d(hidden_channels) if norm == "bn" else nn.LayerNorm(hidden_channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden_channels, out_channels),
-        )
+        self.projector = _projector(embed_dims, hidden_channels, out_channels, norm)
+        if global_token == "own":
+            self.global_projector = _projector(self.in_channels[-1], hidden_channels, out_channels, norm)
 
     def grid(self, feats: Maps) -> tuple[int, int]:
         """Rows and columns of the tokens for these feature maps."""
@@ -167,8 +175,9 @@ class CVSIM(BaseModule):
             plain: Return the tokens projected without infusion too.
 
         Returns:
-            With `other`: (q_s, q_t), each (B, N, D); with `plain` (q_s, q_t, p_s, p_t). Without it: a tuple whose only
-            entry is what `out` says, the tokens infused with themselves, so that CVSIM serves as a plain neck.
+            With `other`: (q_s, q_t), each (B, N, D), or (B, N + 1, D) with a global token of its own, which is the last
+            one; with `plain` (q_s, q_t, p_s, p_t). Without it: a tuple whose only entry is what `out` says, the tokens
+            infused with themselves, so that CVSIM serves as a plain neck.
 
         Raises:
             ValueError: If the maps are not those that `in_channels` promised.
@@ -178,21 +187,31 @@ class CVSIM(BaseModule):
         if other is None:
             if self.infusion != "none":
                 tokens = self.infuse(tokens, tokens, position)
-            return (self._single(self.project(tokens), self.grid(feats)),)
-        target, _ = self.embed((other,) if isinstance(other, Tensor) else other)
+            return (self._single(self.project(tokens), feats),)
+        other = (other,) if isinstance(other, Tensor) else other
+        target, _ = self.embed(other)
         if target.shape != tokens.shape:
             raise ValueError(
                 f"CVSIM: both viewpoints need the same grid, got tokens {tuple(tokens.shape)} and {tuple(target.shape)}"
             )
         infused_s = tokens if self.infusion == "none" else self.infuse(tokens, target, position)
         infused_t = self.infuse(target, tokens, position) if self.infusion == "both" else target
-        projected = (self.project(infused_s), self.project(infused_t))
-        return (*projected, self.project(tokens), self.project(target)) if plain else projected
+        own = (self._global(feats), self._global(other))
+        results = [(infused_s, own[0]), (infused_t, own[1])]
+        if plain:
+            results += [(tokens, own[0]), (target, own[1])]
+        return tuple(torch.cat([self.project(dense), *last], 1) for dense, last in results)
 
-    def _single(self, projected: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _global(self, feats: Maps) -> tuple[Tensor, ...]:
+        """The global token (B, 1, D), if it is one of its own."""
+        if self.global_token == "mean":
+            return ()
+        return (self.global_projector(feats[-1].mean((2, 3)))[:, None],)
+
+    def _single(self, projected: Tensor, feats: Maps) -> Tensor:
         if self.out == "pooled":
-            return projected.mean(1)
-        return projected if self.out == "tokens" else projected.transpose(1, 2).unflatten(2, grid)
+            return torch.cat([projected.mean(1, keepdim=True), *self._global(feats)], 1).mean(1)
+        return projected if self.out == "tokens" else projected.transpose(1, 2).unflatten(2, self.grid(feats))
 
     def _check(self, feats: Maps) -> None:
         if len(feats) != len(self.in_channels):

@@ -49,6 +49,11 @@ class OTCXR(BaseSelfSupervisor):
                 f"the backbone puts out {len(stages)} stages (out_indices={tuple(stages)}), the neck's "
                 f"in_channels={self.neck.in_channels} expects {len(self.neck.in_channels)}"
             )
+        if self.head.global_token != getattr(self.neck, "global_token", "mean"):
+            raise ValueError(
+                f"neck.global_token={getattr(self.neck, 'global_token', 'mean')!r}, but head.global_token="
+                f"{self.head.global_token!r}: set both alike"
+            )
         self._check_channels()
         self.target = None
         self.target_synced = False

@@ -1,0 +1,1 @@
+"""Components, configs, evaluation and queues of tools/benchmarks/methods.py."""

@@ -1,0 +1,129 @@
+"""What the screen needs besides MMPretrain's and this project's components: a fast backbone, VICReg, VICRegL."""
+
+import numpy as np
+import torch
+from mmcv.cnn import build_norm_layer
+from mmpretrain.models import BaseSelfSupervisor, ResNet
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, mse_loss
+
+from otcxr_mm.ops import covariance, token_centres, variance
+
+
+@MODELS.register_module()
+class ScreenResNet(ResNet):
+    """ResNet whose convolutions run in bfloat16 and channels last while training; everything after it in float32.
+
+    The same for every method, so that a method's own precision is no part of the comparison.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps in float32."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.training):
+            feats = super().forward(x)
+        return tuple(feat.float() for feat in feats)
+
+
+def mlp(sizes: list[int]) -> nn.Sequential:
+    """Linear, batch norm, ReLU; the last layer linear alone."""
+    layers: list[nn.Module] = []
+    for i, (n_in, n_out) in enumerate(zip(sizes[:-2], sizes[1:-1], strict=True)):
+        layers += [nn.Linear(n_in, n_out, bias=False), build_norm_layer({"type": "BN1d"}, n_out, i)[1], nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
+
+
+def vicreg(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """25 : 25 : 1 with the variance sum halved, as VICReg's code (Bardes, Ponce, LeCun, ICLR 2022)."""
+    return {
+        "loss_inv": 25 * mse_loss(x, y),
+        "loss_var": 12.5 * (variance(x) + variance(y)),
+        "loss_cov": covariance(x) + covariance(y),
+    }
+
+
+@MODELS.register_module()
+class VICReg(BaseSelfSupervisor):
+    """VICReg on the pooled features of the last stage.
+
+    Args:
+        backbone: Config.
+        expander: Widths of the expander, from the backbone's.
+        data_preprocessor: Config.
+    """
+
+    def __init__(self, backbone: dict, expander: list[int], data_preprocessor: dict) -> None:
+        super().__init__(backbone, None, None, None, None, data_preprocessor)
+        self.expander = mlp(expander)
+
+    def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
+        """Losses of a batch."""
+        return vicreg(*(self.expander(self.backbone(view)[-1].mean((2, 3))) for view in inputs))
+
+
+@MODELS.register_module()
+class VICRegL(BaseSelfSupervisor):
+    """VICRegL (Bardes, Ponce, LeCun, NeurIPS 2022): pooled VICReg, and VICReg on the best matches of dense features.
+
+    Matches are the nearest neighbours by place in the original image, and those by feature; of each kind the share
+    `matches` of the tokens with the smallest distance.
+
+    Args:
+        backbone: Config; with two stages the dense features are both, on the grid of the finer one.
+        expander: Widths of the pooled expander.
+        dense_expander: Widths of the dense one.
+        data_preprocessor: Config.
+        alpha: Weight of the pooled half; published for ResNet-50: 0.75.
+        matches: Published for ResNet-50: 20 of 49.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        expander: list[int],
+        dense_expander: list[int],
+        data_preprocessor: dict,
+        alpha: float = 0.75,
+        matches: float = 20 / 49,
+    ) -> None:
+        super().__init__(backbone, None, None, None, None, data_preprocessor)
+        self.expander, self.dense_expander = mlp(expander), mlp(dense_expander)
+        self.alpha, self.matches = alpha, matches
+
+    def _dense(self, feats: tuple[Tensor, ...]) -> Tensor:
+        maps = torch.cat([interpolate(f, feats[0].shape[-2:], mode="bilinear") for f in feats], 1)
+        tokens = maps.flatten(2).transpose(1, 2)
+        return self.dense_expander(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+
+    def _matched(self, x: Tensor, y: Tensor, distance: Tensor) -> list[dict[str, Tensor]]:
+        """VICReg of the tokens of x and their nearest ones of y."""
+        nearest, partner = distance.min(2)
+        keep = nearest.topk(max(1, round(self.matches * x.shape[1])), largest=False).indices
+        partner = partner.gather(1, keep)
+        x, y = (t.gather(1, i[:, :, None].expand(-1, -1, t.shape[2])) for t, i in ((x, keep), (y, partner)))
+        # statistics over the batch at each of the K matches, averaged
+        terms = [vicreg(x[:, k], y[:, k]) for k in range(x.shape[1])]
+        return [{name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}]
+
+    def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
+        """Losses of a batch."""
+        feats = [self.backbone(view) for view in inputs]
+        pooled = vicreg(*(self.expander(f[-1].mean((2, 3))) for f in feats))
+        x, y = (self._dense(f) for f in feats)
+        matrices = torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(x)
+        grid = tuple(feats[0][0].shape[-2:])
+        place = torch.cdist(*(token_centres(matrices[:, view], grid) for view in (0, 1)))
+        feature = torch.cdist(x.detach(), y.detach())
+        halves = []
+        for distance in (place, feature):
+            halves += self._matched(x, y, distance) + self._matched(y, x, distance.transpose(1, 2))
+        losses = {}
+        for name, value in pooled.items():
+            dense = torch.stack([half[name] for half in halves]).mean()
+            losses[name] = self.alpha * value + (1 - self.alpha) * dense
+        return losses

@@ -1,0 +1,315 @@
+"""Evaluation of a frozen backbone: linear probe, kNN, lungs from dense features, correspondence, effective rank.
+
+Every choice (weight decay of a probe, of the ridge) is made on validation patients; test patients are touched only when
+asked for.
+"""
+
+import csv
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+
+from otcxr_mm.datasets import PackedImages, PhotometricCXR, TwoViewCrop, pack_images
+from otcxr_mm.datasets.transforms.loading import read_grey
+from otcxr_mm.ops import correspondence, effective_rank
+
+SIZE = 96
+DECAYS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
+RIDGES = (1e0, 1e1, 1e2, 1e3, 1e4)
+NIH_LABELS = (
+    "Atelectasis Cardiomegaly Consolidation Edema Effusion Emphysema Fibrosis Hernia Infiltration Mass Nodule "
+    "Pleural_Thickening Pneumonia Pneumothorax"
+).split()
+
+
+@dataclass
+class Task:
+    """A labelled set: images at SIZE x SIZE, labels (n, C) or masks, patients, splits."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    patients: np.ndarray
+    split: np.ndarray
+    classes: list[str]
+
+
+def _rows(path: Path) -> list[dict]:
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _read_mask(path: str) -> np.ndarray:
+    """A mask of 0 / 255, shrunk to the share of lung in each pixel."""
+    return cv2.resize(read_grey(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def _packed(root: Path, paths: list[str], folder: Path, read: object = read_grey) -> np.ndarray:
+    pack_images(root, paths, folder, (SIZE, SIZE), read)
+    images = PackedImages(folder)
+    return np.stack([images[row] for row in range(len(images))])
+
+
+def load_tasks(data: Path, cache: Path) -> dict[str, Task]:
+    """The three labelled sets, from the cache or packed into it.
+
+    Args:
+        data: Folder with kermany/, nih/, kermany_lungmask/.
+        cache: Folder for packed images.
+
+    Returns:
+        kermany (normal, bacteria, virus), nih (14 findings), lungs (masks (n, SIZE, SIZE) in 0 to 255).
+    """
+    tasks = {}
+    rows = _rows(data / "kermany" / "labels.csv")
+    classes = ["normal", "bacteria", "virus"]
+    tasks["kermany"] = Task(
+        _packed(data / "kermany", [f"images/{r['filename']}" for r in rows], cache / "kermany_96"),
+        np.array([[r["subtype"] == c for c in classes] for r in rows]),
+        np.array([r["patient"] for r in rows]),
+        np.array([r["split"] for r in rows]),
+        classes,
+    )
+    split = {r["Image Index"]: r["split"] for r in _rows(data / "nih" / "patient_split.csv")}
+    rows = [r for r in _rows(data / "nih" / "Data_Entry_2017_v2020.csv") if r["Image Index"] in split]
+    tasks["nih"] = Task(
+        _packed(data / "nih", [f"images/{r['Image Index']}" for r in rows], cache / "nih_96"),
+        np.array([[c in r["Finding Labels"].split("|") for c in NIH_LABELS] for r in rows]),
+        np.array([r["Patient ID"] for r in rows]),
+        np.array([split[r["Image Index"]] for r in rows]),
+        NIH_LABELS,
+    )
+    folder = data / "kermany_lungmask"
+    rows = _rows(folder / "labels.csv")
+    names = [r["filename"] for r in rows]
+    tasks["lungs"] = Task(
+        _packed(folder, [f"images/{n}" for n in names], cache / "lungs_96"),
+        _packed(folder, [f"lung_masks/{Path(n).stem}.png" for n in names], cache / "lung_masks_96", _read_mask),
+        np.array([r["patient"] for r in rows]),
+        np.array([r["split"] for r in rows]),
+        ["lung"],
+    )
+    return tasks
+
+
+class Frozen:
+    """A backbone in evaluation mode.
+
+    Args:
+        backbone: Puts out two or more stages; the last two are used.
+        preprocessor: Normalises.
+        device: Where it runs.
+    """
+
+    def __init__(self, backbone: nn.Module, preprocessor: nn.Module, device: str) -> None:
+        self.backbone, self.preprocessor, self.device = backbone.to(device), preprocessor.to(device), device
+        self.backbone.eval()
+
+    def _batch(self, images: np.ndarray) -> tuple[Tensor, ...]:
+        data = {"inputs": torch.from_numpy(np.ascontiguousarray(images))[:, None]}
+        return self.backbone(self.preprocessor(data)["inputs"])[-2:]
+
+    @torch.no_grad()
+    def calibrate(self, images: np.ndarray, rng: np.random.Generator) -> None:
+        """Sets the statistics of batch norm to those of these images: for a network that was never trained."""
+        norms = [m for m in self.backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        self.backbone.train()
+        order = rng.permutation(len(images))[:1024]
+        for start in range(0, len(order), 64):
+            self._batch(images[order[start : start + 64]])
+        self.backbone.eval()
+
+    @torch.no_grad()
+    def features(self, images: np.ndarray, dense: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Pooled features of the last stage (n, C), and dense ones of both stages on the finer grid (n, h w, C)."""
+        pooled, tokens = [], []
+        for start in range(0, len(images), 128):
+            feats = self._batch(images[start : start + 128])
+            pooled.append(feats[-1].mean((2, 3)).cpu())
+            if dense:
+                tokens.append(self.tokens(feats).cpu())
+        return torch.cat(pooled), torch.cat(tokens) if dense else None
+
+    @staticmethod
+    def tokens(feats: tuple[Tensor, ...]) -> Tensor:
+        """Both stages on the finer grid, each of unit norm, (B, h w, C)."""
+        size = feats[0].shape[-2:]
+        maps = [f if f.shape[-2:] == size else interpolate(f, size, mode="bilinear") for f in feats]
+        return torch.cat([normalize(m, dim=1) for m in maps], 1).flatten(2).transpose(1, 2)
+
+
+def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> float:
+    """Mean AUROC over columns that have both classes."""
+    return float(np.mean([roc_auc_score(labels[:, c], scores[:, c]) for c in columns if 0 < labels[:, c].mean() < 1]))
+
+
+def probe(x: dict[str, np.ndarray], y: dict[str, np.ndarray], columns: list[int]) -> tuple[dict, float]:
+    """Logistic regression on standardised features; its weight decay is that with the best validation macro AUROC.
+
+    Args:
+        x: Features by split, (n, C).
+        y: Labels by split, (n, classes).
+        columns: Classes.
+
+    Returns:
+        Scores by split (without train), and the decay.
+    """
+    mean, std = x["train"].mean(0), x["train"].std(0) + 1e-6
+    x = {split: (features - mean) / std for split, features in x.items()}
+    best, chosen = None, None
+    models = {c: LogisticRegression(max_iter=1000, warm_start=True, tol=1e-3) for c in columns}
+    for decay in sorted(DECAYS, reverse=True):
+        scores = {split: np.zeros(y[split].shape) for split in x if split != "train"}
+        for c in columns:
+            models[c].C = 1 / (decay * len(y["train"]))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                models[c].fit(x["train"], y["train"][:, c])
+            for split in scores:
+                scores[split][:, c] = models[c].decision_function(x[split])
+        auroc = macro_auroc(y["val"], scores["val"], columns)
+        if best is None or auroc > best[0]:
+            best, chosen = (auroc, scores), decay
+    return best[1], chosen
+
+
+def knn(x: dict[str, np.ndarray], y: dict[str, np.ndarray], k: int = 20, temperature: float = 0.07) -> dict:
+    """Weighted k nearest neighbours by cosine of centred features; scores by split (without train)."""
+    mean = x["train"].mean(0)
+    x = {split: normalize(torch.from_numpy(features - mean), dim=1) for split, features in x.items()}
+    scores = {}
+    for split in x:
+        if split == "train":
+            continue
+        similarity, index = (x[split] @ x["train"].T).topk(k)
+        weights = torch.softmax(similarity / temperature, 1)
+        scores[split] = torch.einsum("nk,nkc->nc", weights, torch.from_numpy(y["train"]).float()[index]).numpy()
+    return scores
+
+
+def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[dict, float]:
+    """Ridge regression from each token alone to the lung in its cell, at half the image's resolution.
+
+    Args:
+        tokens: Features by split, (n, h w, C).
+        masks: Share of lung by split, (n, SIZE, SIZE) in 0 to 255.
+
+    Returns:
+        By split (without train): Dice (n,), squared error and squared deviation from the training mean of lung area a
+        cell (n,); and the ridge chosen on validation.
+    """
+    grid = int(tokens["train"].shape[1] ** 0.5)
+    sub = SIZE // 2 // grid
+
+    def cells(mask: np.ndarray) -> np.ndarray:
+        half = mask.reshape(len(mask), SIZE // 2, 2, SIZE // 2, 2).mean((2, 4)) / 255
+        half = half.reshape(len(mask), grid, sub, grid, sub).transpose(0, 1, 3, 2, 4)
+        return half.reshape(len(mask), grid * grid, sub * sub)
+
+    target = {split: cells(mask.astype(np.float64)) for split, mask in masks.items()}
+    x = tokens["train"].reshape(-1, tokens["train"].shape[2]).astype(np.float64)
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x = (x - mean) / std
+    y = target["train"].reshape(-1, sub * sub)
+    gram, cross = x.T @ x, x.T @ (y - y.mean(0))
+    area = y.mean()
+    best, chosen = None, None
+    for ridge in RIDGES:
+        weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
+        result = {}
+        for split in tokens:
+            if split == "train":
+                continue
+            p = (tokens[split].astype(np.float64) - mean) / std @ weights + y.mean(0)
+            t = target[split]
+            on, true = p > 0.5, t > 0.5
+            dice = 2 * (on & true).sum((1, 2)) / np.maximum(on.sum((1, 2)) + true.sum((1, 2)), 1)
+            error = ((p.mean(2) - t.mean(2)) ** 2).sum(1)
+            result[split] = (dice, error, ((t.mean(2) - area) ** 2).sum(1))
+        r2 = 1 - result["val"][1].sum() / result["val"][2].sum()
+        if best is None or r2 > best[0]:
+            best, chosen = (r2, result), ridge
+    return best[1], chosen
+
+
+@torch.no_grad()
+def match(frozen: Frozen, images: np.ndarray, seed: int) -> np.ndarray:
+    """Counts of :func:`otcxr_mm.ops.correspondence`, (n, 4): correct, index, chance, tokens."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    crop, photo = TwoViewCrop(SIZE, scale=(0.25, 1.0), min_overlap=0.3, flip=0.5), PhotometricCXR()
+    pairs = [photo.transform(crop.transform({"img": img})) for img in images]
+    np.random.set_state(state)
+    matrices = torch.from_numpy(np.stack([p["view_to_image"] for p in pairs]))
+    tokens, grid = [], None
+    for view in (0, 1):
+        views = np.stack([p["img"][view] for p in pairs])
+        feats = [frozen._batch(views[start : start + 128]) for start in range(0, len(views), 128)]
+        grid = tuple(feats[0][0].shape[-2:])
+        tokens.append(torch.cat([frozen.tokens(f).cpu() for f in feats]))
+    counts = correspondence(*tokens, matrices[:, 0], matrices[:, 1], grid)
+    return torch.stack([counts.correct, counts.index, counts.chance, counts.tokens], 1).numpy()
+
+
+def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, dict]:
+    """All measurements.
+
+    Args:
+        frozen: The backbone.
+        tasks: From :func:`load_tasks`.
+        test: Whether test patients are read.
+
+    Returns:
+        {split: {metric: value}}, and per-image arrays to bootstrap from, by task and split.
+    """
+    splits = ("train", "val", "test") if test else ("train", "val")
+    metrics: dict[str, dict] = {split: {} for split in splits[1:]}
+    arrays: dict[str, np.ndarray] = {}
+    choices = {}
+    for name in ("kermany", "nih"):
+        task = tasks[name]
+        x = {s: frozen.features(task.images[task.split == s])[0].numpy() for s in splits}
+        y = {s: task.labels[task.split == s] for s in splits}
+        columns = list(range(len(task.classes)))
+        if name == "nih":
+            # the findings that can be measured at all
+            columns = np.flatnonzero(task.labels[task.split == "test"].sum(0) >= 20).tolist()
+        linear, choices[f"{name}_decay"] = probe(x, y, columns)
+        nearest = knn(x, y)
+        for s in splits[1:]:
+            metrics[s][f"{name}_linear"] = macro_auroc(y[s], linear[s], columns)
+            metrics[s][f"{name}_knn"] = macro_auroc(y[s], nearest[s], columns)
+            arrays[f"{name}/{s}/linear"] = linear[s][:, columns].astype(np.float32)
+            arrays[f"{name}/{s}/knn"] = nearest[s][:, columns].astype(np.float32)
+            arrays[f"{name}/{s}/labels"] = y[s][:, columns]
+            arrays[f"{name}/{s}/patients"] = task.patients[task.split == s]
+            metrics[s][f"{name}_rank"] = effective_rank(torch.from_numpy(x[s])).item()
+    task = tasks["lungs"]
+    tokens = {s: frozen.features(task.images[task.split == s], dense=True)[1].numpy() for s in splits}
+    result, choices["lung_ridge"] = lungs(tokens, {s: task.labels[task.split == s] for s in splits})
+    for s in splits[1:]:
+        dice, error, spread = result[s]
+        metrics[s]["lung_dice"], metrics[s]["lung_r2"] = float(dice.mean()), float(1 - error.sum() / spread.sum())
+        arrays[f"lungs/{s}/parts"] = np.stack([dice, error, spread], 1)
+        arrays[f"lungs/{s}/patients"] = task.patients[task.split == s]
+        chosen = {n: tasks[n].split == s for n in ("kermany", "nih")}
+        images = np.concatenate([tasks[n].images[c] for n, c in chosen.items()])
+        counts = match(frozen, images, seed=1)
+        arrays[f"match/{s}/counts"] = counts
+        arrays[f"match/{s}/patients"] = np.concatenate([np.char.add(n, tasks[n].patients[c]) for n, c in chosen.items()])
+        total = counts.sum(0)
+        for i, what in enumerate(("", "_index", "_chance")):
+            metrics[s][f"correspondence{what}"] = float(total[i] / total[3])
+    metrics["choices"] = choices
+    return metrics, arrays

@@ -1,0 +1,75 @@
+"""The runs, by queue: what is compared with what. docs/results/log.md says why."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run.
+
+    Attributes:
+        config: Name of a file in configs/, without suffix.
+        options: Keys of the config that differ, as in --cfg-options.
+        epochs: Of training; 0: the network as it is initialised.
+        seed: Of initialisation, order and augmentation.
+        test: Whether test patients are read.
+    """
+
+    config: str
+    options: dict = field(default_factory=dict)
+    epochs: int = 6
+    seed: int = 0
+    test: bool = False
+
+
+LR = "optim_wrapper.optimizer.lr"
+
+
+def _anchors() -> dict[str, Run]:
+    runs = {"random": Run("random", epochs=0)}
+    for lr in (1e-3, 3e-3, 3e-4):
+        for name in ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl"):
+            runs[f"{name}_lr{lr:g}"] = Run(name, {LR: lr})
+    return runs
+
+
+OT, HEAD, NECK = "model.head.loss_ot.", "model.head.", "model.neck."
+OWN = {NECK + "global_token": "own", HEAD + "global_token": "own"}
+PRIOR = {HEAD + "prior_scale": 0.25, OT + "prior_weight": 1.0}
+VISIBLE = {HEAD + "marginals": "visibility"}
+# where the prototypes pointed to; each step of the screen changes one thing of it
+CENTRE = {HEAD + "global_mass": 0.5, **PRIOR, **VISIBLE}
+
+
+def _screen() -> dict[str, Run]:
+    def run(**changes: dict) -> dict[str, Run]:
+        return {name.replace("_", "-"): Run("otcxr_screen", options) for name, options in changes.items()}
+
+    plain = {HEAD + "global_mass": 0.0}
+    cosine = {OT + "metric": "cosine", OT + "relative_eps": False, OT + "eps": 0.05, OT + "loss_weight": 50.0}
+    anneal = dict(type="otcxr_mm.AttributeScheduleHook", attribute="head.loss_ot.prior_weight", start=1.0, end=0.0)
+    return {
+        **run(
+            centre=CENTRE,
+            centre_own=CENTRE | OWN,
+            # 1. cost and statistics, dense tokens alone
+            cost_sq_both=plain,
+            cost_sq_flattened=plain | {HEAD + "statistics": "flattened"},
+            cost_sq_tokens=plain | {HEAD + "statistics": "tokens"},
+            cost_cosine_both=plain | cosine | {HEAD + "centre": "batch"},
+            # 3. matching
+            match_transport=CENTRE | OWN | {HEAD + "prior_scale": None},
+            match_geometry=CENTRE | OWN | {HEAD + "matching": "geometry"},
+            match_index=CENTRE | OWN | {HEAD + "matching": "index"},
+            # 2. mass of the global token
+            mass_25=CENTRE | OWN | {HEAD + "global_mass": 0.25},
+            mass_75=CENTRE | OWN | {HEAD + "global_mass": 0.75},
+            # 4. infusion
+            infusion_both=CENTRE | OWN | {NECK + "infusion": "both"},
+            infusion_guard=CENTRE | OWN | {NECK + "infusion": "both", HEAD + "guard": True},
+            infusion_undetached=CENTRE | OWN | {NECK + "infusion": "both", NECK + "detach_context": False},
+        ),
+    }
+
+
+QUEUES: dict[str, dict[str, Run]] = {"anchors": _anchors(), "screen": _screen()}

@@ -1,0 +1,257 @@
+"""Which reading of the method works, beside its peers: a resumable queue of pre-training runs on real radiographs.
+
+    python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not there yet
+    python tools/benchmarks/methods.py table QUEUE     # what was measured, as Markdown
+    python tools/benchmarks/methods.py --out FILE      # the confirmed comparisons against their targets
+
+The radiographs are those of the folder OTCXR_DATA (default ../shared/data); working files go to work_dirs/methods. Each
+finished run is a small JSON in docs/results/runs/QUEUE/. A run whose JSON is there with the same config is not run again,
+a run that was killed goes on from its last checkpoint.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs" / "results" / "runs"
+WORK = Path(os.environ.get("OTCXR_SCREEN", ROOT / "work_dirs" / "methods"))
+DATA = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data"))
+sys.path.insert(0, str(ROOT / "tools" / "benchmarks"))
+
+from method_screen.queues import QUEUES, Run  # noqa: E402
+
+
+def config_of(run: Run) -> "Config":  # noqa: F821
+    """The whole config of a run."""
+    from mmengine.config import Config
+
+    os.environ.setdefault("OTCXR_DATA", str(DATA))
+    os.environ.setdefault("OTCXR_SCREEN", str(WORK))
+    cfg = Config.fromfile(ROOT / "tools" / "benchmarks" / "method_screen" / "configs" / f"{run.config}.py")
+    cfg.merge_from_dict(dict(run.options))
+    cfg.train_cfg.max_epochs = cfg.max_epochs = run.epochs
+    cfg.param_scheduler[-1].end = max(run.epochs, 2)
+    cfg.randomness = dict(seed=run.seed)
+    return cfg
+
+
+def config_hash(cfg: "Config") -> str:  # noqa: F821
+    """Of everything but where files lie on this machine."""
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    for folder in (DATA, WORK):
+        text = text.replace(str(folder), "")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def result_file(queue: str, name: str) -> Path:
+    """Where the JSON of a run is."""
+    return RESULTS / queue / f"{name}.json"
+
+
+def finished(queue: str, name: str) -> bool:
+    """Whether the run was made with this config."""
+    path = result_file(queue, name)
+    if not path.exists():
+        return False
+    run = QUEUES[queue][name]
+    record = json.loads(path.read_text())
+    return record["config_hash"] == config_hash(config_of(run)) and (not run.test or "test" in record)
+
+
+def device_name() -> str:
+    """What the runs run on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if platform.system() == "Linux" else []
+    return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} thread(s)"
+
+
+def pack() -> None:
+    """Packs the images to train on."""
+    from method_screen.frozen import load_tasks
+
+    from otcxr_mm.datasets import UnlabeledCXR, pack_images
+
+    for name, table in (("kermany", "labels.csv"), ("nih", "patient_split.csv")):
+        images = UnlabeledCXR(str(DATA / name), ann_file=table, img_prefix="images")
+        images.full_init()
+        pack_images(images.root, images.records.path.tolist(), WORK / "packed" / f"{name}_160", 160)
+    load_tasks(DATA, WORK / "packed")
+
+
+def losses_of(runner: "Runner") -> dict[str, list[float]]:  # noqa: F821
+    """First and last logged value of everything the model returned."""
+    result = {}
+    for name, history in runner.message_hub.log_scalars.items():
+        values = history.data[0]
+        if name.startswith("train/") and name.split("/")[1].startswith(("loss", "ot_", "backbone_")) and len(values):
+            n = max(1, min(33, len(values) // 4))
+            result[name.split("/")[1]] = [float(f"{v[:n].mean():.4g}") for v in (values, values[::-1])]
+    return result
+
+
+def execute(queue: str, name: str) -> None:
+    """One run: pre-training, evaluation, JSON."""
+    import numpy as np
+    import torch
+    from method_screen.frozen import Frozen, evaluate, load_tasks
+    from mmengine.runner import Runner
+    from mmpretrain.registry import MODELS
+
+    from otcxr_mm.apis.launch import latest_checkpoint
+    from otcxr_mm.version import __version__
+
+    run = QUEUES[queue][name]
+    cfg = config_of(run)
+    digest = config_hash(cfg)
+    cfg.work_dir = str(WORK / queue / f"{name}-{digest}")
+    cuda = torch.cuda.is_available()
+    if cuda:
+        cfg.train_dataloader.update(num_workers=os.cpu_count(), persistent_workers=True, pin_memory=True)
+    else:
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    tasks = load_tasks(DATA, WORK / "packed")
+    start = time.time()
+    record = {"queue": queue, "name": name, "config": run.config, "options": run.options, "config_hash": digest,
+              "seed": run.seed, "epochs": run.epochs}
+    if run.epochs:
+        checkpoint = latest_checkpoint(cfg.work_dir)
+        if checkpoint:
+            cfg.resume, cfg.load_from = True, checkpoint
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        model = runner.model
+        record["images_seen"] = runner.iter * cfg.train_dataloader.batch_size
+        record["losses"] = losses_of(runner)
+    else:
+        torch.manual_seed(run.seed)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        record["images_seen"] = 0
+    record["train_seconds"] = round(time.time() - start)
+    # all are measured on the last two stages
+    backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
+    backbone.load_state_dict(model.backbone.state_dict())
+    frozen = Frozen(backbone, model.data_preprocessor, "cuda" if cuda else "cpu")
+    if not run.epochs:
+        chosen = tasks["kermany"].split == "train"
+        frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
+    start = time.time()
+    metrics, arrays = evaluate(frozen, tasks, run.test)
+    record["evaluation_seconds"] = round(time.time() - start)
+    record.update(metrics)
+    record["device"] = device_name()
+    record["versions"] = {"otcxr_mm": __version__, "torch": str(torch.__version__)}
+    Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(Path(cfg.work_dir) / "arrays.npz", **arrays)
+    from otcxr_mm.fileio import write_whole
+
+    write_whole(result_file(queue, name), (json.dumps(_rounded(record), indent=1) + "\n").encode())
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return value
+
+
+def run_queue(queue: str, only: str, jobs: int) -> int:
+    """Runs what is missing, `jobs` at a time; gives the number of runs that failed."""
+    import torch
+
+    todo = [n for n in QUEUES[queue] if re.search(only, n) and not finished(queue, n)]
+    print(f"{queue}: {len(todo)} of {len(QUEUES[queue])} runs to do", flush=True)
+    if todo:
+        pack()
+    if torch.cuda.is_available():
+        jobs = 1
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    running: dict[subprocess.Popen, tuple[str, float]] = {}
+    failed = 0
+    try:
+        while todo or running:
+            while todo and len(running) < jobs:
+                name = todo.pop(0)
+                log = WORK / queue / f"{name}.log"
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with open(log, "w") as stream:
+                    process = subprocess.Popen(
+                        [sys.executable, __file__, "one", queue, name], env=env, stdout=stream, stderr=stream, cwd=ROOT
+                    )
+                running[process] = (name, time.time())
+            time.sleep(0.5)
+            for process in [p for p in running if p.poll() is not None]:
+                name, start = running.pop(process)
+                failed += process.returncode != 0
+                if process.returncode:
+                    print(f"{name}: failed, see {WORK / queue / name}.log", flush=True)
+                    continue
+                val = json.loads(result_file(queue, name).read_text())["val"]
+                shown = " ".join(f"{k} {val[k]:.3f}" for k in COLUMNS)
+                print(f"{name}: {time.time() - start:.0f} s; {shown}", flush=True)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+    return failed
+
+
+COLUMNS = ("kermany_linear", "kermany_knn", "nih_linear", "nih_knn", "lung_r2", "lung_dice", "correspondence", "kermany_rank")
+
+
+def table(queue: str, split: str) -> str:
+    """The runs of a queue as Markdown."""
+    lines = ["| run | epochs | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|"]
+    for name in QUEUES[queue]:
+        path = result_file(queue, name)
+        if path.exists():
+            record = json.loads(path.read_text())
+            values = record.get(split)
+            if values:
+                cells = [f"{values[c]:.1f}" if "rank" in c else f"{values[c]:.3f}" for c in COLUMNS]
+                lines.append(f"| {name} | {record['epochs']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", metavar="FILE", help="write the rows as JSON")
+    commands = parser.add_subparsers(dest="command")
+    run = commands.add_parser("run", help="train and evaluate what is not there yet")
+    run.add_argument("queue", choices=QUEUES)
+    run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
+    run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
+    one = commands.add_parser("one", help="one run, in this process")
+    one.add_argument("queue", choices=QUEUES)
+    one.add_argument("name")
+    show = commands.add_parser("table", help="what was measured")
+    show.add_argument("queue", choices=QUEUES)
+    show.add_argument("--split", default="val", choices=("val", "test"))
+    args = parser.parse_args()
+    if args.command == "run":
+        raise SystemExit(run_queue(args.queue, args.only, args.jobs))
+    if args.command == "one":
+        execute(args.queue, args.name)
+    elif args.command == "table":
+        print(table(args.queue, args.split))
+    else:
+        parser.error("name a command")
+
+
+if __name__ == "__main__":
+    main()
