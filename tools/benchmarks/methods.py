@@ -177,7 +177,7 @@ def run_queue(queue: str, only: str, jobs: int) -> int:
         pack()
     if torch.cuda.is_available():
         jobs = 1
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // jobs))
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
     running: dict[subprocess.Popen, tuple[str, float]] = {}
     failed = 0
