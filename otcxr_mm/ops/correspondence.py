@@ -28,9 +28,7 @@ class Correspondence:
 
 
 @full_precision
-def correspondence(
-    x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, grid: tuple[int, int]
-) -> Correspondence:
+def correspondence(x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, grid: tuple[int, int]) -> Correspondence:
     """Nearest neighbours of a viewpoint's tokens in another one, judged by the known geometry.
 
     A neighbour is right if its centre lies within one cell, in rows and in columns, of the place where the token's own

@@ -98,6 +98,21 @@ def test_one_viewpoint_uses_every_parameter(out, infusion):
     assert silent(neck) == []
 
 
+@pytest.mark.parametrize("out", ["pooled", "tokens"])
+def test_a_global_token_of_its_own(out):
+    neck = small(global_token="own", out=out, detach_context=False)
+    x, y = feats(), feats()
+    q_s, q_t, p_s, _ = neck(x, y, plain=True)
+    assert q_s.shape == q_t.shape == (2, 37, 24)
+    # no infusion reaches it
+    torch.testing.assert_close(q_s[:, -1], p_s[:, -1])
+    torch.testing.assert_close(q_s[:, -1], neck.global_projector(x[-1].mean((2, 3))))
+    (single,) = neck(x)
+    assert single.shape == {"pooled": (2, 24), "tokens": (2, 37, 24)}[out]
+    (single.square().mean() + single[0].mean()).backward()
+    assert silent(neck) == []
+
+
 def test_the_three_outputs_are_one():
     neck = small().eval()
     x = feats()
@@ -197,6 +212,8 @@ def test_a_vit_that_gives_a_class_token_is_named():
         ({"out": "gap"}, "out is one of"),
         ({"norm": "gn"}, "norm is one of"),
         ({"gate": 0}, "gate must be > 0, got 0"),
+        ({"global_token": "cls"}, "global_token is one of"),
+        ({"global_token": "own", "out": "map"}, "a map has no place for a global token"),
         ({"embed_dims": 30}, "embed_dims must be a multiple of 4"),
     ],
 )

@@ -72,6 +72,48 @@ def test_global_token_is_one_more_atom_of_its_mass():
     torch.testing.assert_close(plan[:, :, 0].sum(1), torch.full((8,), 0.75 / 9, dtype=plan.dtype))
 
 
+def test_a_global_token_of_its_own_is_the_last_one():
+    from otcxr_mm.ops import covariance, position_centred, variance
+
+    x, y = tokens(n=10)
+    head = otcxr_mm.OTHead(global_token="own", marginals="visibility", prior_scale=0.25)
+    solution = head.transport(x, y, geometry())
+    torch.testing.assert_close(solution.plan[:, 9].sum(1), torch.full((8,), 0.5, dtype=x.dtype), atol=0.02, rtol=0)
+    losses = head.loss(x, y, geometry())
+    residual, dof = position_centred(x[:, :9])
+    alone = otcxr_mm.OTHead(global_token="own").loss(x, x)
+    torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(x[:, 9]) + variance(residual, dof=dof)))
+    torch.testing.assert_close(alone["loss_cov"], covariance(x[:, 9]) + covariance(residual, dof=dof))
+    assert torch.isfinite(total(losses))
+    # of the mean of the tokens it is the same problem
+    mean = torch.cat([x[:, :9], x[:, :9].mean(1, keepdim=True)], 1)
+    other = torch.cat([y[:, :9], y[:, :9].mean(1, keepdim=True)], 1)
+    for centre in ("none", "batch", "position"):
+        own = otcxr_mm.OTHead(global_token="own", centre=centre).loss(mean, other)
+        plain = otcxr_mm.OTHead(centre=centre).loss(x[:, :9], y[:, :9])
+        for name, value in plain.items():
+            torch.testing.assert_close(own[name], value)
+
+
+def test_matching_by_index_and_by_geometry_look_at_no_feature():
+    from otcxr_mm.ops import cost
+
+    x, y = tokens()
+    index = otcxr_mm.OTHead(global_mass=0.0, matching="index")
+    solution = index.transport(x, y)
+    torch.testing.assert_close(solution.cost, cost(x, y).diagonal(dim1=1, dim2=2).mean(1))
+    assert index.loss(x, y)["ot_partners"].item() == pytest.approx(1)
+    head = otcxr_mm.OTHead(marginals="visibility", matching="geometry", prior_scale=0.25)
+    plans = [head.transport(*pair, geometry()).plan for pair in ((x, y), (y, x))]
+    torch.testing.assert_close(*plans)
+    # crops half the image wide, 0.2 apart: a token's partner lies 0.2 / (1 / 6) = 1.2 cells up and left
+    assert plans[0][0, 8, :9].argmax() == 4
+    assert plans[0][0, 9, 9] > 0.45
+    x.requires_grad_()
+    head.loss(x, y, geometry())["loss_ot"].backward()
+    assert x.grad.abs().sum() > 0
+
+
 def test_visibility_gives_hidden_tokens_little_mass_and_is_uniform_without_overlap():
     x, y = tokens()
     head = otcxr_mm.OTHead(global_mass=0.0, marginals="visibility", loss_ot=dict(eps=1.0, n_iters=200))
@@ -165,8 +207,12 @@ def test_unrolled_cost_goes_through_the_plan_of_the_fused_cost():
         {"loss_ot": dict(objective="value", relative_eps=False, grad="unroll", n_iters=10)},
         {"marginals": "visibility", "prior_scale": 0.25},
         {"marginals": "saliency"},
+        {"global_token": "own", "centre": "batch"},
+        {"matching": "index"},
+        {"matching": "geometry", "prior_scale": 0.25, "marginals": "visibility"},
         {"statistics": "flattened"},
         {"guard": True},
+        {"guard": True, "matching": "index", "global_token": "own"},
     ],
 )
 def test_every_choice_is_finite_with_gradients_under_bfloat16(options):
@@ -174,6 +220,8 @@ def test_every_choice_is_finite_with_gradients_under_bfloat16(options):
     x.requires_grad_()
     y.requires_grad_()
     head = otcxr_mm.OTHead(**options)
+    if options.get("global_token") == "own":
+        x, y = (torch.randn(8, 10, 16, requires_grad=True) for _ in range(2))
     with torch.autocast("cpu", torch.bfloat16):
         losses = head.loss(x.bfloat16(), y.bfloat16(), geometry(), plain=(x.bfloat16(), y.bfloat16()))
     assert {losses[name].dtype for name in ("loss_ot", "loss_var", "loss_cov")} == {torch.float32}
@@ -238,6 +286,10 @@ def test_missing_geometry_and_single_image_are_named():
         ({"loss_ot": dict(objective="plan")}, "objective is 'cost' or 'value'"),
         ({"loss_ot": dict(prior_weight=-1)}, "prior_weight must be >= 0"),
         ({"guard": True, "loss_ot": dict(debiased=True)}, "guard=True goes with"),
+        ({"global_token": "cls"}, "global_token is one of"),
+        ({"matching": "nearest"}, "matching is one of"),
+        ({"matching": "geometry"}, "needs prior_scale"),
+        ({"matching": "index", "loss_ot": dict(debiased=True)}, "matching='index' goes with objective='cost'"),
     ],
 )
 def test_arguments_are_checked(kwargs, message):

@@ -72,7 +72,9 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if platform.system() == "Linux" else []
+    models = (
+        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if platform.system() == "Linux" else []
+    )
     return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} thread(s)"
 
 
@@ -122,8 +124,15 @@ def execute(queue: str, name: str) -> None:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     tasks = load_tasks(DATA, WORK / "packed")
     start = time.time()
-    record = {"queue": queue, "name": name, "config": run.config, "options": run.options, "config_hash": digest,
-              "seed": run.seed, "epochs": run.epochs}
+    record = {
+        "queue": queue,
+        "name": name,
+        "config": run.config,
+        "options": run.options,
+        "config_hash": digest,
+        "seed": run.seed,
+        "epochs": run.epochs,
+    }
     if run.epochs:
         checkpoint = latest_checkpoint(cfg.work_dir)
         if checkpoint:
@@ -210,7 +219,16 @@ def run_queue(queue: str, only: str, jobs: int) -> int:
     return failed
 
 
-COLUMNS = ("kermany_linear", "kermany_knn", "nih_linear", "nih_knn", "lung_r2", "lung_dice", "correspondence", "kermany_rank")
+COLUMNS = (
+    "kermany_linear",
+    "kermany_knn",
+    "nih_linear",
+    "nih_knn",
+    "lung_r2",
+    "lung_dice",
+    "correspondence",
+    "kermany_rank",
+)
 
 
 def table(queue: str, split: str) -> str:

@@ -129,5 +129,6 @@ def _on_diagonal(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
     transported = (ground.diagonal(dim1=1, dim2=2) * mass).sum(1)
     entropy = -torch.xlogy(mass, mass).sum(1)
     zero = torch.zeros_like(a)
-    return Transport(torch.diag_embed(mass), transported, transported, (zero, zero), (a - b).abs().sum(1), entropy,
-                     mass.sum(1))
+    return Transport(
+        torch.diag_embed(mass), transported, transported, (zero, zero), (a - b).abs().sum(1), entropy, mass.sum(1)
+    )

@@ -71,7 +71,8 @@ class CVSIM(BaseModule):
             over space, through a projector of its own, is appended to the tokens.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
         out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global token
-            if it has one of its own; ``'tokens'`` (B, N, D) or ``'map'`` (B, D, h, w), the dense tokens alone.
+            if it has one of its own; ``'tokens'`` (B, N, D), with a global token of its own (B, N + 1, D); or, without
+            one, ``'map'`` (B, D, h, w).
         init_cfg: MMEngine's initialisation.
 
     Raises:
@@ -103,6 +104,8 @@ class CVSIM(BaseModule):
         ):
             if value not in allowed:
                 raise ValueError(f"CVSIM: {name} is one of {allowed}, got {value!r}")
+        if out == "map" and global_token == "own":
+            raise ValueError("CVSIM: a map has no place for a global token: out='map' goes with global_token='mean'")
         if embed_dims % 4 or embed_dims % num_heads:
             raise ValueError(
                 f"CVSIM: embed_dims must be a multiple of 4 and of num_heads={num_heads}, got {embed_dims}"
@@ -209,9 +212,12 @@ class CVSIM(BaseModule):
         return (self.global_projector(feats[-1].mean((2, 3)))[:, None],)
 
     def _single(self, projected: Tensor, feats: Maps) -> Tensor:
+        if self.out == "map":
+            return projected.transpose(1, 2).unflatten(2, self.grid(feats))
+        own = self._global(feats)
         if self.out == "pooled":
-            return torch.cat([projected.mean(1, keepdim=True), *self._global(feats)], 1).mean(1)
-        return projected if self.out == "tokens" else projected.transpose(1, 2).unflatten(2, self.grid(feats))
+            return torch.cat([projected.mean(1, keepdim=True), *own], 1).mean(1)
+        return torch.cat([projected, *own], 1)
 
     def _check(self, feats: Maps) -> None:
         if len(feats) != len(self.in_channels):

@@ -307,7 +307,9 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
         images = np.concatenate([tasks[n].images[c] for n, c in chosen.items()])
         counts = match(frozen, images, seed=1)
         arrays[f"match/{s}/counts"] = counts
-        arrays[f"match/{s}/patients"] = np.concatenate([np.char.add(n, tasks[n].patients[c]) for n, c in chosen.items()])
+        arrays[f"match/{s}/patients"] = np.concatenate(
+            [np.char.add(n, tasks[n].patients[c]) for n, c in chosen.items()]
+        )
         total = counts.sum(0)
         for i, what in enumerate(("", "_index", "_chance")):
             metrics[s][f"correspondence{what}"] = float(total[i] / total[3])

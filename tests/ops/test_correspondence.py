@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from otcxr_mm import TwoViewCrop
+from otcxr_mm.ops import correspondence, token_centres
+
+WHOLE = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]])
+FLIPPED = torch.tensor([[[-1.0, 0, 1], [0, 1.0, 0]]])
+LEFT = torch.tensor([[[0.5, 0, 0], [0, 1.0, 0]]])
+RIGHT = torch.tensor([[[0.5, 0, 0.5], [0, 1.0, 0]]])
+
+
+def pairs(n, grid):
+    np.random.seed(0)
+    crop = TwoViewCrop(8, scale=(0.25, 1.0), min_overlap=0.0)
+    matrices = torch.from_numpy(
+        np.stack([crop.transform({"img": np.zeros((256, 256), np.uint8)})["view_to_image"] for _ in range(n)])
+    )
+    return matrices[:, 0], matrices[:, 1]
+
+
+def place_code(matrices, grid, sigma=0.05):
+    """Features that know their place in the image: bumps on a fine lattice."""
+    lattice = torch.cartesian_prod(torch.linspace(0, 1, 21), torch.linspace(0, 1, 21)).expand(len(matrices), -1, -1)
+    return torch.exp(-torch.cdist(token_centres(matrices, grid), lattice).square() / (2 * sigma**2))
+
+
+def test_identical_viewpoints():
+    x = torch.eye(36)[None]
+    counts = correspondence(x, x, WHOLE, WHOLE, (6, 6))
+    assert counts.correct == counts.index == counts.tokens == 36
+    # a corner has 4 cells within one cell, an edge 6, the interior 9
+    assert counts.chance.item() * 36 == pytest.approx(4 * 4 + 16 * 6 + 16 * 9)
+
+
+def test_a_flip_is_undone():
+    x = torch.eye(36).view(1, 6, 6, 36)
+    counts = correspondence(x.flatten(1, 2), x.flip(2).flatten(1, 2), WHOLE, FLIPPED, (6, 6))
+    assert counts.correct == 36
+    assert counts.index == 12  # the two columns in the middle
+
+
+def test_what_the_other_viewpoint_does_not_show_is_left_out():
+    x = torch.randn(1, 36, 5)
+    assert correspondence(x, x, LEFT, RIGHT, (6, 6)).tokens == 0
+    assert correspondence(x, x, WHOLE, LEFT, (6, 6)).tokens == 18
+
+
+def test_against_a_loop_over_tokens():
+    a, b = pairs(20, (3, 5))
+    x, y = torch.randn(20, 15, 4), torch.randn(20, 15, 4)
+    counts = correspondence(x, y, a, b, (3, 5))
+    for i in range(20):
+        correct = index = chance = tokens = 0
+        to_b = np.linalg.inv(np.vstack([b[i].double().numpy(), [0, 0, 1]])) @ np.vstack(
+            [a[i].double().numpy(), [0, 0, 1]]
+        )
+        for t in range(15):
+            u, v, _ = to_b @ [(t % 5 + 0.5) / 5, (t // 5 + 0.5) / 3, 1]
+            if not (0 <= u <= 1 and 0 <= v <= 1):
+                continue
+            tokens += 1
+            near = {
+                j for j in range(15) if abs(u * 5 - j % 5 - 0.5) <= 1 + 1e-4 and abs(v * 3 - j // 5 - 0.5) <= 1 + 1e-4
+            }
+            correct += torch.cosine_similarity(x[i, t], y[i], dim=-1).argmax().item() in near
+            index += t in near
+            chance += len(near) / 15
+        assert counts.tokens[i] == tokens
+        assert counts.correct[i] == correct
+        assert counts.index[i] == index
+        assert counts.chance[i].item() == pytest.approx(chance, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("grid", "chance", "index"), [((3, 3), 0.337, 0.6), ((6, 6), 0.10, 0.35), ((7, 7), 0.076, 0.29)]
+)
+def test_the_baselines_of_two_random_crops(grid, chance, index):
+    # orientation for the reader of a table; features without meaning do no better than chance
+    a, b = pairs(1000, grid)
+    x = torch.randn(1000, grid[0] * grid[1], 8)
+    counts = correspondence(x, x.flip(0), a, b, grid)
+    total = counts.tokens.sum()
+    assert counts.chance.sum() / total == pytest.approx(chance, abs=0.01)
+    assert counts.index.sum() / total == pytest.approx(index, abs=0.02)
+    assert counts.correct.sum() / total == pytest.approx((counts.chance.sum() / total).item(), abs=0.015)
+
+
+def test_features_that_know_their_place_are_right():
+    a, b = pairs(200, (6, 6))
+    counts = correspondence(place_code(a, (6, 6)), place_code(b, (6, 6)), a, b, (6, 6))
+    assert counts.correct.sum() / counts.tokens.sum() > 0.99
+
+
+def test_shapes():
+    with pytest.raises(ValueError, match=r"\(B, 36, D\)"):
+        correspondence(torch.zeros(1, 35, 4), torch.zeros(1, 35, 4), WHOLE, WHOLE, (6, 6))
+    with pytest.raises(ValueError, match="view_to_image"):
+        correspondence(torch.zeros(1, 36, 4), torch.zeros(1, 36, 4), WHOLE[0], WHOLE, (6, 6))
