@@ -2,11 +2,12 @@
 
     python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not there yet
     python tools/benchmarks/methods.py table QUEUE     # what was measured, as Markdown
-    python tools/benchmarks/methods.py --out FILE      # the confirmed comparisons against their targets
+    python tools/benchmarks/methods.py compare         # the confirmed methods: intervals by bootstrap over patients
+    python tools/benchmarks/methods.py --out FILE      # what `compare` found, against its targets
 
 The radiographs are those of the folder OTCXR_DATA (default ../shared/data); working files go to work_dirs/methods. Each
-finished run is a small JSON in docs/results/runs/QUEUE/. A run whose JSON is there with the same config is not run again,
-a run that was killed goes on from its last checkpoint.
+finished run is a small JSON in docs/results/runs/QUEUE/. A run whose JSON is there with the same config is not run
+again, a run that was killed goes on from its last checkpoint.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "runs"
+COMPARISONS = ROOT / "docs" / "results" / "comparisons.json"
+ANCHORS = ("barlowtwins", "byol", "simclr", "vicreg", "vicregl", "densecl")
 WORK = Path(os.environ.get("OTCXR_SCREEN", ROOT / "work_dirs" / "methods"))
 DATA = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data"))
 sys.path.insert(0, str(ROOT / "tools" / "benchmarks"))
@@ -245,6 +248,90 @@ def table(queue: str, split: str) -> str:
     return "\n".join(lines)
 
 
+def compare() -> None:
+    """Intervals of every confirmed method and of its difference from OTCXR, to docs/results/comparisons.json."""
+    import numpy as np
+    from method_screen.compare import BASELINES, METRICS, bootstrap, interval
+
+    from otcxr_mm.fileio import write_whole
+
+    groups: dict[str, list[dict]] = {}
+    values: dict[str, dict[str, list[float]]] = {}
+    for name in QUEUES["confirm"]:
+        record_file = result_file("confirm", name)
+        if not record_file.exists():
+            raise SystemExit(f"{name} of the queue confirm is not finished: run it first")
+        record = json.loads(record_file.read_text())
+        arrays = WORK / "confirm" / f"{name}-{record['config_hash']}" / "arrays.npz"
+        if not arrays.exists():
+            raise SystemExit(f"{arrays} is gone: the comparison needs what was predicted; run {name} again")
+        method = name.rsplit("_seed", 1)[0]
+        with np.load(arrays) as stored:
+            groups.setdefault(method, []).append(dict(stored))
+        for metric, value in record["test"].items():
+            values.setdefault(method, {}).setdefault(metric, []).append(value)
+    draws = {
+        method: {metric: bootstrap(metric, seeds, "test") for metric in (*METRICS, *BASELINES)}
+        for method, seeds in groups.items()
+    }
+    result = {
+        "methods": {
+            method: {metric: {**interval(drawn), "seeds": values[method][metric]} for metric, drawn in metrics.items()}
+            for method, metrics in draws.items()
+        },
+        "otcxr_minus": {
+            method: {metric: interval(draws["otcxr"][metric] - drawn) for metric, drawn in metrics.items()}
+            for method, metrics in draws.items()
+            if method != "otcxr"
+        },
+    }
+    write_whole(COMPARISONS, (json.dumps(_rounded(result), indent=1) + "\n").encode())
+    print(f"written to {COMPARISONS}")
+
+
+def rows() -> list[dict]:
+    """The targets of the confirmed comparison."""
+    from _report import row
+
+    found = json.loads(COMPARISONS.read_text())
+    minus, methods = found["otcxr_minus"], found["methods"]
+    anchors = [m for m in ANCHORS if m in methods]
+
+    def best(metric: str) -> str:
+        return max(anchors, key=lambda m: methods[m][metric]["value"])
+
+    result = [
+        row(
+            "kermany macro AUROC above random init, lower end of the 95 % interval",
+            minus["random"]["kermany_linear"]["low"],
+            at_least=0.0,
+        ),
+        row(
+            "correspondence above its largest baseline",
+            methods["otcxr"]["correspondence"]["value"]
+            - max(
+                methods["otcxr"]["correspondence_index"]["value"],
+                methods["otcxr"]["correspondence_chance"]["value"],
+                methods["random"]["correspondence"]["value"],
+            ),
+            at_least=0.1,
+        ),
+    ]
+    for metric in ("lung_r2", "lung_dice", "correspondence"):
+        other = best(metric)
+        result.append(row(f"{metric} above the best anchor, {other}", minus[other][metric]["value"], at_least=0.0))
+    for metric in ("kermany_linear", "kermany_knn", "nih_linear", "nih_knn"):
+        other = best(metric)
+        result.append(
+            row(
+                f"{metric} against the best anchor, {other}: upper end of the interval of the difference",
+                minus[other][metric]["high"],
+                at_least=0.0,
+            )
+        )
+    return result
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -260,6 +347,7 @@ def main() -> None:
     show = commands.add_parser("table", help="what was measured")
     show.add_argument("queue", choices=QUEUES)
     show.add_argument("--split", default="val", choices=("val", "test"))
+    commands.add_parser("compare", help="intervals of the confirmed methods")
     args = parser.parse_args()
     if args.command == "run":
         raise SystemExit(run_queue(args.queue, args.only, args.jobs))
@@ -267,8 +355,14 @@ def main() -> None:
         execute(args.queue, args.name)
     elif args.command == "table":
         print(table(args.queue, args.split))
+    elif args.command == "compare":
+        compare()
+    elif args.out:
+        from _report import finish
+
+        finish(rows(), args.out)
     else:
-        parser.error("name a command")
+        parser.error("name a command, or --out FILE")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ _FLOOR = 0.05  # no token is without mass
 class OTHead(BaseModule):
     r"""L = alpha L_OT(q_s, q_t) + beta [var(q_s) + var(q_t)] + eta [cov(q_s) + cov(q_t)].
 
-    The tokens of each viewpoint, and a global one as one more atom, are a discrete measure. The weights alpha, beta, eta
-    are the `loss_weight` of the three losses. Statistics are those of the global batch under DDP.
+    The tokens of each viewpoint, and a global one as one more atom, are a discrete measure. The weights alpha, beta,
+    eta are the `loss_weight` of the three losses. Statistics are those of the global batch under DDP.
 
     Args:
         loss_ot: Config of the transport loss.

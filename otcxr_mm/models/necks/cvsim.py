@@ -70,9 +70,9 @@ class CVSIM(BaseModule):
         global_token: ``'mean'``: none besides the tokens, whose mean the head takes; ``'own'``: the last stage averaged
             over space, through a projector of its own, is appended to the tokens.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
-        out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global token
-            if it has one of its own; ``'tokens'`` (B, N, D), with a global token of its own (B, N + 1, D); or, without
-            one, ``'map'`` (B, D, h, w).
+        out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global
+            token if it has one of its own; ``'tokens'`` (B, N, D), with a global token of its own (B, N + 1, D); or,
+            without one, ``'map'`` (B, D, h, w).
         init_cfg: MMEngine's initialisation.
 
     Raises:

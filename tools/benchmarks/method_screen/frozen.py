@@ -18,17 +18,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from otcxr_mm.datasets import PackedImages, PhotometricCXR, TwoViewCrop, pack_images
+from otcxr_mm.datasets import NIHChestXray14, PackedImages, PhotometricCXR, TwoViewCrop, pack_images
 from otcxr_mm.datasets.transforms.loading import read_grey
 from otcxr_mm.ops import correspondence, effective_rank
 
 SIZE = 96
 DECAYS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
 RIDGES = (1e0, 1e1, 1e2, 1e3, 1e4)
-NIH_LABELS = (
-    "Atelectasis Cardiomegaly Consolidation Edema Effusion Emphysema Fibrosis Hernia Infiltration Mass Nodule "
-    "Pleural_Thickening Pneumonia Pneumothorax"
-).split()
+NIH_LABELS = list(NIHChestXray14.METAINFO["classes"])
 
 
 @dataclass

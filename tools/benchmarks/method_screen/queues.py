@@ -47,7 +47,6 @@ def _screen() -> dict[str, Run]:
 
     plain = {HEAD + "global_mass": 0.0}
     cosine = {OT + "metric": "cosine", OT + "relative_eps": False, OT + "eps": 0.05, OT + "loss_weight": 50.0}
-    anneal = dict(type="otcxr_mm.AttributeScheduleHook", attribute="head.loss_ot.prior_weight", start=1.0, end=0.0)
     return {
         **run(
             centre=CENTRE,
