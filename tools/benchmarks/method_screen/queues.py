@@ -71,4 +71,41 @@ def _screen() -> dict[str, Run]:
     }
 
 
-QUEUES: dict[str, dict[str, Run]] = {"anchors": _anchors(), "screen": _screen()}
+def _second() -> dict[str, Run]:
+    base = CENTRE | OWN
+
+    def hook(attribute: str, start: float, end: float) -> dict:
+        return {"type": "otcxr_mm.AttributeScheduleHook", "attribute": attribute, "start": start, "end": end}
+
+    def scale(low: float, overlap: float) -> dict:
+        crop = {"type": "otcxr_mm.TwoViewCrop", "size": 96, "scale": (low, 1.0), "min_overlap": overlap, "flip": 0.5}
+        return {f"train_dataloader.dataset.datasets.{i}.pipeline.1": crop for i in (0, 1)}
+
+    stages = {"model.backbone.out_indices": (1, 2, 3), NECK + "in_channels": (64, 128, 256), NECK + "max_tokens": 144}
+    changes = {
+        # 3. the plan again
+        "prior-annealed": {"custom_hooks": [hook("head.loss_ot.prior_weight", 1.0, 0.0)]},
+        "prior-3": {OT + "prior_weight": 3.0},
+        "eps-0.03": {OT + "eps": 0.03},
+        "eps-0.3": {OT + "eps": 0.3},
+        # 5. grid
+        "grid-3": {NECK + "max_tokens": 9},
+        "grid-12": stages,
+        # 6. marginals and crops
+        "marginals-uniform": {HEAD + "marginals": "uniform"},
+        "unbalanced": {OT + "rho": 1.0},
+        "crops-0.1": scale(0.1, 0.3),
+        "overlap-0": scale(0.25, 0.0),
+        # 7. weights, width, target, optimiser
+        "dims-512": {NECK + "out_channels": 512},
+        "cov-4": {HEAD + "loss_cov.loss_weight": 4.0},
+        "alpha-50": {OT + "loss_weight": 50.0},
+        "ema": {"model.ema": 0.01, "custom_hooks": [{"type": "otcxr_mm.EMATargetHook"}]},
+        "lr-3e-3": {LR: 3e-3},
+        "lr-3e-4": {LR: 3e-4},
+    }
+    runs = {"centre-seed1": Run("otcxr_screen", CENTRE, seed=1), "own-seed1": Run("otcxr_screen", base, seed=1)}
+    return runs | {name: Run("otcxr_screen", base | change) for name, change in changes.items()}
+
+
+QUEUES: dict[str, dict[str, Run]] = {"anchors": _anchors(), "screen": _screen(), "second": _second(), "confirm": {}}
