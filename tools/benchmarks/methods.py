@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -191,6 +192,7 @@ def run_queue(queue: str, only: str, jobs: int) -> int:
         jobs = 1
     threads = os.environ.get("OMP_NUM_THREADS", max(1, (os.cpu_count() or 1) // jobs))
     env = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the runs below must not outlive this process
     running: dict[subprocess.Popen, tuple[str, float]] = {}
     failed = 0
     try:
