@@ -70,7 +70,7 @@ def methods_decays():
 
 
 def test_lungs_are_read_from_each_token_alone(methods):
-    from method_screen.frozen import SIZE, lungs
+    from method_screen.frozen import lungs
 
     rng = np.random.default_rng(0)
     masks = {split: (rng.random((40, 6, 6)) > 0.5).astype(np.uint8) * 255 for split in ("train", "val", "test")}
@@ -78,7 +78,7 @@ def test_lungs_are_read_from_each_token_alone(methods):
         split: np.concatenate([m.reshape(40, 36, 1) / 255.0, rng.standard_normal((40, 36, 3))], 2)
         for split, m in masks.items()
     }
-    masks = {split: m.repeat(SIZE // 6, 1).repeat(SIZE // 6, 2) for split, m in masks.items()}
+    masks = {split: m.repeat(16, 1).repeat(16, 2) for split, m in masks.items()}
     result, _ = lungs(tokens, masks)
     assert result["test"][0].mean() > 0.999
     assert 1 - result["test"][1].sum() / result["test"][2].sum() > 0.999
@@ -103,6 +103,31 @@ def test_every_run_of_every_queue_builds(methods, real_data, monkeypatch):
             hashes.setdefault((queue, digest, run.test), []).append(name)
     twice = [names for names in hashes.values() if len(names) > 1]
     assert not twice, f"the same run under several names: {twice}"
+
+
+def test_the_runs_for_a_gpu_build_and_pass_a_batch(methods, real_data, monkeypatch):
+    from mmengine.registry import init_default_scope
+    from mmpretrain.registry import MODELS
+    from mmpretrain.structures import DataSample
+
+    monkeypatch.setenv("OTCXR_DATA", str(real_data))
+    monkeypatch.setattr(methods, "LARGE_RUNS", True)
+    init_default_scope("mmpretrain")
+    sample = DataSample()
+    sample.set_metainfo({"view_to_image": np.float32([[[0.5, 0, 0], [0, 0.5, 0]], [[0.5, 0, 0.1], [0, 0.5, 0.1]]])})
+    runs = {run.config: run for run in methods.QUEUES["anchors"].values()}
+    runs["otcxr"] = methods.QUEUES["screen"]["centre"]
+    runs["grid"] = methods.QUEUES["second"]["grid-12"]
+    for run in runs.values():
+        cfg = methods.config_of(run)
+        assert cfg.train_dataloader.dataset.datasets[0].pipeline[1].size == 224
+        assert cfg.train_dataloader.dataset.datasets[1].packed.endswith("nih_320")
+        importlib.import_module("method_screen.components")
+        if cfg.model.type == "DenseCL":
+            cfg.model.queue_len = 4
+        model = MODELS.build(cfg.model)
+        losses = model.loss([torch.randn(4, 1, 96, 96), torch.randn(4, 1, 96, 96)], [sample] * 4)
+        assert all(torch.isfinite(value).all() for value in losses.values())
 
 
 def test_the_hash_does_not_depend_on_where_files_lie(methods, monkeypatch):

@@ -30,17 +30,35 @@ WORK = Path(os.environ.get("OTCXR_SCREEN", ROOT / "work_dirs" / "methods"))
 DATA = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data"))
 sys.path.insert(0, str(ROOT / "tools" / "benchmarks"))
 
-from method_screen.queues import QUEUES, Run  # noqa: E402
+from method_screen.queues import LARGE, LARGE_BACKBONE, QUEUES, Run  # noqa: E402
+
+# side of a viewpoint, shorter side of the packed images
+SMALL, BIG = (96, 160), (224, 320)
+LARGE_RUNS = False  # set by --large
+
+
+def sizes() -> tuple[int, int]:
+    """Side of a viewpoint, and shorter side of the packed images, in pixels."""
+    return BIG if LARGE_RUNS else SMALL
 
 
 def config_of(run: Run) -> "Config":  # noqa: F821
-    """The whole config of a run."""
+    """The whole config of a run; with --large that of a ResNet-50 at 224 pixels."""
     from mmengine.config import Config
 
     os.environ.setdefault("OTCXR_DATA", str(DATA))
     os.environ.setdefault("OTCXR_SCREEN", str(WORK))
     cfg = Config.fromfile(ROOT / "tools" / "benchmarks" / "method_screen" / "configs" / f"{run.config}.py")
+    if LARGE_RUNS:
+        cfg.merge_from_dict({**LARGE_BACKBONE, **LARGE[run.config]})
+        for dataset in cfg.train_dataloader.dataset.datasets:
+            dataset.packed = dataset.packed.replace(f"_{SMALL[1]}", f"_{sizes()[1]}")
     cfg.merge_from_dict(dict(run.options))
+    if LARGE_RUNS:
+        if "model.neck.in_channels" in run.options:  # a stage of the thin ResNet-18 has 1 / 8 of its channels
+            cfg.model.neck.in_channels = [8 * channels for channels in run.options["model.neck.in_channels"]]
+        for dataset in cfg.train_dataloader.dataset.datasets:
+            dataset.pipeline[1].size = sizes()[0]
     cfg.train_cfg.max_epochs = cfg.max_epochs = run.epochs
     cfg.param_scheduler[-1].end = max(run.epochs, 2)
     cfg.randomness = dict(seed=run.seed)
@@ -57,7 +75,7 @@ def config_hash(cfg: "Config") -> str:  # noqa: F821
 
 def result_file(queue: str, name: str) -> Path:
     """Where the JSON of a run is."""
-    return RESULTS / queue / f"{name}.json"
+    return RESULTS / (f"{queue}_large" if LARGE_RUNS else queue) / f"{name}.json"
 
 
 def finished(queue: str, name: str) -> bool:
@@ -91,8 +109,8 @@ def pack() -> None:
     for name, table in (("kermany", "labels.csv"), ("nih", "patient_split.csv")):
         images = UnlabeledCXR(str(DATA / name), ann_file=table, img_prefix="images")
         images.full_init()
-        pack_images(images.root, images.records.path.tolist(), WORK / "packed" / f"{name}_160", 160)
-    load_tasks(DATA, WORK / "packed")
+        pack_images(images.root, images.records.path.tolist(), WORK / "packed" / f"{name}_{sizes()[1]}", sizes()[1])
+    load_tasks(DATA, WORK / "packed", sizes()[0])
 
 
 def losses_of(runner: "Runner") -> dict[str, list[float]]:  # noqa: F821
@@ -126,7 +144,7 @@ def execute(queue: str, name: str) -> None:
         cfg.train_dataloader.update(num_workers=os.cpu_count(), persistent_workers=True, pin_memory=True)
     else:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
-    tasks = load_tasks(DATA, WORK / "packed")
+    tasks = load_tasks(DATA, WORK / "packed", sizes()[0])
     start = time.time()
     record = {
         "queue": queue,
@@ -203,7 +221,11 @@ def run_queue(queue: str, only: str, jobs: int) -> int:
                 log.parent.mkdir(parents=True, exist_ok=True)
                 with open(log, "w") as stream:
                     process = subprocess.Popen(
-                        [sys.executable, __file__, "one", queue, name], env=env, stdout=stream, stderr=stream, cwd=ROOT
+                        [sys.executable, __file__, "one", queue, name, *["--large"] * LARGE_RUNS],
+                        env=env,
+                        stdout=stream,
+                        stderr=stream,
+                        cwd=ROOT,
                     )
                 running[process] = (name, time.time())
             time.sleep(0.5)
@@ -336,6 +358,7 @@ def rows() -> list[dict]:
 
 def main() -> None:
     """The command."""
+    global LARGE_RUNS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", metavar="FILE", help="write the rows as JSON")
     commands = parser.add_subparsers(dest="command")
@@ -348,9 +371,13 @@ def main() -> None:
     one.add_argument("name")
     show = commands.add_parser("table", help="what was measured")
     show.add_argument("queue", choices=QUEUES)
+    for command in (run, one, show):
+        command.add_argument("--large", action="store_true", help="ResNet-50 at 224 pixels, for a GPU")
     show.add_argument("--split", default="val", choices=("val", "test"))
     commands.add_parser("compare", help="intervals of the confirmed methods")
     args = parser.parse_args()
+    if getattr(args, "large", False):
+        LARGE_RUNS = True
     if args.command == "run":
         raise SystemExit(run_queue(args.queue, args.only, args.jobs))
     if args.command == "one":

@@ -9,7 +9,6 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -19,10 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
 from otcxr_mm.datasets import NIHChestXray14, PackedImages, PhotometricCXR, TwoViewCrop, pack_images
-from otcxr_mm.datasets.transforms.loading import read_grey
 from otcxr_mm.ops import correspondence, effective_rank
 
-SIZE = 96
 DECAYS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
 RIDGES = (1e0, 1e1, 1e2, 1e3, 1e4)
 NIH_LABELS = list(NIHChestXray14.METAINFO["classes"])
@@ -30,7 +27,7 @@ NIH_LABELS = list(NIHChestXray14.METAINFO["classes"])
 
 @dataclass
 class Task:
-    """A labelled set: images at SIZE x SIZE, labels (n, C) or masks, patients, splits."""
+    """A labelled set: square images, labels (n, C) or masks, patients, splits."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -44,32 +41,29 @@ def _rows(path: Path) -> list[dict]:
         return list(csv.DictReader(stream))
 
 
-def _read_mask(path: str) -> np.ndarray:
-    """A mask of 0 / 255, shrunk to the share of lung in each pixel."""
-    return cv2.resize(read_grey(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-
-
-def _packed(root: Path, paths: list[str], folder: Path, read: object = read_grey) -> np.ndarray:
-    pack_images(root, paths, folder, (SIZE, SIZE), read)
+def _packed(root: Path, paths: list[str], folder: Path, size: int) -> np.ndarray:
+    pack_images(root, paths, folder, (size, size))
     images = PackedImages(folder)
     return np.stack([images[row] for row in range(len(images))])
 
 
-def load_tasks(data: Path, cache: Path) -> dict[str, Task]:
+def load_tasks(data: Path, cache: Path, size: int) -> dict[str, Task]:
     """The three labelled sets, from the cache or packed into it.
 
     Args:
         data: Folder with kermany/, nih/, kermany_lungmask/.
         cache: Folder for packed images.
+        size: Side of the images in pixels.
 
     Returns:
-        kermany (normal, bacteria, virus), nih (14 findings), lungs (masks (n, SIZE, SIZE) in 0 to 255).
+        kermany (normal, bacteria, virus), nih (14 findings), lungs (masks (n, size, size) in 0 to 255, the share of
+        lung in each pixel).
     """
     tasks = {}
     rows = _rows(data / "kermany" / "labels.csv")
     classes = ["normal", "bacteria", "virus"]
     tasks["kermany"] = Task(
-        _packed(data / "kermany", [f"images/{r['filename']}" for r in rows], cache / "kermany_96"),
+        _packed(data / "kermany", [f"images/{r['filename']}" for r in rows], cache / f"kermany_{size}", size),
         np.array([[r["subtype"] == c for c in classes] for r in rows]),
         np.array([r["patient"] for r in rows]),
         np.array([r["split"] for r in rows]),
@@ -78,7 +72,7 @@ def load_tasks(data: Path, cache: Path) -> dict[str, Task]:
     split = {r["Image Index"]: r["split"] for r in _rows(data / "nih" / "patient_split.csv")}
     rows = [r for r in _rows(data / "nih" / "Data_Entry_2017_v2020.csv") if r["Image Index"] in split]
     tasks["nih"] = Task(
-        _packed(data / "nih", [f"images/{r['Image Index']}" for r in rows], cache / "nih_96"),
+        _packed(data / "nih", [f"images/{r['Image Index']}" for r in rows], cache / f"nih_{size}", size),
         np.array([[c in r["Finding Labels"].split("|") for c in NIH_LABELS] for r in rows]),
         np.array([r["Patient ID"] for r in rows]),
         np.array([split[r["Image Index"]] for r in rows]),
@@ -88,8 +82,8 @@ def load_tasks(data: Path, cache: Path) -> dict[str, Task]:
     rows = _rows(folder / "labels.csv")
     names = [r["filename"] for r in rows]
     tasks["lungs"] = Task(
-        _packed(folder, [f"images/{n}" for n in names], cache / "lungs_96"),
-        _packed(folder, [f"lung_masks/{Path(n).stem}.png" for n in names], cache / "lung_masks_96", _read_mask),
+        _packed(folder, [f"images/{n}" for n in names], cache / f"lungs_{size}", size),
+        _packed(folder, [f"lung_masks/{Path(n).stem}.png" for n in names], cache / f"lung_masks_{size}", size),
         np.array([r["patient"] for r in rows]),
         np.array([r["split"] for r in rows]),
         ["lung"],
@@ -200,17 +194,18 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
 
     Args:
         tokens: Features by split, (n, h w, C).
-        masks: Share of lung by split, (n, SIZE, SIZE) in 0 to 255.
+        masks: Share of lung by split, (n, H, H) in 0 to 255, H a multiple of twice the grid.
 
     Returns:
         By split (without train): Dice (n,), squared error and squared deviation from the training mean of lung area a
         cell (n,); and the ridge chosen on validation.
     """
     grid = int(tokens["train"].shape[1] ** 0.5)
-    sub = SIZE // 2 // grid
+    side = masks["train"].shape[1] // 2
+    sub = side // grid
 
     def cells(mask: np.ndarray) -> np.ndarray:
-        half = mask.reshape(len(mask), SIZE // 2, 2, SIZE // 2, 2).mean((2, 4)) / 255
+        half = mask.reshape(len(mask), side, 2, side, 2).mean((2, 4)) / 255
         half = half.reshape(len(mask), grid, sub, grid, sub).transpose(0, 1, 3, 2, 4)
         return half.reshape(len(mask), grid * grid, sub * sub)
 
@@ -245,7 +240,7 @@ def match(frozen: Frozen, images: np.ndarray, seed: int) -> np.ndarray:
     """Counts of :func:`otcxr_mm.ops.correspondence`, (n, 4): correct, index, chance, tokens."""
     state = np.random.get_state()
     np.random.seed(seed)
-    crop, photo = TwoViewCrop(SIZE, scale=(0.25, 1.0), min_overlap=0.3, flip=0.5), PhotometricCXR()
+    crop, photo = TwoViewCrop(images.shape[1], scale=(0.25, 1.0), min_overlap=0.3, flip=0.5), PhotometricCXR()
     pairs = [photo.transform(crop.transform({"img": img})) for img in images]
     np.random.set_state(state)
     matrices = torch.from_numpy(np.stack([p["view_to_image"] for p in pairs]))

@@ -22,6 +22,35 @@ class Run:
     test: bool = False
 
 
+# --large: ResNet-50 at 224 pixels, for a GPU; what every config changes, and what each does
+LARGE_BACKBONE = {
+    "model.backbone.depth": 50,
+    "model.backbone.base_channels": 64,
+    "model.backbone.stem_channels": 64,
+}
+LARGE = {
+    "barlowtwins": {
+        "model.neck.in_channels": 2048,
+        "model.neck.hid_channels": 2048,
+        "model.neck.out_channels": 2048,
+        "model.head.in_channels": 2048,
+    },
+    "byol": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 4096},
+    "simclr": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
+    "densecl": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
+    "vicreg": {"model.expander": [2048, 2048, 2048, 2048]},
+    "vicregl": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [2048, 512, 512, 512]},
+    "vicregl_two_stages": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
+    "random": {"model.expander": [2048, 2048, 2048, 2048]},
+    "otcxr_screen": {
+        "model.neck.in_channels": (1024, 2048),
+        "model.neck.embed_dims": 256,
+        "model.neck.num_heads": 8,
+        "model.neck.hidden_channels": 1024,
+        "model.neck.out_channels": 512,
+    },
+}
+
 LR = "optim_wrapper.optimizer.lr"
 
 
@@ -81,6 +110,7 @@ def _second() -> dict[str, Run]:
         crop = {"type": "otcxr_mm.TwoViewCrop", "size": 96, "scale": (low, 1.0), "min_overlap": overlap, "flip": 0.5}
         return {f"train_dataloader.dataset.datasets.{i}.pipeline.1": crop for i in (0, 1)}
 
+    # strides 8, 16, 32
     stages = {"model.backbone.out_indices": (1, 2, 3), NECK + "in_channels": (64, 128, 256), NECK + "max_tokens": 144}
     changes = {
         # 3. the plan again
