@@ -56,7 +56,7 @@ LR = "optim_wrapper.optimizer.lr"
 
 def _anchors() -> dict[str, Run]:
     runs = {"random": Run("random", epochs=0)}
-    for lr in (1e-3, 3e-3, 3e-4):
+    for lr in (1e-3, 3e-3, 1e-2):
         for name in ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl"):
             runs[f"{name}_lr{lr:g}"] = Run(name, {LR: lr})
     return runs
@@ -89,19 +89,14 @@ def _screen() -> dict[str, Run]:
             match_transport=CENTRE | OWN | {HEAD + "prior_scale": None},
             match_geometry=CENTRE | OWN | {HEAD + "matching": "geometry"},
             match_index=CENTRE | OWN | {HEAD + "matching": "index"},
-            # 2. mass of the global token
-            mass_25=CENTRE | OWN | {HEAD + "global_mass": 0.25},
-            mass_75=CENTRE | OWN | {HEAD + "global_mass": 0.75},
             # 4. infusion
             infusion_both=CENTRE | OWN | {NECK + "infusion": "both"},
-            infusion_guard=CENTRE | OWN | {NECK + "infusion": "both", HEAD + "guard": True},
-            infusion_undetached=CENTRE | OWN | {NECK + "infusion": "both", NECK + "detach_context": False},
         ),
     }
 
 
 def _second() -> dict[str, Run]:
-    base = CENTRE | OWN
+    base = CENTRE | OWN | {LR: 3e-3}
 
     def hook(attribute: str, start: float, end: float) -> dict:
         return {"type": "otcxr_mm.AttributeScheduleHook", "attribute": attribute, "start": start, "end": end}
@@ -113,9 +108,22 @@ def _second() -> dict[str, Run]:
     # strides 8, 16, 32
     stages = {"model.backbone.out_indices": (1, 2, 3), NECK + "in_channels": (64, 128, 256), NECK + "max_tokens": 144}
     changes = {
+        "lr-3e-3": {},
+        "lr-1e-2": {LR: 1e-2},
+        "global-mean": {HEAD + "global_token": "mean", NECK + "global_token": "mean"},
+        # 2. mass of the global token
+        "mass-25": {HEAD + "global_mass": 0.25},
+        "mass-75": {HEAD + "global_mass": 0.75},
+        # 4. infusion
+        "infusion-both": {NECK + "infusion": "both"},
+        "infusion-guard": {NECK + "infusion": "both", HEAD + "guard": True},
+        "infusion-undetached": {NECK + "infusion": "both", NECK + "detach_context": False},
         # 3. the plan again
         "prior-annealed": {"custom_hooks": [hook("head.loss_ot.prior_weight", 1.0, 0.0)]},
-        "prior-3": {OT + "prior_weight": 3.0},
+        "prior-0.3": {OT + "prior_weight": 0.3},
+        "no-prior": {HEAD + "prior_scale": None},
+        "match-index": {HEAD + "matching": "index"},
+        "match-geometry": {HEAD + "matching": "geometry"},
         "eps-0.03": {OT + "eps": 0.03},
         "eps-0.3": {OT + "eps": 0.3},
         # 5. grid
@@ -131,11 +139,9 @@ def _second() -> dict[str, Run]:
         "cov-4": {HEAD + "loss_cov.loss_weight": 4.0},
         "alpha-50": {OT + "loss_weight": 50.0},
         "ema": {"model.ema": 0.01, "custom_hooks": [{"type": "otcxr_mm.EMATargetHook"}]},
-        "lr-3e-3": {LR: 3e-3},
-        "lr-3e-4": {LR: 3e-4},
     }
-    runs = {"centre-seed1": Run("otcxr_screen", CENTRE, seed=1), "own-seed1": Run("otcxr_screen", base, seed=1)}
-    return runs | {name: Run("otcxr_screen", base | change) for name, change in changes.items()}
+    runs = {name: Run("otcxr_screen", base | change) for name, change in changes.items()}
+    return runs | {"seed1": Run("otcxr_screen", base, seed=1)}
 
 
 QUEUES: dict[str, dict[str, Run]] = {"anchors": _anchors(), "screen": _screen(), "second": _second(), "confirm": {}}
