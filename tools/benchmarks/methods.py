@@ -12,6 +12,7 @@ again, a run that was killed goes on from its last checkpoint.
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -124,15 +125,42 @@ def losses_of(runner: "Runner") -> dict[str, list[float]]:  # noqa: F821
     return result
 
 
+def train(run: Run, cfg: "Config") -> dict:  # noqa: F821
+    """Pre-trains, or goes on with it; WORK_DIR/backbone.pth and, when all is done, training.json."""
+    from mmengine.runner import Runner
+
+    from otcxr_mm.apis.launch import latest_checkpoint
+    from otcxr_mm.fileio import write_whole
+
+    note = Path(cfg.work_dir) / "training.json"
+    if note.exists():
+        return json.loads(note.read_text())
+    start = time.time()
+    checkpoint = latest_checkpoint(cfg.work_dir)
+    if checkpoint:
+        cfg.resume, cfg.load_from = True, checkpoint
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    facts = {
+        "images_seen": runner.iter * cfg.train_dataloader.batch_size,
+        "losses": losses_of(runner),
+        # of this process alone, if the run was killed and went on
+        "train_seconds": round(time.time() - start),
+        "device": device_name(),
+    }
+    write_whole(note, json.dumps(facts).encode())
+    return facts
+
+
 def execute(queue: str, name: str) -> None:
-    """One run: pre-training, evaluation, JSON."""
+    """One run: pre-training unless that is done, evaluation, JSON."""
     import numpy as np
     import torch
     from method_screen.frozen import Frozen, evaluate, load_tasks
-    from mmengine.runner import Runner
+    from mmengine.registry import init_default_scope
     from mmpretrain.registry import MODELS
 
-    from otcxr_mm.apis.launch import latest_checkpoint
+    from otcxr_mm.fileio import write_whole
     from otcxr_mm.version import __version__
 
     run = QUEUES[queue][name]
@@ -145,7 +173,24 @@ def execute(queue: str, name: str) -> None:
     else:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     tasks = load_tasks(DATA, WORK / "packed", sizes()[0])
-    start = time.time()
+    facts = train(run, cfg) if run.epochs else {"images_seen": 0, "device": device_name()}
+    init_default_scope("mmpretrain")
+    importlib.import_module("method_screen.components")
+    torch.manual_seed(run.seed)
+    # all are measured on the last two stages
+    backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
+    if run.epochs:
+        backbone.load_state_dict(torch.load(Path(cfg.work_dir) / "backbone.pth", weights_only=True))
+    else:
+        backbone.init_weights()
+    preprocessor = MODELS.build(cfg.model.data_preprocessor)
+    frozen = Frozen(backbone, preprocessor, "cuda" if cuda else "cpu")
+    if not run.epochs:
+        chosen = tasks["kermany"].split == "train"
+        frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
+    metrics, arrays = evaluate(frozen, tasks, run.test)
+    Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(Path(cfg.work_dir) / "arrays.npz", **arrays)
     record = {
         "queue": queue,
         "name": name,
@@ -154,39 +199,10 @@ def execute(queue: str, name: str) -> None:
         "config_hash": digest,
         "seed": run.seed,
         "epochs": run.epochs,
+        **facts,
+        **metrics,
+        "versions": {"otcxr_mm": __version__, "torch": str(torch.__version__)},
     }
-    if run.epochs:
-        checkpoint = latest_checkpoint(cfg.work_dir)
-        if checkpoint:
-            cfg.resume, cfg.load_from = True, checkpoint
-        runner = Runner.from_cfg(cfg)
-        runner.train()
-        model = runner.model
-        record["images_seen"] = runner.iter * cfg.train_dataloader.batch_size
-        record["losses"] = losses_of(runner)
-    else:
-        torch.manual_seed(run.seed)
-        model = MODELS.build(cfg.model)
-        model.init_weights()
-        record["images_seen"] = 0
-    record["train_seconds"] = round(time.time() - start)
-    # all are measured on the last two stages
-    backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
-    backbone.load_state_dict(model.backbone.state_dict())
-    frozen = Frozen(backbone, model.data_preprocessor, "cuda" if cuda else "cpu")
-    if not run.epochs:
-        chosen = tasks["kermany"].split == "train"
-        frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
-    start = time.time()
-    metrics, arrays = evaluate(frozen, tasks, run.test)
-    record["evaluation_seconds"] = round(time.time() - start)
-    record.update(metrics)
-    record["device"] = device_name()
-    record["versions"] = {"otcxr_mm": __version__, "torch": str(torch.__version__)}
-    Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(Path(cfg.work_dir) / "arrays.npz", **arrays)
-    from otcxr_mm.fileio import write_whole
-
     write_whole(result_file(queue, name), (json.dumps(_rounded(record), indent=1) + "\n").encode())
 
 
@@ -198,11 +214,11 @@ def _rounded(value: object) -> object:
     return value
 
 
-def run_queue(queue: str, only: str, jobs: int) -> int:
-    """Runs what is missing, `jobs` at a time; gives the number of runs that failed."""
+def run_queue(queue: str, only: str, jobs: int, again: bool) -> int:
+    """Runs what is missing, `jobs` at a time; with `again` evaluates anew what is there. Gives how many failed."""
     import torch
 
-    todo = [n for n in QUEUES[queue] if re.search(only, n) and not finished(queue, n)]
+    todo = [n for n in QUEUES[queue] if re.search(only, n) and finished(queue, n) == again]
     print(f"{queue}: {len(todo)} of {len(QUEUES[queue])} runs to do", flush=True)
     if todo:
         pack()
@@ -251,6 +267,7 @@ COLUMNS = (
     "kermany_knn",
     "nih_linear",
     "nih_knn",
+    "nih_cv",
     "lung_r2",
     "lung_dice",
     "correspondence",
@@ -310,7 +327,57 @@ def compare() -> None:
         },
     }
     write_whole(COMPARISONS, (json.dumps(_rounded(result), indent=1) + "\n").encode())
-    print(f"written to {COMPARISONS}")
+    draw_comparison(COMPARISONS.with_suffix(".png"))
+    print(comparison_tables())
+
+
+def comparison_tables() -> str:
+    """docs/results/comparisons.json as two Markdown tables."""
+    from method_screen.compare import METRICS
+
+    found = json.loads(COMPARISONS.read_text())
+
+    def cell(x: dict, sign: str = "") -> str:
+        return f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
+
+    header = "| " + " | ".join(["method", *METRICS]) + " |\n" + "| --- " * (len(METRICS) + 1) + "|"
+    lines = [header]
+    for method, metrics in found["methods"].items():
+        lines.append("| " + " | ".join([method, *(cell(metrics[m]) for m in METRICS)]) + " |")
+    lines += ["", header.replace("method", "otcxr minus")]
+    for method, metrics in found["otcxr_minus"].items():
+        lines.append("| " + " | ".join([method, *(cell(metrics[m], "+") for m in METRICS)]) + " |")
+    return "\n".join(lines)
+
+
+def draw_comparison(path: Path) -> None:
+    """docs/results/comparisons.json as a picture: a panel a metric, a line a method."""
+    from matplotlib import pyplot as plt
+    from method_screen.compare import METRICS
+
+    methods = json.loads(COMPARISONS.read_text())["methods"]
+    names = list(methods)[::-1]
+    columns = (len(METRICS) + 1) // 2
+    figure, axes = plt.subplots(2, columns, figsize=(3.1 * columns, 0.5 * len(names) + 1.6), sharey=True)
+    for axis, metric in zip(axes.flat, METRICS, strict=False):
+        for y, name in enumerate(names):
+            x = methods[name][metric]
+            colour = "tab:red" if name == "otcxr" else "tab:orange" if name.startswith("otcxr") else "tab:blue"
+            axis.plot([x["low"], x["high"]], [y, y], color=colour, linewidth=1.5)
+            axis.plot(x["value"], y, "o", color=colour, markersize=5)
+            axis.plot(x["seeds"], [y] * len(x["seeds"]), "|", color="black", markersize=8)
+        axis.set_title(metric.replace("_", " "), fontsize=10)
+        axis.grid(axis="x", alpha=0.3)
+        if metric == "correspondence":
+            axis.axvline(methods["otcxr"]["correspondence_index"]["value"], color="grey", linestyle="--", linewidth=1)
+            axis.text(methods["otcxr"]["correspondence_index"]["value"], 0, " same index", fontsize=7, color="grey")
+    for axis in axes.flat[len(METRICS) :]:
+        axis.set_axis_off()
+        axis.text(0, 0.5, "point: mean of the seeds\nline: 95 % interval over patients\nticks: seeds", fontsize=9)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 def rows() -> list[dict]:
@@ -365,6 +432,7 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what is not there yet")
     run.add_argument("queue", choices=QUEUES)
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
+    run.add_argument("--evaluate-again", action="store_true", help="evaluate finished runs anew instead")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
     one = commands.add_parser("one", help="one run, in this process")
     one.add_argument("queue", choices=QUEUES)
@@ -379,7 +447,7 @@ def main() -> None:
     if getattr(args, "large", False):
         LARGE_RUNS = True
     if args.command == "run":
-        raise SystemExit(run_queue(args.queue, args.only, args.jobs))
+        raise SystemExit(run_queue(args.queue, args.only, args.jobs, args.evaluate_again))
     if args.command == "one":
         execute(args.queue, args.name)
     elif args.command == "table":
