@@ -252,7 +252,7 @@ def run_queue(queue: str, only: str, jobs: int, again: bool) -> int:
                     print(f"{name}: failed, see {WORK / queue / name}.log", flush=True)
                     continue
                 val = json.loads(result_file(queue, name).read_text())["val"]
-                shown = " ".join(f"{k} {val[k]:.3f}" for k in COLUMNS)
+                shown = " ".join(f"{k} {val[k]:.3f}" for k in COLUMNS if k in val)
                 print(f"{name}: {time.time() - start:.0f} s; {shown}", flush=True)
     finally:
         for process in running:
@@ -284,7 +284,7 @@ def table(queue: str, split: str) -> str:
             record = json.loads(path.read_text())
             values = record.get(split)
             if values:
-                cells = [f"{values[c]:.1f}" if "rank" in c else f"{values[c]:.3f}" for c in COLUMNS]
+                cells = ["" if c not in values else f"{values[c]:{'.1f' if 'rank' in c else '.3f'}}" for c in COLUMNS]
                 lines.append(f"| {name} | {record['epochs']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
