@@ -56,8 +56,17 @@ LR = "optim_wrapper.optimizer.lr"
 
 def _anchors() -> dict[str, Run]:
     runs = {"random": Run("random", epochs=0)}
-    for lr in (1e-3, 3e-3, 1e-2):
-        for name in ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl"):
+    names = ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl")
+    rates = {name: [1e-3, 3e-3] for name in names}
+    # one more beyond the better of the two
+    for name in ("vicreg", "barlowtwins", "byol", "densecl"):
+        rates[name].append(3e-4)
+    for name in ("vicregl", "simclr"):
+        rates[name].append(1e-2)
+    # dense features of the same two stages as OTCXR's
+    rates["vicregl_two_stages"] = [1e-3, 3e-3]
+    for name, lrs in rates.items():
+        for lr in lrs:
             runs[f"{name}_lr{lr:g}"] = Run(name, {LR: lr})
     return runs
 
