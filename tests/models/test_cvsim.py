@@ -54,7 +54,15 @@ def feats(channels=(8, 16), sizes=(6, 3), b=2):
 
 def small(**kwargs):
     return otcxr_mm.CVSIM(
-        (8, 16), **{"embed_dims": 16, "num_heads": 2, "hidden_channels": 32, "out_channels": 24, **kwargs}
+        (8, 16),
+        **{
+            "embed_dims": 16,
+            "num_heads": 2,
+            "hidden_channels": 32,
+            "out_channels": 24,
+            "global_token": "mean",
+            **kwargs,
+        },
     )
 
 
@@ -111,6 +119,7 @@ def test_a_global_token_of_its_own(out):
     assert single.shape == {"pooled": (2, 24), "tokens": (2, 37, 24)}[out]
     (single.square().mean() + single[0].mean()).backward()
     assert silent(neck) == []
+    assert small(global_token="own", out="map")(x)[0].shape == (2, 24, 6, 6)
 
 
 def test_the_three_outputs_are_one():
@@ -213,7 +222,6 @@ def test_a_vit_that_gives_a_class_token_is_named():
         ({"norm": "gn"}, "norm is one of"),
         ({"gate": 0}, "gate must be > 0, got 0"),
         ({"global_token": "cls"}, "global_token is one of"),
-        ({"global_token": "own", "out": "map"}, "a map has no place for a global token"),
         ({"embed_dims": 30}, "embed_dims must be a multiple of 4"),
     ],
 )

@@ -56,8 +56,8 @@ def total(values):
         ({}, {"guard": True}, {}),
         ({}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
         ({}, {}, {"ema": 0.01}),
-        ({"global_token": "own"}, {"global_token": "own"}, {}),
-        ({"global_token": "own"}, {"global_token": "own", "guard": True, "marginals": "visibility"}, {"ema": 0.01}),
+        ({"global_token": "mean"}, {}, {}),
+        ({"global_token": "mean"}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
     ],
 )
 def test_every_parameter_gets_a_gradient(neck, head, kwargs):
@@ -126,8 +126,8 @@ def test_wrong_set_ups_are_named_before_training():
         otcxr_mm.OTCXR({**BACKBONE, "in_channels": 3}, NECK, HEAD)
     with pytest.raises(ValueError, match=r"ema is a momentum in \(0, 1\), or None, got 1.0"):
         model(ema=1.0)
-    with pytest.raises(ValueError, match="neck.global_token='own', but head.global_token='mean': set both alike"):
-        model(neck={"global_token": "own"})
+    with pytest.raises(ValueError, match="neck.global_token='own', but head.global_token='mean': leave it out"):
+        model(head={"global_token": "mean"})
     with pytest.raises(ValueError, match="two viewpoints, got 3"):
         m = model()
         m.loss([torch.zeros(2, 1, 64, 64)] * 3, [])

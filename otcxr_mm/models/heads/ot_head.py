@@ -26,7 +26,8 @@ class OTHead(BaseModule):
         loss_var: Config of the variance loss.
         loss_cov: Config of the covariance loss.
         global_mass: Mass of the global token in the transport, in [0, 1); 0: it takes no part.
-        global_token: ``'mean'``: the mean of the tokens; ``'own'``: the last of the tokens that the neck gives.
+        global_token: ``'mean'``: the mean of the tokens; ``'own'``: the last of the tokens that the neck gives; None:
+            as the neck has it, ``'mean'`` without an OTCXR.
         marginals: Masses of the dense tokens: ``'uniform'``; ``'visibility'``: proportional to 0.05 + the share of the
             token that the other viewpoint shows; ``'saliency'``: to 0.05 + the token's share of the squared
             deviation from the mean token, times N.
@@ -54,7 +55,7 @@ class OTHead(BaseModule):
         loss_var: dict | None = None,
         loss_cov: dict | None = None,
         global_mass: float = 0.5,
-        global_token: str = "mean",
+        global_token: str | None = None,
         marginals: str = "uniform",
         matching: str = "transport",
         prior_scale: float | None = None,
@@ -65,7 +66,7 @@ class OTHead(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         for name, value, allowed in (
-            ("global_token", global_token, ("mean", "own")),
+            ("global_token", global_token, (None, "mean", "own")),
             ("marginals", marginals, ("uniform", "visibility", "saliency")),
             ("matching", matching, ("transport", "geometry", "index")),
             ("centre", centre, ("none", "batch", "position")),

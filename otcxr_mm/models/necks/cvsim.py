@@ -67,8 +67,8 @@ class CVSIM(BaseModule):
         detach_context: Whether the other viewpoint's tokens are constants in the infusion, so that the loss cannot
             fall by moving what is copied.
         gate: Initial weight of the infusion, > 0: at exactly 0 the attention would get no gradient.
-        global_token: ``'mean'``: none besides the tokens, whose mean the head takes; ``'own'``: the last stage averaged
-            over space, through a projector of its own, is appended to the tokens.
+        global_token: ``'own'``: the last stage averaged over space, through a projector of its own, is appended to the
+            tokens; ``'mean'``: none is, and the head takes the tokens' mean. A map has no place for one.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
         out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global
             token if it has one of its own; ``'tokens'`` (B, N, D), with a global token of its own (B, N + 1, D); or,
@@ -90,7 +90,7 @@ class CVSIM(BaseModule):
         infusion: str = "both",
         detach_context: bool = True,
         gate: float = 0.1,
-        global_token: str = "mean",
+        global_token: str = "own",
         norm: str = "bn",
         out: str = "pooled",
         init_cfg: dict | None = None,
@@ -104,8 +104,6 @@ class CVSIM(BaseModule):
         ):
             if value not in allowed:
                 raise ValueError(f"CVSIM: {name} is one of {allowed}, got {value!r}")
-        if out == "map" and global_token == "own":
-            raise ValueError("CVSIM: a map has no place for a global token: out='map' goes with global_token='mean'")
         if embed_dims % 4 or embed_dims % num_heads:
             raise ValueError(
                 f"CVSIM: embed_dims must be a multiple of 4 and of num_heads={num_heads}, got {embed_dims}"
@@ -116,7 +114,7 @@ class CVSIM(BaseModule):
             )
         self.in_channels = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
         self.max_tokens, self.infusion, self.detach_context = max_tokens, infusion, detach_context
-        self.global_token, self.out = global_token, out
+        self.global_token, self.out = "mean" if out == "map" else global_token, out
         self.lateral = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         # zero padding would tell the tokens where they are
         self.detail = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims, padding_mode="replicate")
@@ -125,7 +123,7 @@ class CVSIM(BaseModule):
             self.cross = _Attention(embed_dims, num_heads)
             self.gate = nn.Parameter(torch.full((embed_dims,), float(gate)))
         self.projector = _projector(embed_dims, hidden_channels, out_channels, norm)
-        if global_token == "own":
+        if self.global_token == "own":
             self.global_projector = _projector(self.in_channels[-1], hidden_channels, out_channels, norm)
 
     def grid(self, feats: Maps) -> tuple[int, int]:

@@ -49,10 +49,13 @@ class OTCXR(BaseSelfSupervisor):
                 f"the backbone puts out {len(stages)} stages (out_indices={tuple(stages)}), the neck's "
                 f"in_channels={self.neck.in_channels} expects {len(self.neck.in_channels)}"
             )
-        if self.head.global_token != getattr(self.neck, "global_token", "mean"):
+        token = getattr(self.neck, "global_token", "mean")
+        if self.head.global_token is None:
+            self.head.global_token = token
+        if self.head.global_token != token:
             raise ValueError(
-                f"neck.global_token={getattr(self.neck, 'global_token', 'mean')!r}, but head.global_token="
-                f"{self.head.global_token!r}: set both alike"
+                f"neck.global_token={token!r}, but head.global_token={self.head.global_token!r}: leave it out of the "
+                "head"
             )
         self._check_channels()
         self.target = None

@@ -104,8 +104,11 @@ def _screen() -> dict[str, Run]:
     }
 
 
-def _second() -> dict[str, Run]:
-    base = CENTRE | OWN | {LR: 3e-3}
+GUARD = {NECK + "infusion": "both", HEAD + "guard": True}
+
+
+def _deviations() -> dict[str, dict]:
+    """What changes one thing of a reading, by name."""
 
     def hook(attribute: str, start: float, end: float) -> dict:
         return {"type": "otcxr_mm.AttributeScheduleHook", "attribute": attribute, "start": start, "end": end}
@@ -116,16 +119,17 @@ def _second() -> dict[str, Run]:
 
     # strides 8, 16, 32
     stages = {"model.backbone.out_indices": (1, 2, 3), NECK + "in_channels": (64, 128, 256), NECK + "max_tokens": 144}
-    changes = {
+    return {
         "lr-3e-3": {},
         "lr-1e-2": {LR: 1e-2},
+        "lr-1.5e-3": {LR: 1.5e-3},
         "global-mean": {HEAD + "global_token": "mean", NECK + "global_token": "mean"},
         # 2. mass of the global token
         "mass-25": {HEAD + "global_mass": 0.25},
         "mass-75": {HEAD + "global_mass": 0.75},
         # 4. infusion
         "infusion-both": {NECK + "infusion": "both"},
-        "infusion-guard": {NECK + "infusion": "both", HEAD + "guard": True},
+        "infusion-guard": GUARD,
         "infusion-undetached": {NECK + "infusion": "both", NECK + "detach_context": False},
         # 3. the plan again
         "prior-annealed": {"custom_hooks": [hook("head.loss_ot.prior_weight", 1.0, 0.0)]},
@@ -149,8 +153,33 @@ def _second() -> dict[str, Run]:
         "alpha-50": {OT + "loss_weight": 50.0},
         "ema": {"model.ema": 0.01, "custom_hooks": [{"type": "otcxr_mm.EMATargetHook"}]},
     }
-    runs = {name: Run("otcxr_screen", base | change) for name, change in changes.items()}
+
+
+DEVIATIONS = _deviations()
+SECOND = (
+    "lr-3e-3 lr-1e-2 global-mean mass-25 mass-75 infusion-both infusion-guard prior-annealed no-prior match-index "
+    "grid-3 unbalanced"
+).split()
+THIRD = (
+    "lr-1.5e-3 prior-annealed prior-0.3 match-geometry grid-12 marginals-uniform crops-0.1 dims-512 ema eps-0.3".split()
+)
+
+
+def _second() -> dict[str, Run]:
+    base = CENTRE | OWN | {LR: 3e-3}
+    runs = {name: Run("otcxr_screen", base | change) for name, change in DEVIATIONS.items() if name in SECOND}
     return runs | {"seed1": Run("otcxr_screen", base, seed=1)}
 
 
-QUEUES: dict[str, dict[str, Run]] = {"anchors": _anchors(), "screen": _screen(), "second": _second(), "confirm": {}}
+def _third() -> dict[str, Run]:
+    base = CENTRE | OWN | {LR: 3e-3} | GUARD
+    return {name: Run("otcxr_screen", base | change) for name, change in DEVIATIONS.items() if name in THIRD}
+
+
+QUEUES: dict[str, dict[str, Run]] = {
+    "anchors": _anchors(),
+    "screen": _screen(),
+    "second": _second(),
+    "third": _third(),
+    "confirm": {},
+}
