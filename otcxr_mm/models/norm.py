@@ -18,8 +18,8 @@ class CrossRankBatchNorm1d(nn.BatchNorm1d):
         """Normalises x (n, C); n may differ between processes."""
         if self.training and world_size() == 1 and x.shape[0] < 2:
             raise ValueError(
-                f"a batch norm needs at least 2 samples to train on, got {tuple(x.shape)}: raise the batch size, or set "
-                "drop_last=True if the last batch of an epoch is that small"
+                f"a batch norm needs at least 2 samples to train on, got {tuple(x.shape)}: raise the batch size, or "
+                "set drop_last=True if the last batch of an epoch is that small"
             )
         if not self.training or world_size() == 1:
             return super().forward(x)

@@ -100,15 +100,21 @@ class VICRegL(BaseSelfSupervisor):
         tokens = maps.flatten(2).transpose(1, 2)
         return self.dense_expander(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
 
-    def _matched(self, x: Tensor, y: Tensor, distance: Tensor) -> list[dict[str, Tensor]]:
-        """VICReg of the tokens of x and their nearest ones of y."""
+    def _matched(self, x: Tensor, y: Tensor, distance: Tensor) -> dict[str, Tensor]:
+        """VICReg of the tokens of x and their nearest ones of y; statistics over the batch at each match, averaged."""
         nearest, partner = distance.min(2)
         keep = nearest.topk(max(1, round(self.matches * x.shape[1])), largest=False).indices
         partner = partner.gather(1, keep)
         x, y = (t.gather(1, i[:, :, None].expand(-1, -1, t.shape[2])) for t, i in ((x, keep), (y, partner)))
-        # statistics over the batch at each of the K matches, averaged
-        terms = [vicreg(x[:, k], y[:, k]) for k in range(x.shape[1])]
-        return [{name: torch.stack([t[name] for t in terms]).mean() for name in terms[0]}]
+        var = cov = 0
+        for tokens in (x, y):
+            centred = (tokens - tokens.mean(0)).transpose(0, 1)  # (K, B, D)
+            matrix = centred.transpose(1, 2) @ centred / (len(tokens) - 1)
+            diagonal = matrix.diagonal(dim1=1, dim2=2)
+            var = var + 12.5 * torch.relu(1 - torch.sqrt(diagonal + 1e-4)).mean()
+            off_diagonal = matrix.square().sum((1, 2)) - diagonal.square().sum(1)
+            cov = cov + (off_diagonal / tokens.shape[2]).mean()
+        return {"loss_inv": 25 * mse_loss(x, y), "loss_var": var, "loss_cov": cov}
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
         """Losses of a batch."""
@@ -121,7 +127,7 @@ class VICRegL(BaseSelfSupervisor):
         feature = torch.cdist(x.detach(), y.detach())
         halves = []
         for distance in (place, feature):
-            halves += self._matched(x, y, distance) + self._matched(y, x, distance.transpose(1, 2))
+            halves += [self._matched(x, y, distance), self._matched(y, x, distance.transpose(1, 2))]
         losses = {}
         for name, value in pooled.items():
             dense = torch.stack([half[name] for half in halves]).mean()

@@ -157,11 +157,30 @@ def _deviations() -> dict[str, dict]:
 
 DEVIATIONS = _deviations()
 SECOND = (
-    "lr-3e-3 lr-1e-2 global-mean mass-25 mass-75 infusion-both infusion-guard prior-annealed no-prior match-index "
-    "grid-3 unbalanced"
-).split()
+    "lr-3e-3",
+    "lr-1e-2",
+    "global-mean",
+    "mass-25",
+    "mass-75",
+    "infusion-both",
+    "infusion-guard",
+    "prior-annealed",
+    "no-prior",
+    "match-index",
+    "grid-3",
+    "unbalanced",
+)
 THIRD = (
-    "lr-1.5e-3 prior-annealed prior-0.3 match-geometry grid-12 marginals-uniform crops-0.1 dims-512 ema eps-0.3".split()
+    "lr-1.5e-3",
+    "prior-annealed",
+    "prior-0.3",
+    "match-geometry",
+    "grid-12",
+    "marginals-uniform",
+    "crops-0.1",
+    "dims-512",
+    "ema",
+    "eps-0.3",
 )
 
 

@@ -22,6 +22,7 @@ model = dict(
         out_channels=256,
         max_tokens=49,
         infusion="none",
+        global_token="mean",
     ),
     head=dict(
         type="otcxr_mm.OTHead",
@@ -29,6 +30,7 @@ model = dict(
         loss_var=dict(type="otcxr_mm.VarianceLoss", loss_weight=12.5),
         loss_cov=dict(type="otcxr_mm.CovarianceLoss", loss_weight=1.0),
         global_mass=0.0,
+        global_token="mean",
         marginals="uniform",
         prior_scale=None,
         statistics="both",
