@@ -1,4 +1,5 @@
-# OTCXR on a ResNet-50. Which values are the paper's and which are our reading: docs/method.md.
+# OTCXR on a ResNet-50. Which values are the paper's and which are our reading: docs/method.md; how they were chosen:
+# docs/results.md.
 model = dict(
     type="otcxr_mm.OTCXR",
     data_preprocessor=dict(
@@ -25,6 +26,7 @@ model = dict(
         max_tokens=49,  # 7 x 7 for images of 224 pixels
         infusion="both",
         detach_context=True,
+        global_token="own",  # the last stage averaged over space is one more atom
     ),
     head=dict(
         type="otcxr_mm.OTHead",
@@ -45,5 +47,6 @@ model = dict(
         marginals="visibility",
         prior_scale=0.25,
         statistics="both",
+        guard=True,  # half of each loss on the tokens before infusion: copying cannot lower it
     ),
 )
