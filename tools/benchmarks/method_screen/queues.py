@@ -170,6 +170,7 @@ SECOND = (
     "unbalanced",
 )
 THIRD = (
+    "mass-25",
     "lr-1.5e-3",
     "prior-annealed",
     "prior-0.3",
