@@ -195,10 +195,35 @@ def _third() -> dict[str, Run]:
     return {name: Run("otcxr_screen", base | change) for name, change in DEVIATIONS.items() if name in THIRD}
 
 
+def _confirm() -> dict[str, Run]:
+    """Seeds that no choice has seen; the settings are those with the best validation figures above."""
+    otcxr = CENTRE | OWN | {LR: 3e-3} | GUARD | {HEAD + "global_mass": 0.25}
+    methods = {
+        "otcxr": ("otcxr_screen", otcxr),
+        # without one part
+        "otcxr_no_infusion": ("otcxr_screen", otcxr | {NECK + "infusion": "none", HEAD + "guard": False}),
+        "otcxr_no_prior": ("otcxr_screen", otcxr | {HEAD + "prior_scale": None}),
+        # a plan that looks at no feature
+        "otcxr_geometry": ("otcxr_screen", otcxr | {HEAD + "matching": "geometry"}),
+        "vicregl": ("vicregl_two_stages", {LR: 3e-3}),
+        "vicreg": ("vicreg", {LR: 1e-3}),
+        "simclr": ("simclr", {LR: 3e-3}),
+        "densecl": ("densecl", {LR: 3e-3}),
+        "barlowtwins": ("barlowtwins", {LR: 1e-3}),
+        "byol": ("byol", {LR: 1e-3}),
+    }
+    runs = {}
+    for seed in (1, 2, 3):
+        runs[f"random_seed{seed}"] = Run("random", epochs=0, seed=seed, test=True)
+        for name, (config, options) in methods.items():
+            runs[f"{name}_seed{seed}"] = Run(config, options, seed=seed, test=True)
+    return runs
+
+
 QUEUES: dict[str, dict[str, Run]] = {
     "anchors": _anchors(),
     "screen": _screen(),
     "second": _second(),
     "third": _third(),
-    "confirm": {},
+    "confirm": _confirm(),
 }
