@@ -78,7 +78,7 @@ def test_a_global_token_of_its_own_is_the_last_one():
     x, y = tokens(n=10)
     head = otcxr_mm.OTHead(global_token="own", marginals="visibility", prior_scale=0.25)
     solution = head.transport(x, y, geometry())
-    torch.testing.assert_close(solution.plan[:, 9].sum(1), torch.full((8,), 0.5, dtype=x.dtype), atol=0.02, rtol=0)
+    torch.testing.assert_close(solution.plan[:, 9].sum(1), torch.full((8,), 0.25, dtype=x.dtype), atol=0.02, rtol=0)
     losses = head.loss(x, y, geometry())
     residual, dof = position_centred(x[:, :9])
     alone = otcxr_mm.OTHead(global_token="own").loss(x, x)
@@ -103,7 +103,7 @@ def test_matching_by_index_and_by_geometry_look_at_no_feature():
     solution = index.transport(x, y)
     torch.testing.assert_close(solution.cost, cost(x, y).diagonal(dim1=1, dim2=2).mean(1))
     assert index.loss(x, y)["ot_partners"].item() == pytest.approx(1)
-    head = otcxr_mm.OTHead(marginals="visibility", matching="geometry", prior_scale=0.25)
+    head = otcxr_mm.OTHead(global_mass=0.5, marginals="visibility", matching="geometry", prior_scale=0.25)
     plans = [head.transport(*pair, geometry()).plan for pair in ((x, y), (y, x))]
     torch.testing.assert_close(*plans)
     # crops half the image wide, 0.2 apart: a token's partner lies 0.2 / (1 / 6) = 1.2 cells up and left

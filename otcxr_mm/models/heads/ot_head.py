@@ -54,7 +54,7 @@ class OTHead(BaseModule):
         loss_ot: dict | None = None,
         loss_var: dict | None = None,
         loss_cov: dict | None = None,
-        global_mass: float = 0.5,
+        global_mass: float = 0.25,
         global_token: str | None = None,
         marginals: str = "uniform",
         matching: str = "transport",
