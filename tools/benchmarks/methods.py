@@ -2,6 +2,7 @@
 
     python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not there yet
     python tools/benchmarks/methods.py table QUEUE     # what was measured, as Markdown
+    python tools/benchmarks/methods.py pictures QUEUE NAME ...   # plans and features of finished runs, to look at
     python tools/benchmarks/methods.py compare         # the confirmed methods: intervals by bootstrap over patients
     python tools/benchmarks/methods.py --out FILE      # what `compare` found, against its targets
 
@@ -380,6 +381,40 @@ def draw_comparison(path: Path) -> None:
     plt.close(figure)
 
 
+def draw_pictures(queue: str, names: list[str]) -> None:
+    """Features of validation images as colours, and the plans of OTCXR; they show radiographs, so to work_dirs."""
+    import numpy as np
+    import torch
+    from method_screen import pictures
+    from method_screen.frozen import Frozen, load_tasks
+    from mmengine.registry import init_default_scope
+    from mmpretrain.registry import MODELS
+
+    init_default_scope("mmpretrain")
+    importlib.import_module("method_screen.components")
+    folder = WORK / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = load_tasks(DATA, WORK / "packed", sizes()[0])
+    images = np.concatenate([tasks[n].images[tasks[n].split == "val"][7:127:30] for n in ("kermany", "nih")])
+    models = {}
+    for name in names:
+        cfg = config_of(QUEUES[queue][name])
+        work_dir = WORK / queue / f"{name}-{config_hash(cfg)}"
+        model = MODELS.build(cfg.model)
+        state = torch.load(work_dir / f"epoch_{cfg.max_epochs}.pth", weights_only=True, map_location="cpu")[
+            "state_dict"
+        ]
+        model.load_state_dict(state)
+        backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
+        backbone.load_state_dict(model.backbone.state_dict())
+        models[name] = Frozen(backbone, model.data_preprocessor, "cpu")
+        if hasattr(getattr(model, "head", None), "transport"):
+            distance = pictures.plans(model, images, 3, folder / f"plans_{name}.png")
+            print(f"{name}: mean distance between partners {np.mean(distance):.3f} of the image's side")
+    pictures.features(models, images, folder / "features.png")
+    print(f"written to {folder}")
+
+
 def rows() -> list[dict]:
     """The targets of the confirmed comparison."""
     from _report import row
@@ -442,6 +477,9 @@ def main() -> None:
     for command in (run, one, show):
         command.add_argument("--large", action="store_true", help="ResNet-50 at 224 pixels, for a GPU")
     show.add_argument("--split", default="val", choices=("val", "test"))
+    draw = commands.add_parser("pictures", help="plans and features of finished runs, to look at")
+    draw.add_argument("queue", choices=QUEUES)
+    draw.add_argument("names", nargs="+")
     commands.add_parser("compare", help="intervals of the confirmed methods")
     args = parser.parse_args()
     if getattr(args, "large", False):
@@ -454,6 +492,8 @@ def main() -> None:
         print(table(args.queue, args.split))
     elif args.command == "compare":
         compare()
+    elif args.command == "pictures":
+        draw_pictures(args.queue, args.names)
     elif args.out:
         from _report import finish
 
