@@ -59,7 +59,7 @@ def _anchors() -> dict[str, Run]:
     names = ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl")
     rates = {name: [1e-3, 3e-3] for name in names}
     # one more beyond the better of the two
-    for name in ("vicreg", "barlowtwins"):
+    for name in ("vicreg", "barlowtwins", "byol"):
         rates[name].append(3e-4)
     rates["simclr"].append(1e-2)
     # dense features of the same two stages as OTCXR's
