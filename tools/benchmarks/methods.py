@@ -14,6 +14,7 @@ again, a run that was killed goes on from its last checkpoint.
 import argparse
 import hashlib
 import importlib
+import io
 import json
 import os
 import platform
@@ -28,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "runs"
 COMPARISONS = ROOT / "docs" / "results" / "comparisons.json"
 ANCHORS = ("barlowtwins", "byol", "simclr", "vicreg", "vicregl", "densecl")
-WORK = Path(os.environ.get("OTCXR_SCREEN", ROOT / "work_dirs" / "methods"))
-DATA = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data"))
+WORK = Path(os.environ.get("OTCXR_SCREEN", ROOT / "work_dirs" / "methods")).absolute()
+DATA = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data")).absolute()
 sys.path.insert(0, str(ROOT / "tools" / "benchmarks"))
 
 from method_screen.queues import LARGE, LARGE_BACKBONE, QUEUES, Run  # noqa: E402
@@ -48,8 +49,7 @@ def config_of(run: Run) -> "Config":  # noqa: F821
     """The whole config of a run; with --large that of a ResNet-50 at 224 pixels."""
     from mmengine.config import Config
 
-    os.environ.setdefault("OTCXR_DATA", str(DATA))
-    os.environ.setdefault("OTCXR_SCREEN", str(WORK))
+    os.environ.update(OTCXR_DATA=str(DATA), OTCXR_SCREEN=str(WORK))
     cfg = Config.fromfile(ROOT / "tools" / "benchmarks" / "method_screen" / "configs" / f"{run.config}.py")
     if LARGE_RUNS:
         cfg.merge_from_dict({**LARGE_BACKBONE, **LARGE[run.config]})
@@ -191,7 +191,9 @@ def execute(queue: str, name: str) -> None:
         frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
     metrics, arrays = evaluate(frozen, tasks, run.test)
     Path(cfg.work_dir).mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(Path(cfg.work_dir) / "arrays.npz", **arrays)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_whole(Path(cfg.work_dir) / "arrays.npz", buffer.getvalue())
     record = {
         "queue": queue,
         "name": name,

@@ -57,15 +57,21 @@ def _auroc(task: str, readout: str) -> Callable[[Arrays, str, int], np.ndarray]:
     return metric
 
 
-def _dice(arrays: Arrays, split: str, draws: int) -> np.ndarray:
-    weights = draw_weights(arrays[f"lungs/{split}/patients"], draws)
-    return weights @ arrays[f"lungs/{split}/parts"][:, 0] / weights.sum(1)
+def _dice(column: int) -> Callable[[Arrays, str, int], np.ndarray]:
+    def metric(arrays: Arrays, split: str, draws: int) -> np.ndarray:
+        weights = draw_weights(arrays[f"lungs/{split}/patients"], draws)
+        return weights @ arrays[f"lungs/{split}/parts"][:, column] / weights.sum(1)
+
+    return metric
 
 
-def _r2(arrays: Arrays, split: str, draws: int) -> np.ndarray:
-    weights = draw_weights(arrays[f"lungs/{split}/patients"], draws)
-    parts = arrays[f"lungs/{split}/parts"]
-    return 1 - (weights @ parts[:, 1]) / (weights @ parts[:, 2])
+def _r2(column: int) -> Callable[[Arrays, str, int], np.ndarray]:
+    def metric(arrays: Arrays, split: str, draws: int) -> np.ndarray:
+        weights = draw_weights(arrays[f"lungs/{split}/patients"], draws)
+        parts = arrays[f"lungs/{split}/parts"]
+        return 1 - (weights @ parts[:, column]) / (weights @ parts[:, 2])
+
+    return metric
 
 
 def _matched(column: int) -> Callable[[Arrays, str, int], np.ndarray]:
@@ -82,11 +88,16 @@ METRICS: dict[str, Callable[[Arrays, str, int], np.ndarray]] = {
     "kermany_knn": _auroc("kermany", "knn"),
     "nih_linear": _auroc("nih", "linear"),
     "nih_knn": _auroc("nih", "knn"),
-    "lung_r2": _r2,
-    "lung_dice": _dice,
+    "lung_r2": _r2(1),
+    "lung_dice": _dice(0),
     "correspondence": _matched(0),
 }
-BASELINES = {"correspondence_index": _matched(1), "correspondence_chance": _matched(2)}
+BASELINES = {
+    "lung_r2_blind": _r2(4),
+    "lung_dice_blind": _dice(3),
+    "correspondence_index": _matched(1),
+    "correspondence_chance": _matched(2),
+}
 
 
 def bootstrap(metric: str, seeds: Sequence[Arrays], split: str, draws: int = DRAWS) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
-from mmpretrain.models import BaseSelfSupervisor, ResNet
+from mmpretrain.models import BaseSelfSupervisor, DenseCLNeck, ResNet
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss
@@ -68,10 +68,11 @@ class VICReg(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class VICRegL(BaseSelfSupervisor):
-    """VICRegL (Bardes, Ponce, LeCun, NeurIPS 2022): pooled VICReg, and VICReg on the best matches of dense features.
+    """VICRegL (Bardes, Ponce, LeCun, NeurIPS 2022): pooled VICReg, and VICReg on matches of dense features.
 
-    Matches are the nearest neighbours by place in the original image, and those by feature; of each kind the share
-    `matches` of the tokens with the smallest distance.
+    Dense tokens are matched with their nearest neighbours by place in the original image, of which the share `matches`
+    with the smallest distance counts, and by feature, where all count. Terms are averages over viewpoints, so
+    that covariance has half the weight that it has in VICReg; all as in its code.
 
     Args:
         backbone: Config; with two stages the dense features are both, on the grid of the finer one.
@@ -79,7 +80,8 @@ class VICRegL(BaseSelfSupervisor):
         dense_expander: Widths of the dense one.
         data_preprocessor: Config.
         alpha: Weight of the pooled half; published for ResNet-50: 0.75.
-        matches: Published for ResNet-50: 20 of 49.
+        matches: By place; published for ResNet-50: 20 of 49.
+        feature_matches: By feature.
     """
 
     def __init__(
@@ -90,20 +92,29 @@ class VICRegL(BaseSelfSupervisor):
         data_preprocessor: dict,
         alpha: float = 0.75,
         matches: float = 20 / 49,
+        feature_matches: float = 1.0,
     ) -> None:
         super().__init__(backbone, None, None, None, None, data_preprocessor)
         self.expander, self.dense_expander = mlp(expander), mlp(dense_expander)
-        self.alpha, self.matches = alpha, matches
+        self.alpha, self.matches, self.feature_matches = alpha, matches, feature_matches
 
     def _dense(self, feats: tuple[Tensor, ...]) -> Tensor:
         maps = torch.cat([interpolate(f, feats[0].shape[-2:], mode="bilinear") for f in feats], 1)
         tokens = maps.flatten(2).transpose(1, 2)
         return self.dense_expander(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
 
-    def _matched(self, x: Tensor, y: Tensor, distance: Tensor) -> dict[str, Tensor]:
-        """VICReg of the tokens of x and their nearest ones of y; statistics over the batch at each match, averaged."""
+    @staticmethod
+    def matched(x: Tensor, y: Tensor, distance: Tensor, share: float) -> dict[str, Tensor]:
+        """VICReg of the tokens of x and their nearest ones of y; statistics over the batch at each match.
+
+        Args:
+            x: (B, N, D).
+            y: (B, N, D).
+            distance: (B, N, N).
+            share: Of the tokens of x that count, those with the smallest distance.
+        """
         nearest, partner = distance.min(2)
-        keep = nearest.topk(max(1, round(self.matches * x.shape[1])), largest=False).indices
+        keep = nearest.topk(max(1, round(share * x.shape[1])), largest=False).indices.sort(1).values
         partner = partner.gather(1, keep)
         x, y = (t.gather(1, i[:, :, None].expand(-1, -1, t.shape[2])) for t, i in ((x, keep), (y, partner)))
         var = cov = 0
@@ -113,23 +124,47 @@ class VICRegL(BaseSelfSupervisor):
             diagonal = matrix.diagonal(dim1=1, dim2=2)
             var = var + 12.5 * torch.relu(1 - torch.sqrt(diagonal + 1e-4)).mean()
             off_diagonal = matrix.square().sum((1, 2)) - diagonal.square().sum(1)
-            cov = cov + (off_diagonal / tokens.shape[2]).mean()
+            cov = cov + (off_diagonal / tokens.shape[2]).mean() / 2
         return {"loss_inv": 25 * mse_loss(x, y), "loss_var": var, "loss_cov": cov}
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
         """Losses of a batch."""
         feats = [self.backbone(view) for view in inputs]
         pooled = vicreg(*(self.expander(f[-1].mean((2, 3))) for f in feats))
+        pooled["loss_cov"] = pooled["loss_cov"] / 2
         x, y = (self._dense(f) for f in feats)
         matrices = torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(x)
         grid = tuple(feats[0][0].shape[-2:])
         place = torch.cdist(*(token_centres(matrices[:, view], grid) for view in (0, 1)))
         feature = torch.cdist(x.detach(), y.detach())
         halves = []
-        for distance in (place, feature):
-            halves += [self._matched(x, y, distance), self._matched(y, x, distance.transpose(1, 2))]
+        for distance, share in ((place, self.matches), (feature, self.feature_matches)):
+            halves += [self.matched(x, y, distance, share), self.matched(y, x, distance.transpose(1, 2), share)]
         losses = {}
         for name, value in pooled.items():
             dense = torch.stack([half[name] for half in halves]).mean()
             losses[name] = self.alpha * value + (1 - self.alpha) * dense
         return losses
+
+
+@MODELS.register_module()
+class TwoStageDenseCLNeck(DenseCLNeck):
+    """MMPretrain's DenseCLNeck whose dense branch reads the last two stages on the grid of the finer one.
+
+    Args:
+        in_channels: Of both stages.
+        **kwargs: See DenseCLNeck.
+    """
+
+    def __init__(self, in_channels: tuple[int, int], **kwargs: object) -> None:
+        super().__init__(in_channels=in_channels[-1], **kwargs)
+        hidden = self.mlp2[0].out_channels
+        self.mlp2[0] = nn.Conv2d(sum(in_channels), hidden, 1)
+
+    def forward(self, x: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled (B, D), dense (B, D, h w) and averaged dense (B, D) features."""
+        fine, coarse = x
+        pooled = self.mlp(coarse.mean((2, 3)))
+        maps = torch.cat([fine, interpolate(coarse, fine.shape[-2:], mode="bilinear")], 1)
+        dense = self.mlp2(maps)
+        return pooled, dense.flatten(2), dense.mean((2, 3))

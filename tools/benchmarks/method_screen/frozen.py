@@ -21,8 +21,8 @@ from torch.nn.functional import interpolate, normalize
 from otcxr_mm.datasets import NIHChestXray14, PackedImages, PhotometricCXR, TwoViewCrop, pack_images
 from otcxr_mm.ops import correspondence, effective_rank
 
-DECAYS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
-RIDGES = (1e0, 1e1, 1e2, 1e3, 1e4)
+DECAYS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
+RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
 NIH_LABELS = list(NIHChestXray14.METAINFO["classes"])
 
 
@@ -224,7 +224,8 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
 
     Returns:
         By split (without train): Dice (n,), squared error and squared deviation from the training mean of lung area a
-        cell (n,); and the ridge chosen on validation.
+        cell (n,), and the same two first for the mean training mask, which looks at no image; and the ridge chosen on
+        validation.
     """
     grid = int(tokens["train"].shape[1] ** 0.5)
     side = masks["train"].shape[1] // 2
@@ -241,7 +242,12 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
     x = (x - mean) / std
     y = target["train"].reshape(-1, sub * sub)
     gram, cross = x.T @ x, x.T @ (y - y.mean(0))
-    area = y.mean()
+    area, mean_mask = y.mean(), target["train"].mean(0)
+
+    def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+        both = 2 * (predicted & true).sum((1, 2))
+        return both / np.maximum(predicted.sum((1, 2)) + true.sum((1, 2)), 1)
+
     best, chosen = None, None
     for ridge in RIDGES:
         weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
@@ -251,10 +257,14 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
                 continue
             p = (tokens[split].astype(np.float64) - mean) / std @ weights + y.mean(0)
             t = target[split]
-            on, true = p > 0.5, t > 0.5
-            dice = 2 * (on & true).sum((1, 2)) / np.maximum(on.sum((1, 2)) + true.sum((1, 2)), 1)
-            error = ((p.mean(2) - t.mean(2)) ** 2).sum(1)
-            result[split] = (dice, error, ((t.mean(2) - area) ** 2).sum(1))
+            blind = np.broadcast_to(mean_mask, t.shape)
+            result[split] = (
+                dice(p > 0.5, t > 0.5),
+                ((p.mean(2) - t.mean(2)) ** 2).sum(1),
+                ((t.mean(2) - area) ** 2).sum(1),
+                dice(blind > 0.5, t > 0.5),
+                ((blind.mean(2) - t.mean(2)) ** 2).sum(1),
+            )
         r2 = 1 - result["val"][1].sum() / result["val"][2].sum()
         if best is None or r2 > best[0]:
             best, chosen = (r2, result), ridge
@@ -321,9 +331,11 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
     tokens = {s: frozen.features(task.images[task.split == s], dense=True)[1].numpy() for s in splits}
     result, choices["lung_ridge"] = lungs(tokens, {s: task.labels[task.split == s] for s in splits})
     for s in splits[1:]:
-        dice, error, spread = result[s]
-        metrics[s]["lung_dice"], metrics[s]["lung_r2"] = float(dice.mean()), float(1 - error.sum() / spread.sum())
-        arrays[f"lungs/{s}/parts"] = np.stack([dice, error, spread], 1)
+        parts = np.stack(result[s], 1)
+        means = parts.mean(0)
+        metrics[s]["lung_dice"], metrics[s]["lung_r2"] = float(means[0]), float(1 - means[1] / means[2])
+        metrics[s]["lung_dice_blind"], metrics[s]["lung_r2_blind"] = float(means[3]), float(1 - means[4] / means[2])
+        arrays[f"lungs/{s}/parts"] = parts
         arrays[f"lungs/{s}/patients"] = task.patients[task.split == s]
         chosen = {n: tasks[n].split == s for n in ("kermany", "nih")}
         images = np.concatenate([tasks[n].images[c] for n, c in chosen.items()])

@@ -38,6 +38,7 @@ LARGE = {
     "byol": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 4096},
     "simclr": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
     "densecl": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
+    "densecl_two_stages": {"model.neck.in_channels": (1024, 2048), "model.neck.hid_channels": 2048},
     "vicreg": {"model.expander": [2048, 2048, 2048, 2048]},
     "vicregl": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [2048, 512, 512, 512]},
     "vicregl_two_stages": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
@@ -56,14 +57,15 @@ LR = "optim_wrapper.optimizer.lr"
 
 def _anchors() -> dict[str, Run]:
     runs = {"random": Run("random", epochs=0)}
-    names = ("vicreg", "vicregl", "barlowtwins", "byol", "simclr", "densecl")
+    names = ("vicreg", "barlowtwins", "byol", "simclr", "densecl")
     rates = {name: [1e-3, 3e-3] for name in names}
     # one more beyond the better of the two
     for name in ("vicreg", "barlowtwins", "byol"):
         rates[name].append(3e-4)
     rates["simclr"].append(1e-2)
     # dense features of the same two stages as OTCXR's
-    rates["vicregl_two_stages"] = [3e-3, 1e-2]
+    rates["vicregl_two_stages"] = [1e-3, 3e-3, 1e-2]
+    rates["densecl_two_stages"] = [1e-3, 3e-3, 1e-2]
     for name, lrs in rates.items():
         for lr in lrs:
             runs[f"{name}_lr{lr:g}"] = Run(name, {LR: lr})

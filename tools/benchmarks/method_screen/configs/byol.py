@@ -1,4 +1,4 @@
-# BYOL (Grill et al., NeurIPS 2020) as MMPretrain has it; momentum 0.01, for the short runs here.
+# BYOL (Grill et al., NeurIPS 2020) as MMPretrain has it.
 _base_ = ["./screen.py"]
 
 model = dict(

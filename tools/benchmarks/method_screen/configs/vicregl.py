@@ -6,5 +6,6 @@ model = dict(
     backbone={{_base_.backbone}},
     expander=[256, 512, 512, 512],
     dense_expander=[256, 512, 512, 512],
+    feature_matches=1.0,
     data_preprocessor={{_base_.data_preprocessor}},
 )
