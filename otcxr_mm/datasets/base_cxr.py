@@ -93,7 +93,8 @@ class BaseCXRDataset(BaseDataset):
         self.check_files, self.skip_missing = check_files, skip_missing
         self.records: Records | None = None
         self.clock = Clock()
-        self.packed = None if packed is None else PackedImages(packed)
+        self.packed: PackedImages | None = None
+        self._packed_folder = packed
         self.rows: np.ndarray | None = None
         if split_file is not None and split == "all":
             raise ValueError(f"split_file={split_file!r} needs the split to take, such as split='train'")
@@ -132,6 +133,8 @@ class BaseCXRDataset(BaseDataset):
         if self._fully_initialized:
             return
         records = self.load_records()
+        if self._packed_folder is not None:
+            self.packed = PackedImages(self._packed_folder)
         if self.split_file is not None:
             records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
         check_patient_disjoint(records.patient, records.split, self._source())

@@ -46,7 +46,8 @@ def pack_images(
 ) -> None:
     """Writes images into a folder that :class:`PackedImages` reads.
 
-    A folder that holds the same paths at the same size is left alone. The record that makes it valid is written last:
+    A folder that holds the same paths at the same size is left alone, whatever became of the images since: remove it to
+    pack them again. The record that makes it valid is written last:
     an interrupted call leaves nothing that would be read.
 
     Args:
@@ -59,7 +60,7 @@ def pack_images(
     Raises:
         ValueError: If an image cannot be read, or the folder holds other images or another size.
     """
-    folder, paths = Path(folder), list(paths)
+    folder, paths = Path(folder).expanduser(), list(paths)
     wanted = {
         "format": FORMAT,
         "version": VERSION,
@@ -150,3 +151,16 @@ class PackedImages:
         if self._pixels is None:
             self._pixels = np.memmap(self.folder / PIXELS, np.uint8, "r")
         return np.asarray(self._pixels[self.starts[row] : self.starts[row + 1]]).reshape(self.shapes[row])
+
+    def verify(self) -> None:
+        """Reads all pixels and compares their SHA-256 with that of the record.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        digest = hashlib.sha256()
+        with open(self.folder / PIXELS, "rb") as stream:
+            while block := stream.read(1 << 24):
+                digest.update(block)
+        if digest.hexdigest() != json.loads((self.folder / RECORD).read_text())["pixels_sha256"]:
+            raise ValueError(f"{self.folder / PIXELS} is damaged: remove the folder and pack the images again")

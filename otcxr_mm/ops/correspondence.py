@@ -53,6 +53,8 @@ def correspondence(x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, g
     h, w = grid
     if x.shape != y.shape or x.dim() != 3 or x.shape[1] != h * w:
         raise ValueError(f"features have the shape (B, {h * w}, D), got {tuple(x.shape)} and {tuple(y.shape)}")
+    if not len(x) == len(view_to_image) == len(other):
+        raise ValueError(f"got features of {len(x)} images, view_to_image of {len(view_to_image)} and {len(other)}")
     cells = _grid(h, w, view_to_image)
     points = _apply(view_to_image, cells)
     linear, offset = other[:, :, :2], other[:, :, 2]

@@ -67,6 +67,13 @@ def test_an_interrupted_call_leaves_nothing_to_read(folder):
 
 def test_damage_is_noticed(folder):
     pack_images(folder, PATHS, folder / "packed", 30)
+    PackedImages(folder / "packed").verify()
+    pixels = folder / "packed" / "pixels.bin"
+    before = pixels.read_bytes()
+    pixels.write_bytes(b"\xff" + before[1:])
+    with pytest.raises(ValueError, match="is damaged: remove the folder"):
+        PackedImages(folder / "packed").verify()
+    pixels.write_bytes(before)
     record = folder / "packed" / "packed.json"
     text = record.read_text()
     record.write_text(json.dumps({**json.loads(text), "version": 9}))

@@ -98,3 +98,5 @@ def test_shapes():
         correspondence(torch.zeros(1, 35, 4), torch.zeros(1, 35, 4), WHOLE, WHOLE, (6, 6))
     with pytest.raises(ValueError, match="view_to_image"):
         correspondence(torch.zeros(1, 36, 4), torch.zeros(1, 36, 4), WHOLE[0], WHOLE, (6, 6))
+    with pytest.raises(ValueError, match="features of 2 images, view_to_image of 1 and 1"):
+        correspondence(torch.zeros(2, 36, 4), torch.zeros(2, 36, 4), WHOLE, WHOLE, (6, 6))

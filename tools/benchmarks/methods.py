@@ -12,6 +12,7 @@ again, a run that was killed goes on from its last checkpoint.
 """
 
 import argparse
+import fcntl
 import hashlib
 import importlib
 import io
@@ -23,6 +24,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,12 +84,18 @@ def result_file(queue: str, name: str) -> Path:
 
 def finished(queue: str, name: str) -> bool:
     """Whether the run was made with this config."""
+    return record_of(queue, name) is not None
+
+
+def record_of(queue: str, name: str) -> dict | None:
+    """The JSON of a run; None if there is none, or it is that of another config."""
     path = result_file(queue, name)
     if not path.exists():
-        return False
+        return None
     run = QUEUES[queue][name]
     record = json.loads(path.read_text())
-    return record["config_hash"] == config_hash(config_of(run)) and (not run.test or "test" in record)
+    same = record["config_hash"] == config_hash(config_of(run)) and (not run.test or "test" in record)
+    return record if same else None
 
 
 def device_name() -> str:
@@ -153,8 +161,27 @@ def train(run: Run, cfg: "Config") -> dict:  # noqa: F821
     return facts
 
 
+@contextmanager
+def alone(path: Path) -> "Iterator[None]":  # noqa: F821
+    """Within it no other process works on the same run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"{path}: another process works on this run") from None
+        yield
+
+
 def execute(queue: str, name: str) -> None:
     """One run: pre-training unless that is done, evaluation, JSON."""
+    if name not in QUEUES[queue]:
+        raise SystemExit(f"{name}: no such run in the queue {queue}; there are {', '.join(QUEUES[queue])}")
+    with alone(WORK / queue / f"{name}.lock"):
+        _execute(queue, name)
+
+
+def _execute(queue: str, name: str) -> None:
     import numpy as np
     import torch
     from method_screen.frozen import Frozen, evaluate, load_tasks
@@ -222,6 +249,8 @@ def run_queue(queue: str, only: str, jobs: int, again: bool) -> int:
     import torch
 
     todo = [n for n in QUEUES[queue] if re.search(only, n) and finished(queue, n) == again]
+    if not any(re.search(only, n) for n in QUEUES[queue]):
+        raise SystemExit(f"--only {only}: no run of the queue {queue} matches; there are {', '.join(QUEUES[queue])}")
     print(f"{queue}: {len(todo)} of {len(QUEUES[queue])} runs to do", flush=True)
     if todo:
         pack()
@@ -282,9 +311,8 @@ def table(queue: str, split: str) -> str:
     """The runs of a queue as Markdown."""
     lines = ["| run | epochs | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 2) + "|"]
     for name in QUEUES[queue]:
-        path = result_file(queue, name)
-        if path.exists():
-            record = json.loads(path.read_text())
+        record = record_of(queue, name)
+        if record:
             values = record.get(split)
             if values:
                 cells = ["" if c not in values else f"{values[c]:{'.1f' if 'rank' in c else '.3f'}}" for c in COLUMNS]
@@ -302,13 +330,15 @@ def compare() -> None:
     groups: dict[str, list[dict]] = {}
     values: dict[str, dict[str, list[float]]] = {}
     for name in QUEUES["confirm"]:
-        record_file = result_file("confirm", name)
-        if not record_file.exists():
-            raise SystemExit(f"{name} of the queue confirm is not finished: run it first")
-        record = json.loads(record_file.read_text())
+        record = record_of("confirm", name)
+        if record is None:
+            raise SystemExit(f"{name} of the queue confirm is not finished: methods.py run confirm --only {name}")
         arrays = WORK / "confirm" / f"{name}-{record['config_hash']}" / "arrays.npz"
         if not arrays.exists():
-            raise SystemExit(f"{arrays} is gone: the comparison needs what was predicted; run {name} again")
+            raise SystemExit(
+                f"{arrays} is not here, and the comparison needs what was predicted: "
+                f"methods.py run confirm --only {name} --evaluate-again, which trains again where the backbone is gone"
+            )
         method = name.rsplit("_seed", 1)[0]
         with np.load(arrays) as stored:
             groups.setdefault(method, []).append(dict(stored))
@@ -318,6 +348,14 @@ def compare() -> None:
         method: {metric: bootstrap(metric, seeds, "test") for metric in (*METRICS, *BASELINES)}
         for method, seeds in groups.items()
     }
+    everyone = [arrays for seeds in groups.values() for arrays in seeds]
+    for key in everyone[0]:
+        if key.endswith(("labels", "patients")) and any((a[key] != everyone[0][key]).any() for a in everyone):
+            raise SystemExit(f"{key} differs between runs: they were evaluated on different data")
+    for method, metrics in draws.items():
+        for metric, drawn in metrics.items():
+            if abs(drawn[0] - np.mean(values[method][metric])) > 1e-4:
+                raise SystemExit(f"{method}: {metric} of the arrays is not that of the records; evaluate it again")
     result = {
         "methods": {
             method: {metric: {**interval(drawn), "seeds": values[method][metric]} for metric, drawn in metrics.items()}
@@ -400,6 +438,8 @@ def draw_pictures(queue: str, names: list[str]) -> None:
     images = np.concatenate([tasks[n].images[tasks[n].split == "val"][7:127:30] for n in ("kermany", "nih")])
     models = {}
     for name in names:
+        if name not in QUEUES[queue] or not QUEUES[queue][name].epochs:
+            raise SystemExit(f"{name}: no trained run of the queue {queue}")
         cfg = config_of(QUEUES[queue][name])
         work_dir = WORK / queue / f"{name}-{config_hash(cfg)}"
         model = MODELS.build(cfg.model)
@@ -421,6 +461,8 @@ def rows() -> list[dict]:
     """The targets of the confirmed comparison."""
     from _report import row
 
+    if not COMPARISONS.exists():
+        raise SystemExit(f"{COMPARISONS} is not there: methods.py run confirm, then methods.py compare")
     found = json.loads(COMPARISONS.read_text())
     minus, methods = found["otcxr_minus"], found["methods"]
     anchors = [m for m in ANCHORS if m in methods]
@@ -447,12 +489,14 @@ def rows() -> list[dict]:
     ]
     for metric in ("lung_r2", "lung_dice", "correspondence"):
         other = best(metric)
-        result.append(row(f"{metric} above the best anchor, {other}", minus[other][metric]["value"], at_least=0.0))
+        result.append(
+            row(f"{metric} above the best anchor, {other}: lower end", minus[other][metric]["low"], at_least=0.0)
+        )
     for metric in ("kermany_linear", "kermany_knn", "nih_linear", "nih_knn"):
         other = best(metric)
         result.append(
             row(
-                f"{metric} against the best anchor, {other}: upper end of the interval of the difference",
+                f"{metric} not below the best anchor, {other}, beyond the interval: upper end",
                 minus[other][metric]["high"],
                 at_least=0.0,
             )
@@ -469,7 +513,7 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what is not there yet")
     run.add_argument("queue", choices=QUEUES)
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
-    run.add_argument("--evaluate-again", action="store_true", help="evaluate finished runs anew instead")
+    run.add_argument("--evaluate-again", action="store_true", help="evaluate anew what is finished")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
     one = commands.add_parser("one", help="one run, in this process")
     one.add_argument("queue", choices=QUEUES)

@@ -59,7 +59,8 @@ class LoadCXR(BaseTransform):
     """Loads `img_path` as one grey channel; `img`, where a packed data set gives it already, is taken as it is.
 
     Args:
-        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
+        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files. Packed images have 8 bits: it
+            counts where they are packed.
 
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
     """

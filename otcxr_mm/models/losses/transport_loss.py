@@ -73,7 +73,14 @@ class TransportLoss(BaseModule):
 
         Returns:
             The solution; its `cost` is <T, C> with the ground cost alone.
+
+        Raises:
+            ValueError: For another `matching`, or ``'geometry'`` without a prior.
         """
+        if matching not in ("transport", "geometry", "index"):
+            raise ValueError(f"TransportLoss: matching is 'transport', 'geometry' or 'index', got {matching!r}")
+        if matching == "geometry" and prior is None:
+            raise ValueError("TransportLoss: matching='geometry' needs a prior")
         ground = cost(x, y, self.metric)
         if matching == "index":
             return _on_diagonal(ground, a, b)
