@@ -51,14 +51,6 @@ LARGE = {
         "model.neck.out_channels": 512,
     },
     "vicregl_tuned": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
-    "random": {"model.expander": [2048, 2048, 2048, 2048]},
-    "otcxr_screen": {
-        "model.neck.in_channels": (1024, 2048),
-        "model.neck.embed_dims": 256,
-        "model.neck.num_heads": 8,
-        "model.neck.hidden_channels": 1024,
-        "model.neck.out_channels": 512,
-    },
 }
 
 LR = "optim_wrapper.optimizer.lr"
