@@ -206,7 +206,6 @@ def _confirm() -> dict[str, Run]:
         "otcxr": ("otcxr_screen", otcxr),
         # without one part
         "otcxr_no_infusion": ("otcxr_screen", otcxr | {NECK + "infusion": "none", HEAD + "guard": False}),
-        "otcxr_no_prior": ("otcxr_screen", otcxr | {HEAD + "prior_scale": None}),
         # a plan that looks at no feature
         "otcxr_geometry": ("otcxr_screen", otcxr | {HEAD + "matching": "geometry"}),
         "vicregl": ("vicregl_tuned", {LR: 3e-3}),
