@@ -5,9 +5,14 @@ Coordinates are in units of the image's side, x to the right and y down; the pat
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from ..registry import DATASETS
+from .base_cxr import BaseCXRDataset, Records
+from .packed import PackedImages, pack_images
 
 CLASSES = (
     "Atelectasis",
@@ -22,8 +27,10 @@ CLASSES = (
 
 # drawing is done on a canvas this many times larger, then shrunk
 SUPERSAMPLING = 2
-# share of images with each finding, and of images with at least one
-PREVALENCE = 0.16
+# share of patients with at least one finding; what they have shows in most of their images
+SICK, SHOWN = 0.7, 0.9
+# shares of the patients
+SPLITS = (("train", 0.70), ("val", 0.12), ("test", 0.18))
 
 # attenuation of what lies in the beam
 BODY, LUNG_AIR, MEDIASTINUM, SPINE, HEART, ABDOMEN = 0.95, -0.60, 0.26, 0.16, 0.34, 0.42
@@ -414,3 +421,111 @@ def expose(drawing: Drawing, size: int, rng: np.random.Generator) -> tuple[np.nd
         place = (int(x * size), int(rng.uniform(0.08, 0.2) * size))
         cv2.putText(grey, text, place, cv2.FONT_HERSHEY_SIMPLEX, size / 350, 255, max(1, size // 128), cv2.LINE_AA)
     return grey, moved(drawing.lungs) > 0.5, moved(drawing.heart) > 0.5
+
+
+def _findings(rng: np.random.Generator) -> list[str]:
+    """What a patient has: nothing, or one to three findings."""
+    if rng.random() >= SICK:
+        return []
+    return sorted(rng.choice(CLASSES, size=rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]), replace=False).tolist())
+
+
+def generate(seed: int, patient: int, image: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An image of a patient, a pure function of its arguments.
+
+    Args:
+        seed: Of the data set.
+        patient: From 0.
+        image: From 0.
+        size: Side in pixels.
+
+    Returns:
+        Image uint8 (size, size); masks of lungs and heart, bool.
+    """
+    anatomy = draw_anatomy(np.random.default_rng([seed, patient]))
+    findings = image_findings(seed, patient, image)
+    rng = np.random.default_rng([seed, patient, image, 1])
+    return expose(draw(anatomy, findings, SUPERSAMPLING * size, rng), size, rng)
+
+
+def image_findings(seed: int, patient: int, image: int) -> list[str]:
+    """Names of what an image shows."""
+    has = _findings(np.random.default_rng([seed, patient, 0]))
+    rng = np.random.default_rng([seed, patient, image, 0])
+    return [finding for finding in has if rng.random() < SHOWN]
+
+
+@DATASETS.register_module()
+class SyntheticCXR(BaseCXRDataset):
+    """Procedural frontal radiographs of made-up patients, with labels and with masks of lungs and heart.
+
+    Not a substitute for radiographs: they show that an installation works and how a method behaves. Images are drawn at
+    first use, in about 0.05 s each, and packed under `data_root`.
+
+    Args:
+        data_root: Folder for the packed images, made if needed.
+        patients: Number of patients over all splits; each has 1 to 3 images.
+        size: Side of the images in pixels.
+        seed: Another seed, other patients.
+        masks: Whether items hold `gt_masks`, uint8 (2, H, W): lungs, heart.
+        **kwargs: See :class:`BaseCXRDataset`.
+    """
+
+    METAINFO = {"classes": CLASSES}
+
+    def __init__(
+        self,
+        data_root: str = "data/synthetic",
+        patients: int = 500,
+        size: int = 128,
+        seed: int = 0,
+        masks: bool = False,
+        **kwargs: object,
+    ) -> None:
+        if patients < 10 or size < 32:
+            raise ValueError(f"SyntheticCXR: at least 10 patients and 32 pixels, got {patients} and {size}")
+        self.patients, self.size, self.seed, self.with_masks = patients, size, seed, masks
+        Path(data_root).expanduser().mkdir(parents=True, exist_ok=True)
+        folder = Path(data_root).expanduser() / f"seed{seed}_patients{patients}_size{size}"
+        self.masks: PackedImages | None = None
+        super().__init__(data_root, packed=str(folder / "images"), **kwargs)
+
+    def load_records(self) -> Records:
+        """Lists the patients, and draws their images unless that is done."""
+        paths, patients, splits, labels = [], [], [], []
+        ends = np.cumsum([share for _, share in SPLITS]) * self.patients
+        for patient in range(self.patients):
+            split = SPLITS[int(np.searchsorted(ends, patient, "right").clip(max=len(SPLITS) - 1))][0]
+            for image in range(int(np.random.default_rng([self.seed, patient, 2]).integers(1, 4))):
+                paths.append(f"{patient:05d}_{image:03d}.png")
+                patients.append(f"{patient:05d}")
+                splits.append(split)
+                shown = image_findings(self.seed, patient, image)
+                labels.append([name in shown for name in CLASSES])
+        folder = Path(self._packed_folder).parent
+        pack_images("", paths, folder / "images", (self.size, self.size), self._image)
+        if self.with_masks:
+            pack_images("", paths, folder / "masks", (2 * self.size, self.size), self._mask)
+            self.masks = PackedImages(folder / "masks")
+        blank = np.full(len(paths), "")
+        return Records(
+            np.array(paths), np.array(patients), blank, np.array(splits), np.array(labels, dtype=np.float32)
+        )
+
+    def _numbers(self, path: str) -> tuple[int, int]:
+        patient, image = Path(path).stem.split("_")
+        return int(patient), int(image)
+
+    def _image(self, path: str) -> np.ndarray:
+        return generate(self.seed, *self._numbers(path), self.size)[0]
+
+    def _mask(self, path: str) -> np.ndarray:
+        return np.concatenate(generate(self.seed, *self._numbers(path), self.size)[1:]).astype(np.uint8)
+
+    def get_data_info(self, idx: int) -> dict:
+        """The record of an image as the pipeline's input."""
+        info = super().get_data_info(idx)
+        if self.masks is not None:
+            row = self.masks.rows([self.records.path[idx]])[0]
+            info["gt_masks"] = self.masks[row].reshape(2, self.size, self.size)
+        return info
