@@ -120,10 +120,11 @@ class VICRegL(BaseSelfSupervisor):
         var = cov = 0
         for tokens in (x, y):
             centred = (tokens - tokens.mean(0)).transpose(0, 1)  # (K, B, D)
-            matrix = centred.transpose(1, 2) @ centred / (len(tokens) - 1)
-            diagonal = matrix.diagonal(dim1=1, dim2=2)
-            var = var + 12.5 * torch.relu(1 - torch.sqrt(diagonal + 1e-4)).mean()
-            off_diagonal = matrix.square().sum((1, 2)) - diagonal.square().sum(1)
+            variances = centred.square().sum(1) / (len(tokens) - 1)
+            var = var + 12.5 * torch.relu(1 - torch.sqrt(variances + 1e-4)).mean()
+            # the squares of the D x D covariance and of the B x B Gram matrix have the same sum
+            gram = centred @ centred.transpose(1, 2) / (len(tokens) - 1)
+            off_diagonal = gram.square().sum((1, 2)) - variances.square().sum(1)
             cov = cov + (off_diagonal / tokens.shape[2]).mean() / 2
         return {"loss_inv": 25 * mse_loss(x, y), "loss_var": var, "loss_cov": cov}
 
