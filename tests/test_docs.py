@@ -13,7 +13,9 @@ def test_tables_of_the_results_are_those_of_the_comparison(root, monkeypatch):
     for name in [n for n in sys.modules if n == "methods" or n.startswith("method_screen.queues")]:
         del sys.modules[name]
     missing = [line for line in lines if line not in text]
-    assert not missing, "docs/results.md is older than docs/results/comparisons.json: methods.py compare prints its tables"
+    assert not missing, (
+        "docs/results.md is older than docs/results/comparisons.json: methods.py compare prints its tables"
+    )
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/results/log.md", "docs/method.md"])

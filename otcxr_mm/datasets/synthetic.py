@@ -370,7 +370,9 @@ def _atelectasis(c, a, attenuation, lung, lungs, side, rng):
         y = a.base - rng.uniform(0.06, 0.22)
         x = a.centre + side * rng.uniform(0.12, 0.26)
         tilt, half = np.radians(rng.uniform(-20, 20)), rng.uniform(0.06, 0.12)
-        ends = np.array([[x - half * np.cos(tilt), y - half * np.sin(tilt)], [x + half * np.cos(tilt), y + half * np.sin(tilt)]])
+        ends = np.array(
+            [[x - half * np.cos(tilt), y - half * np.sin(tilt)], [x + half * np.cos(tilt), y + half * np.sin(tilt)]]
+        )
         attenuation = attenuation + rng.uniform(0.3, 0.45) * c.line(ends, rng.uniform(0.012, 0.022), 0.005) * lung[side]
     return attenuation
 
@@ -508,9 +510,7 @@ class SyntheticCXR(BaseCXRDataset):
             pack_images("", paths, folder / "masks", (2 * self.size, self.size), self._mask)
             self.masks = PackedImages(folder / "masks")
         blank = np.full(len(paths), "")
-        return Records(
-            np.array(paths), np.array(patients), blank, np.array(splits), np.array(labels, dtype=np.float32)
-        )
+        return Records(np.array(paths), np.array(patients), blank, np.array(splits), np.array(labels, dtype=np.float32))
 
     def _numbers(self, path: str) -> tuple[int, int]:
         patient, image = Path(path).stem.split("_")
