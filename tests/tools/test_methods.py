@@ -77,8 +77,8 @@ def test_vicregl_matches_as_a_loop_would(methods):
         b.append(y[i, nearest.indices[keep]])
     a, b = torch.stack(a), torch.stack(b)
     slots = [vicreg(a[:, k], b[:, k]) for k in range(4)]
-    for name, factor in (("loss_inv", 1), ("loss_var", 1), ("loss_cov", 0.5)):
-        torch.testing.assert_close(found[name], factor * torch.stack([s[name] for s in slots]).mean())
+    for name, value in found.items():
+        torch.testing.assert_close(value, torch.stack([s[name] for s in slots]).mean())
 
 
 def test_lungs_are_read_from_each_token_alone(methods):

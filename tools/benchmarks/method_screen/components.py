@@ -72,7 +72,7 @@ class VICRegL(BaseSelfSupervisor):
 
     Dense tokens are matched with their nearest neighbours by place in the original image, of which the share `matches`
     with the smallest distance counts, and by feature, where all count. Terms are averages over viewpoints, so
-    that covariance has half the weight that it has in VICReg; all as in its code.
+    that covariance has half the weight that it has in VICReg; all as in its code. The last two arguments change that.
 
     Args:
         backbone: Config; with two stages the dense features are both, on the grid of the finer one.
@@ -82,6 +82,7 @@ class VICRegL(BaseSelfSupervisor):
         alpha: Weight of the pooled half; published for ResNet-50: 0.75.
         matches: By place; published for ResNet-50: 20 of 49.
         feature_matches: By feature.
+        cov_weight: Of the two viewpoints' summed covariance terms; 0.5 is their average.
     """
 
     def __init__(
@@ -93,10 +94,11 @@ class VICRegL(BaseSelfSupervisor):
         alpha: float = 0.75,
         matches: float = 20 / 49,
         feature_matches: float = 1.0,
+        cov_weight: float = 0.5,
     ) -> None:
         super().__init__(backbone, None, None, None, None, data_preprocessor)
         self.expander, self.dense_expander = mlp(expander), mlp(dense_expander)
-        self.alpha, self.matches, self.feature_matches = alpha, matches, feature_matches
+        self.alpha, self.matches, self.feature_matches, self.cov_weight = alpha, matches, feature_matches, cov_weight
 
     def _dense(self, feats: tuple[Tensor, ...]) -> Tensor:
         maps = torch.cat([interpolate(f, feats[0].shape[-2:], mode="bilinear") for f in feats], 1)
@@ -125,14 +127,13 @@ class VICRegL(BaseSelfSupervisor):
             # the squares of the D x D covariance and of the B x B Gram matrix have the same sum
             gram = centred @ centred.transpose(1, 2) / (len(tokens) - 1)
             off_diagonal = gram.square().sum((1, 2)) - variances.square().sum(1)
-            cov = cov + (off_diagonal / tokens.shape[2]).mean() / 2
+            cov = cov + (off_diagonal / tokens.shape[2]).mean()
         return {"loss_inv": 25 * mse_loss(x, y), "loss_var": var, "loss_cov": cov}
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
         """Losses of a batch."""
         feats = [self.backbone(view) for view in inputs]
         pooled = vicreg(*(self.expander(f[-1].mean((2, 3))) for f in feats))
-        pooled["loss_cov"] = pooled["loss_cov"] / 2
         x, y = (self._dense(f) for f in feats)
         matrices = torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(x)
         grid = tuple(feats[0][0].shape[-2:])
@@ -145,6 +146,7 @@ class VICRegL(BaseSelfSupervisor):
         for name, value in pooled.items():
             dense = torch.stack([half[name] for half in halves]).mean()
             losses[name] = self.alpha * value + (1 - self.alpha) * dense
+        losses["loss_cov"] = self.cov_weight * losses["loss_cov"]
         return losses
 
 

@@ -50,6 +50,7 @@ LARGE = {
         "model.neck.hidden_channels": 1024,
         "model.neck.out_channels": 512,
     },
+    "vicregl_tuned": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
 }
 
 LR = "optim_wrapper.optimizer.lr"
@@ -64,8 +65,9 @@ def _anchors() -> dict[str, Run]:
         rates[name].append(3e-4)
     rates["simclr"].append(1e-2)
     # dense features of the same two stages as OTCXR's
-    rates["vicregl_two_stages"] = [1e-3, 3e-3, 1e-2]
-    rates["densecl_two_stages"] = [1e-3, 3e-3, 1e-2]
+    rates["vicregl_two_stages"] = [1e-3, 3e-3]
+    rates["vicregl_tuned"] = [3e-3, 1e-2]
+    rates["densecl_two_stages"] = [1e-3, 3e-3]
     for name, lrs in rates.items():
         for lr in lrs:
             runs[f"{name}_lr{lr:g}"] = Run(name, {LR: lr})
@@ -207,7 +209,7 @@ def _confirm() -> dict[str, Run]:
         "otcxr_no_prior": ("otcxr_screen", otcxr | {HEAD + "prior_scale": None}),
         # a plan that looks at no feature
         "otcxr_geometry": ("otcxr_screen", otcxr | {HEAD + "matching": "geometry"}),
-        "vicregl": ("vicregl_two_stages", {LR: 3e-3}),
+        "vicregl": ("vicregl_tuned", {LR: 3e-3}),
         "vicreg": ("vicreg", {LR: 1e-3}),
         "simclr": ("simclr", {LR: 3e-3}),
         "densecl": ("densecl", {LR: 3e-3}),
