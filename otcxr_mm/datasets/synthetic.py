@@ -298,7 +298,9 @@ def draw(a: Anatomy, findings: list[str], size: int, rng: np.random.Generator) -
         side = int(rng.choice([-1, 1]))
         if finding in DRAWERS:
             attenuation = DRAWERS[finding](c, a, attenuation, lung, lungs, atelectasis or side, rng)
-    return Drawing(attenuation.astype(np.float32), lungs > 0.5, (heart * (air + (c.y < base)) > 0.5), list(findings))
+    return Drawing(
+        attenuation.astype(np.float32), lungs > 0.5, (heart > 0.5) & ((air > 0.5) | (c.y < base)), list(findings)
+    )
 
 
 def _place(a: Anatomy, side: int, rng: np.random.Generator, low: float = 0.15, high: float = 0.85) -> tuple:

@@ -12,8 +12,8 @@ from ..model import bare_model
 class LoadBackboneHook(Hook):
     """Fills the model's backbone before training, see :func:`otcxr_mm.load_backbone`; not when a run is resumed.
 
-    With MMEngine's ``init_cfg=dict(type='Pretrained')`` training starts from scratch, with a line in the log, if no name
-    fits; here that is an error. It works in MMPretrain and MMSegmentation alike.
+    With MMEngine's ``init_cfg=dict(type='Pretrained')`` training starts from scratch, with a line in the log,
+    if no name fits; here that is an error. It works in MMPretrain and MMSegmentation alike.
 
     Args:
         checkpoint: Local file.
