@@ -3,6 +3,7 @@
 from .base_cxr import BaseCXRDataset, Records
 from .nih import NIHChestXray14
 from .packed import PackedImages, pack_images
+from .synthetic import SyntheticCXR
 from .transforms import LoadCXR, PackViews, PhotometricCXR, TwoViewCrop
 from .unlabeled import UnlabeledCXR
 
@@ -14,6 +15,7 @@ __all__ = [
     "PackedImages",
     "PhotometricCXR",
     "Records",
+    "SyntheticCXR",
     "TwoViewCrop",
     "UnlabeledCXR",
     "pack_images",

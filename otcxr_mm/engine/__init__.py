@@ -7,6 +7,7 @@ from .hooks import (
     EMATargetHook,
     ExportBackboneHook,
     FiniteLossHook,
+    LoadBackboneHook,
     ReproducibilityHook,
 )
 from .runner import BFloat16OptimWrapper, ResumableTrainLoop
@@ -19,6 +20,7 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "LoadBackboneHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",
 ]

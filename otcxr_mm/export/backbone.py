@@ -53,3 +53,58 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
 def _plain(config: object) -> object:
     """A ConfigDict as plain containers."""
     return config.to_dict() if hasattr(config, "to_dict") else config
+
+
+def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: float = 0.95) -> None:
+    """Loads weights into a backbone, or fails: nobody trains from scratch without knowing.
+
+    Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model: its `backbone.` alone) and state
+    dicts of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is brought to
+    1 by summing its weights over the channels, so that it gives for a grey image what the old one gave for three equal
+    channels; one of 1 channel is brought to more by dividing them.
+
+    Args:
+        backbone: To fill.
+        path: Local file.
+        min_matched: Share of the backbone's tensors that the file must hold, in the same shape.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If less than `min_matched` fits; names what is missing and what has another shape.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    state = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if any(name.startswith("backbone.") for name in state):
+        state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
+    wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
+    _convert_stem(state, wanted)
+    missing = [name for name in wanted if name not in state]
+    other_shape = [name for name, v in wanted.items() if name in state and state[name].shape != v.shape]
+    matched = len(wanted) - len(missing) - len(other_shape)
+    if matched < min_matched * len(wanted):
+        shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}" for n in other_shape[:3]]
+        raise ValueError(
+            f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file"
+            + (f"; missing: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}" if missing else "")
+            + (f"; of another shape: {', '.join(shapes)}" if shapes else "")
+            + f". It holds {', '.join(list(state)[:3]) or 'no tensor'}, ...: is it of the same architecture, depth and "
+            "channels?"
+        )
+    backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in other_shape}, strict=False)
+
+
+def _convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Brings the first convolution to the wanted number of channels, in place."""
+    name, target = next(((n, v) for n, v in wanted.items() if v.dim() == 4), (None, None))
+    given = state.get(name)
+    if given is None or given.dim() != 4 or given.shape == target.shape:
+        return
+    same = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[2:]
+    if same and 1 in (given.shape[1], target.shape[1]):
+        state[name] = given.sum(1, keepdim=True).expand(-1, target.shape[1], -1, -1) / target.shape[1]

@@ -5,6 +5,7 @@ from .collapse import CollapseMonitorHook
 from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
+from .load import LoadBackboneHook
 from .reproducibility import ReproducibilityHook
 from .schedule import AttributeScheduleHook
 
@@ -15,5 +16,6 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "LoadBackboneHook",
     "ReproducibilityHook",
 ]

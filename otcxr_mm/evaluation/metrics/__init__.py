@@ -1,0 +1,5 @@
+"""Metrics."""
+
+from .multilabel_auc import MultiLabelAUC
+
+__all__ = ["MultiLabelAUC"]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from otcxr_mm import SyntheticCXR
+from otcxr_mm.datasets.synthetic import CLASSES, draw, draw_anatomy, expose, generate, image_findings
+
+
+def data(tmp_path, **kwargs):
+    return SyntheticCXR(str(tmp_path), **{"patients": 12, "size": 64, **kwargs})
+
+
+def test_an_image_depends_on_seed_patient_and_number_alone(tmp_path):
+    first, again = generate(0, 3, 1, 64), generate(0, 3, 1, 64)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    others = [generate(*key, 64)[0] for key in ((1, 3, 1), (0, 4, 1), (0, 3, 0))]
+    assert all((first[0] != other).mean() > 0.5 for other in others)
+    full = data(tmp_path)
+    row = full.records.path.tolist().index("00003_000.png")
+    np.testing.assert_array_equal(full.get_data_info(row)["img"], generate(0, 3, 0, 64)[0])
+
+
+def test_splits_are_of_patients_and_labels_are_what_is_drawn(tmp_path):
+    parts = {split: data(tmp_path, split=split) for split in ("train", "val", "test")}
+    patients = [set(part.records.patient.tolist()) for part in parts.values()]
+    assert [len(p) for p in patients] == [9, 1, 2]
+    assert len(set.union(*patients)) == 12
+    whole = data(tmp_path)
+    assert sum(map(len, parts.values())) == len(whole) > 12
+    for path, labels in zip(whole.records.path, whole.records.labels, strict=True):
+        patient, image = path[:-4].split("_")
+        assert [CLASSES[c] for c in np.flatnonzero(labels)] == image_findings(0, int(patient), int(image))
+
+
+def test_masks_lie_where_the_lungs_and_the_heart_are(tmp_path):
+    part = data(tmp_path, masks=True)
+    for i in range(4):
+        info = part.get_data_info(i)
+        lungs, heart = info["gt_masks"].astype(bool)
+        assert 0.12 < lungs.mean() < 0.45
+        assert 0.02 < heart.mean() < 0.25
+        assert not (lungs & heart).any()
+        assert info["img"][lungs].mean() < info["img"][heart].mean()
+
+
+@pytest.mark.parametrize("finding", CLASSES)
+def test_every_finding_changes_the_image_where_the_chest_is(finding):
+    changed = []
+    for patient in range(4):
+        anatomy = draw_anatomy(np.random.default_rng(patient))
+        images = [
+            expose(draw(anatomy, names, 128, np.random.default_rng(7)), 64, np.random.default_rng(9))[0].astype(float)
+            for names in ([], [finding])
+        ]
+        changed.append(np.abs(images[1] - images[0]))
+    assert np.mean([c.max() for c in changed]) > 12
+    assert np.mean([c[:5].mean() for c in changed]) < 8  # the neck stays as it is
+
+
+def test_arguments():
+    with pytest.raises(ValueError, match="at least 10 patients and 32 pixels, got 3 and 64"):
+        SyntheticCXR("unused", patients=3, size=64)
