@@ -5,6 +5,7 @@ Coordinates are in units of the image's side, x to the right and y down; the pat
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..registry import DATASETS
 from .base_cxr import BaseCXRDataset, Records
-from .packed import PackedImages, pack_images
+from .packed import pack_images
 
 CLASSES = (
     "Atelectasis",
@@ -25,6 +26,8 @@ CLASSES = (
     "Pneumothorax",
 )
 
+# part of the cache's name: images of different drawings are not mixed
+DRAWING = 1
 # drawing is done on a canvas this many times larger, then shrunk
 SUPERSAMPLING = 2
 # share of patients with at least one finding; what they have shows in most of their images
@@ -33,8 +36,30 @@ SICK, SHOWN = 0.7, 0.9
 SPLITS = (("train", 0.70), ("val", 0.12), ("test", 0.18))
 
 # attenuation of what lies in the beam
-BODY, LUNG_AIR, MEDIASTINUM, SPINE, HEART, ABDOMEN = 0.95, -0.60, 0.26, 0.16, 0.34, 0.42
+BODY, LUNG_AIR, MEDIASTINUM, SPINE, HEART, ABDOMEN = 0.95, -0.56, 0.24, 0.14, 0.20, 0.40
+# the lungs before and behind the heart leave this share of their air in its shadow
+AIR_OVER_HEART = 0.2
 RIB, RIB_EDGE, CLAVICLE, SCAPULA, VESSEL = 0.15, 0.08, 0.24, 0.12, 0.12
+
+# silhouette of the heart and the great vessels, clockwise on the image from the upper right border: x from the midline
+# to the patient's left in widths of the heart, y upwards from the diaphragm in heights
+HEART_OUTLINE = np.array(
+    [
+        [-0.17, 1.30],  # superior vena cava
+        [-0.22, 0.82],
+        [-0.34, 0.58],  # right atrium
+        [-0.36, 0.28],
+        [-0.24, 0.00],
+        [0.10, -0.08],  # on the diaphragm
+        [0.44, -0.06],
+        [0.66, 0.06],  # apex
+        [0.62, 0.34],
+        [0.50, 0.60],  # left ventricle
+        [0.36, 0.80],  # left atrial appendage
+        [0.30, 1.02],  # pulmonary trunk
+        [0.17, 1.30],
+    ]
+)
 
 
 @dataclass
@@ -47,7 +72,7 @@ class Anatomy:
     half_width: float
     mediastinum: float
     heart_ratio: float
-    heart_tilt: float
+    heart_height: float
     dome: float
     right_dome_higher: float
     rib_spacing: float
@@ -86,7 +111,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         half_width=rng.uniform(0.34, 0.40),
         mediastinum=rng.uniform(0.055, 0.08),
         heart_ratio=rng.uniform(0.40, 0.485),
-        heart_tilt=rng.uniform(25, 45),
+        heart_height=rng.uniform(0.80, 0.98),
         dome=rng.uniform(0.05, 0.09),
         right_dome_higher=rng.uniform(0.01, 0.04),
         rib_spacing=rng.uniform(0.066, 0.078),
@@ -162,6 +187,23 @@ def lung_outline(a: Anatomy, side: int, lift: float = 0.0) -> np.ndarray:
     dome = base + 0.05 - (a.dome + 0.05) * np.sin(np.pi * np.clip(u * 0.97 + 0.03, 0, 1)) ** 0.75
     apex_x = a.centre + side * (lateral[0] + medial[0]) / 2
     return np.concatenate([[[apex_x, a.apex - 0.03]], outer, np.stack([x, dome], 1), inner[::-1]])
+
+
+def heart_outline(a: Anatomy, ratio: float) -> np.ndarray:
+    """Outline of the heart's shadow, (n, 2).
+
+    Args:
+        a: The patient.
+        ratio: Its width as a share of the chest's, the cardiothoracic ratio.
+    """
+    width = ratio * 2 * a.half_width
+    # an enlarged heart grows more in width than in height
+    height = a.heart_height * (0.5 * width + 0.5 * a.heart_ratio * 2 * a.half_width)
+    points = HEART_OUTLINE * (width, -height) + (a.centre, a.base)
+    for _ in range(3):  # Chaikin's corner cutting
+        following = np.roll(points, -1, axis=0)
+        points = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], 1).reshape(-1, 2)
+    return points
 
 
 def _ribs(c: Canvas, a: Anatomy) -> np.ndarray:
@@ -244,17 +286,11 @@ def draw(a: Anatomy, findings: list[str], size: int, rng: np.random.Generator) -
         lifts[atelectasis] = rng.uniform(0.03, 0.06)  # loss of volume
     lung = {side: c.polygon(lung_outline(a, side, lifts[side]), 0.006) for side in (-1, 1)}
 
-    # the heart: its width is a share of the chest's, two thirds of it on the left
     ratio = rng.uniform(0.56, 0.66) if "Cardiomegaly" in findings else a.heart_ratio
-    width = ratio * 2 * a.half_width
-    base = a.base + 0.01
-    heart = np.maximum(
-        c.ellipse(a.centre + 0.17 * width, base - 0.40 * width, 0.50 * width, 0.40 * width, a.heart_tilt, 0.07),
-        c.ellipse(a.centre - 0.10 * width, base - 0.42 * width, 0.28 * width, 0.38 * width, 0, 0.08),
-    )
-    heart *= c.y < base + 0.05
+    heart = c.polygon(heart_outline(a, ratio), 0.007)
     air = np.clip(lung[-1] + lung[1], 0, 1)
     lungs = air * (1 - heart)
+    open_lungs = air * (1 - (1 - AIR_OVER_HEART) * heart)
 
     torso = c.polygon(
         np.array(
@@ -289,18 +325,17 @@ def draw(a: Anatomy, findings: list[str], size: int, rng: np.random.Generator) -
     # gas in the stomach, under the left dome
     bubble = c.ellipse(a.centre + 0.19, a.base + 0.075, 0.06, 0.03, 0, 0.3)
     attenuation -= texture.uniform(0, 0.35) * bubble
-    attenuation += LUNG_AIR * lungs
-    attenuation += _vessels(c, a, texture, lungs)
-    attenuation += (_ribs(c, a) + _shoulders(c, a)) * torso
+    attenuation += LUNG_AIR * open_lungs
+    attenuation += _vessels(c, a, texture, open_lungs)
+    # what lies under the diaphragm drowns the lower ribs
+    attenuation += (_ribs(c, a) * (1 - 0.6 * below) + _shoulders(c, a)) * torso
     attenuation += 0.018 * c.noise(texture, 0.02) * lungs + 0.03 * c.noise(texture, 0.15) * torso
 
     for finding in findings:
         side = int(rng.choice([-1, 1]))
         if finding in DRAWERS:
             attenuation = DRAWERS[finding](c, a, attenuation, lung, lungs, atelectasis or side, rng)
-    return Drawing(
-        attenuation.astype(np.float32), lungs > 0.5, (heart > 0.5) & ((air > 0.5) | (c.y < base)), list(findings)
-    )
+    return Drawing(attenuation.astype(np.float32), lungs > 0.5, heart > 0.5, list(findings))
 
 
 def _place(a: Anatomy, side: int, rng: np.random.Generator, low: float = 0.15, high: float = 0.85) -> tuple:
@@ -459,20 +494,32 @@ def image_findings(seed: int, patient: int, image: int) -> list[str]:
     return [finding for finding in has if rng.random() < SHOWN]
 
 
+def _drawn(seed: int, size: int, path: str) -> np.ndarray:
+    """An image and its masks above each other, (3 size, size)."""
+    patient, image = Path(path).stem.split("_")
+    grey, lungs, heart = generate(seed, int(patient), int(image), size)
+    return np.concatenate([grey, lungs.astype(np.uint8), heart.astype(np.uint8)])
+
+
 @DATASETS.register_module()
 class SyntheticCXR(BaseCXRDataset):
     """Procedural frontal radiographs of made-up patients, with labels and with masks of lungs and heart.
 
     Not a substitute for radiographs: they show that an installation works and how a method behaves. Images are drawn at
-    first use, in about 0.05 s each, and packed under `data_root`.
+    first use, about 40 a second and core at 128 pixels, and packed in a folder of their own under `data_root`.
+
+    Items hold, besides what :class:`BaseCXRDataset` says, `gt_masks`, uint8 (2, H, W): lungs, heart.
 
     Args:
         data_root: Folder for the packed images, made if needed.
         patients: Number of patients over all splits; each has 1 to 3 images.
         size: Side of the images in pixels.
         seed: Another seed, other patients.
-        masks: Whether items hold `gt_masks`, uint8 (2, H, W): lungs, heart.
+        jobs: Processes that draw; 0: one a core.
         **kwargs: See :class:`BaseCXRDataset`.
+
+    Raises:
+        ValueError: For less than 10 patients or 32 pixels.
     """
 
     METAINFO = {"classes": CLASSES}
@@ -480,19 +527,19 @@ class SyntheticCXR(BaseCXRDataset):
     def __init__(
         self,
         data_root: str = "data/synthetic",
-        patients: int = 500,
+        patients: int = 900,
         size: int = 128,
         seed: int = 0,
-        masks: bool = False,
+        jobs: int = 0,
         **kwargs: object,
     ) -> None:
         if patients < 10 or size < 32:
             raise ValueError(f"SyntheticCXR: at least 10 patients and 32 pixels, got {patients} and {size}")
-        self.patients, self.size, self.seed, self.with_masks = patients, size, seed, masks
-        Path(data_root).expanduser().mkdir(parents=True, exist_ok=True)
-        folder = Path(data_root).expanduser() / f"seed{seed}_patients{patients}_size{size}"
-        self.masks: PackedImages | None = None
-        super().__init__(data_root, packed=str(folder / "images"), **kwargs)
+        self.patients, self.size, self.seed, self.jobs = patients, size, seed, jobs
+        root = Path(data_root).expanduser()
+        root.mkdir(parents=True, exist_ok=True)
+        folder = root / f"drawing{DRAWING}_seed{seed}_patients{patients}_size{size}"
+        super().__init__(data_root, packed=str(folder), **kwargs)
 
     def load_records(self) -> Records:
         """Lists the patients, and draws their images unless that is done."""
@@ -506,28 +553,13 @@ class SyntheticCXR(BaseCXRDataset):
                 splits.append(split)
                 shown = image_findings(self.seed, patient, image)
                 labels.append([name in shown for name in CLASSES])
-        folder = Path(self._packed_folder).parent
-        pack_images("", paths, folder / "images", (self.size, self.size), self._image)
-        if self.with_masks:
-            pack_images("", paths, folder / "masks", (2 * self.size, self.size), self._mask)
-            self.masks = PackedImages(folder / "masks")
+        read = partial(_drawn, self.seed, self.size)
+        pack_images("", paths, self._packed_folder, (3 * self.size, self.size), read, self.jobs)
         blank = np.full(len(paths), "")
         return Records(np.array(paths), np.array(patients), blank, np.array(splits), np.array(labels, dtype=np.float32))
-
-    def _numbers(self, path: str) -> tuple[int, int]:
-        patient, image = Path(path).stem.split("_")
-        return int(patient), int(image)
-
-    def _image(self, path: str) -> np.ndarray:
-        return generate(self.seed, *self._numbers(path), self.size)[0]
-
-    def _mask(self, path: str) -> np.ndarray:
-        return np.concatenate(generate(self.seed, *self._numbers(path), self.size)[1:]).astype(np.uint8)
 
     def get_data_info(self, idx: int) -> dict:
         """The record of an image as the pipeline's input."""
         info = super().get_data_info(idx)
-        if self.masks is not None:
-            row = self.masks.rows([self.records.path[idx]])[0]
-            info["gt_masks"] = self.masks[row].reshape(2, self.size, self.size)
+        info["img"], info["gt_masks"] = info["img"][: self.size], info["img"][self.size :].reshape(2, self.size, -1)
         return info

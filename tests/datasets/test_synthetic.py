@@ -33,7 +33,7 @@ def test_splits_are_of_patients_and_labels_are_what_is_drawn(tmp_path):
 
 
 def test_masks_lie_where_the_lungs_and_the_heart_are(tmp_path):
-    part = data(tmp_path, masks=True)
+    part = data(tmp_path)
     for i in range(4):
         info = part.get_data_info(i)
         lungs, heart = info["gt_masks"].astype(bool)
