@@ -14,7 +14,9 @@ _PUBLIC = {
         "OTHead",
         "CovarianceLoss",
         "CXRDataPreprocessor",
+        "MaskedBCELoss",
         "TransportLoss",
+        "VICRegHead",
         "VarianceLoss",
     ),
     "otcxr_mm.datasets": (
@@ -39,6 +41,7 @@ _PUBLIC = {
         "EMATargetHook",
         "ExportBackboneHook",
         "FiniteLossHook",
+        "LinearEvalLoop",
         "LoadBackboneHook",
         "ReproducibilityHook",
         "ResumableTrainLoop",

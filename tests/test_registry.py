@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, DefaultScope, build_from_cfg
+from mmengine.registry import HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, DefaultScope, build_from_cfg
 
 import otcxr_mm
 
@@ -10,13 +10,14 @@ import otcxr_mm
 def registry_of(cls):
     from mmcv.transforms import BaseTransform
     from mmengine.dataset import BaseDataset
+    from mmengine.evaluator import BaseMetric
     from mmengine.hooks import Hook
     from mmengine.optim import OptimWrapper
     from mmengine.runner import BaseLoop
     from torch import nn
 
     kinds = [(nn.Module, MODELS), (Hook, HOOKS), (BaseLoop, LOOPS), (OptimWrapper, OPTIM_WRAPPERS)]
-    kinds += [(BaseDataset, ROOT_DATASETS), (BaseTransform, TRANSFORMS)]
+    kinds += [(BaseMetric, METRICS), (BaseDataset, ROOT_DATASETS), (BaseTransform, TRANSFORMS)]
     return next(registry for base, registry in kinds if issubclass(cls, base))
 
 

@@ -108,10 +108,15 @@ def _read_all(paths: list[str], size: int | tuple[int, int], read: Callable, job
     def one(path: str) -> np.ndarray:
         return np.ascontiguousarray(np.clip(np.rint(resize_shorter(read(path), size)), 0, 255), np.uint8)
 
-    # threads, since OpenCV hangs in a fork of a process that has used it; it works without the interpreter's lock
-    with ThreadPoolExecutor(jobs or _cores()) as pool:
-        images = (image for i in range(0, len(paths), 256) for image in pool.map(one, paths[i : i + 256]))
-        yield from track(images, "Packing images", total=len(paths), transient=True, disable=len(paths) < 200)
+    # threads, since OpenCV hangs in a fork of a process that has used its own threads: so those rest meanwhile
+    own = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(jobs or _cores()) as pool:
+            images = (image for i in range(0, len(paths), 256) for image in pool.map(one, paths[i : i + 256]))
+            yield from track(images, "Packing images", total=len(paths), transient=True, disable=len(paths) < 200)
+    finally:
+        cv2.setNumThreads(own)
 
 
 def _cores() -> int:

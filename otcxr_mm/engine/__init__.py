@@ -10,7 +10,7 @@ from .hooks import (
     LoadBackboneHook,
     ReproducibilityHook,
 )
-from .runner import BFloat16OptimWrapper, ResumableTrainLoop
+from .runner import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -20,6 +20,7 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "LinearEvalLoop",
     "LoadBackboneHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",

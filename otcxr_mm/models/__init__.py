@@ -1,8 +1,8 @@
 """The algorithm and its parts, registered as `otcxr_mm.X`."""
 
 from .data_preprocessor import CXRDataPreprocessor
-from .heads import OTHead
-from .losses import CovarianceLoss, TransportLoss, VarianceLoss
+from .heads import OTHead, VICRegHead
+from .losses import CovarianceLoss, MaskedBCELoss, TransportLoss, VarianceLoss
 from .necks import CVSIM
 from .selfsup import OTCXR
 
@@ -10,8 +10,10 @@ __all__ = [
     "CVSIM",
     "CXRDataPreprocessor",
     "CovarianceLoss",
+    "MaskedBCELoss",
     "OTCXR",
     "OTHead",
     "TransportLoss",
+    "VICRegHead",
     "VarianceLoss",
 ]

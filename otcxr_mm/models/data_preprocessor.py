@@ -21,9 +21,10 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
         std: As `mean`.
         channels: Channels of the backbone's input. With one `mean` and 3 channels, all three are equal.
         non_blocking: Whether the copy to the device may overlap with the host.
+        batch_augments: Must be None; MMPretrain's classifiers pass it on.
 
     Raises:
-        ValueError: If `mean`, `std` and `channels` do not go together.
+        ValueError: If `mean`, `std` and `channels` do not go together, or batch augmentations are asked for.
     """
 
     def __init__(
@@ -32,8 +33,13 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (64.0,),
         channels: int = 1,
         non_blocking: bool = True,
+        batch_augments: dict | None = None,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
+        if batch_augments is not None:
+            raise ValueError(
+                "batch augmentations mix images of one label each: they are MMPretrain's ClsDataPreprocessor's"
+            )
         if len(mean) != len(std) or len(mean) not in (1, channels) or min(std) <= 0:
             raise ValueError(
                 f"mean and std take 1 value or one a channel ({channels}), std > 0; got mean={mean}, std={std}"

@@ -1,5 +1,6 @@
 """Heads."""
 
 from .ot_head import OTHead
+from .vicreg_head import VICRegHead
 
-__all__ = ["OTHead"]
+__all__ = ["OTHead", "VICRegHead"]

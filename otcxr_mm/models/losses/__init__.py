@@ -1,6 +1,7 @@
 """Losses: configurable modules over the functions of `otcxr_mm.ops`."""
 
+from .masked_bce import MaskedBCELoss
 from .regularisation import CovarianceLoss, VarianceLoss
 from .transport_loss import TransportLoss
 
-__all__ = ["CovarianceLoss", "TransportLoss", "VarianceLoss"]
+__all__ = ["CovarianceLoss", "MaskedBCELoss", "TransportLoss", "VarianceLoss"]

@@ -1,0 +1,41 @@
+# Linear evaluation on NIH ChestX-ray14 of a backbone that a pre-training run has written.
+#   python tools/train.py configs/benchmarks/linear/otcxr_linear_r50_nih.py
+#   python tools/test.py configs/benchmarks/linear/otcxr_linear_r50_nih.py work_dirs/otcxr_linear_r50_nih/linear.pth
+# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; for ImageNet's, too: its stem is brought to one channel.
+# A patient-level split of train_val into train and val is yours to give: a csv with the columns Patient ID, split (train,
+# val) as data/nih/patient_split.csv.
+_base_ = ["../../_base_/linear_runtime.py"]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(type="otcxr_mm.CXRDataPreprocessor", mean=[127.5], std=[64.0], channels=1),
+    backbone=dict(type="ResNet", depth=50, in_channels=1, norm_cfg=dict(type="BN")),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(
+        type="MultiLabelLinearClsHead",
+        num_classes=14,
+        in_channels=2048,
+        loss=dict(type="otcxr_mm.MaskedBCELoss"),
+    ),
+)
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+
+pipeline = [
+    dict(type="otcxr_mm.LoadCXR"),
+    dict(type="Resize", scale=(224, 224)),
+    dict(type="PackInputs"),
+]
+loader = dict(
+    batch_size=64,
+    num_workers=4,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="default_collate"),
+)
+nih = dict(
+    type="otcxr_mm.NIHChestXray14",
+    data_root="data/nih",
+    pipeline=pipeline,
+)
+train_dataloader = dict(**loader, dataset=dict(**nih, split_file="patient_split.csv", split="train"))
+val_dataloader = dict(**loader, dataset=dict(**nih, split_file="patient_split.csv", split="val"))
+test_dataloader = dict(**loader, dataset=dict(**nih, split="test", test_mode=True))

@@ -1,0 +1,31 @@
+# OTCXR on the built-in procedural radiographs, on two CPU cores in two minutes: `make demo`.
+#   python tools/train.py configs/demo/otcxr_r18_synthetic.py
+_base_ = ["../otcxr_r18_cpu.py"]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    persistent_workers=False,
+    drop_last=True,
+    dataset=dict(
+        _delete_=True,
+        type="otcxr_mm.SyntheticCXR",
+        data_root="{{$OTCXR_SYNTHETIC:data/synthetic}}",
+        seed=0,
+        split="train",
+        pipeline=_base_.pipeline,
+    ),
+)
+max_epochs = 15
+train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        eta_min_ratio=1e-3,
+        by_epoch=True,
+        begin=1,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]

@@ -1,0 +1,55 @@
+# What labels are worth: the same network trained on the labels of the built-in radiographs from the start.
+#   python tools/train.py configs/demo/supervised_r18_synthetic.py
+_base_ = ["../_base_/datasets/synthetic_96.py", "../_base_/default_runtime.py"]
+
+model = dict(
+    type="ImageClassifier",
+    data_preprocessor=dict(type="otcxr_mm.CXRDataPreprocessor", mean=[127.5], std=[64.0], channels=1),
+    backbone=dict(
+        type="ResNet",
+        depth=18,
+        in_channels=1,
+        base_channels=32,
+        stem_channels=32,
+        norm_cfg=dict(type="BN"),
+        zero_init_residual=False,
+    ),
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(
+        type="MultiLabelLinearClsHead",
+        num_classes=8,
+        in_channels=256,
+        loss=dict(type="otcxr_mm.MaskedBCELoss"),
+    ),
+)
+train_dataloader = dict(
+    batch_size=32,
+    drop_last=True,
+    sampler=dict(shuffle=True),
+    dataset=dict(
+        pipeline=[
+            dict(type="otcxr_mm.LoadCXR"),
+            dict(type="RandomResizedCrop", scale=96, crop_ratio_range=(0.8, 1.0), interpolation="bilinear"),
+            dict(type="PackInputs"),
+        ]
+    ),
+)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05))
+max_epochs = 16
+train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
+val_cfg = dict()
+test_cfg = dict()
+val_evaluator = dict(type="otcxr_mm.MultiLabelAUC")
+test_evaluator = dict(type="otcxr_mm.MultiLabelAUC")
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
+    dict(
+        type="CosineAnnealingLR",
+        eta_min_ratio=1e-3,
+        by_epoch=True,
+        begin=2,
+        end=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+auto_scale_lr = dict(base_batch_size=32, enable=False)

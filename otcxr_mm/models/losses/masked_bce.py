@@ -1,0 +1,52 @@
+"""Binary cross-entropy for labels that may be unknown."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ...registry import MODELS
+
+
+@MODELS.register_module()
+class MaskedBCELoss(BaseModule):
+    """Mean binary cross-entropy over the labels that are known, for MMPretrain's multi-label heads.
+
+    Args:
+        pos_weight: Weight of the positives of each class, (C,); None: 1.
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, pos_weight: Sequence[float] | None = None, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        weight = None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float32)
+        self.register_buffer("pos_weight", weight, persistent=False)
+
+    def forward(self, cls_score: Tensor, label: Tensor, **kwargs: object) -> Tensor:
+        """Loss of logits.
+
+        Args:
+            cls_score: (n, C).
+            label: (n, C), 1, 0, or NaN for unknown.
+            **kwargs: What MMPretrain's heads pass besides (`avg_factor`); the mean is always over the known labels.
+
+        Returns:
+            The weighted mean; 0, with a gradient of 0, if no label is known.
+
+        Raises:
+            ValueError: For shapes that differ, or another number of weights.
+        """
+        if cls_score.shape != label.shape:
+            raise ValueError(
+                f"scores {tuple(cls_score.shape)}, labels {tuple(label.shape)}: does num_classes of the head fit?"
+            )
+        if self.pos_weight is not None and len(self.pos_weight) != label.shape[1]:
+            raise ValueError(f"pos_weight has {len(self.pos_weight)} entries, there are {label.shape[1]} classes")
+        known = torch.isfinite(label)
+        losses = binary_cross_entropy_with_logits(
+            cls_score.float(), torch.where(known, label, 0).float(), pos_weight=self.pos_weight, reduction="none"
+        )
+        return self.loss_weight * (losses * known).sum() / known.sum().clamp_min(1)

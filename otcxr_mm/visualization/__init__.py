@@ -1,0 +1,1 @@
+"""Pictures of data, features and transport plans, and reports that hold them."""

@@ -1,0 +1,61 @@
+"""Dense features of a frozen backbone, and as colours."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, normalize
+
+
+def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
+    """Feature maps of one or several stages on the grid of the finest one, each stage of unit norm at each place.
+
+    Args:
+        feats: (B, C_i, h_i, w_i) each.
+
+    Returns:
+        Tokens (B, h w, sum of C_i), and the grid (h, w).
+    """
+    grid = max((tuple(f.shape[-2:]) for f in feats), key=lambda size: size[0] * size[1])
+    maps = [f if tuple(f.shape[-2:]) == grid else interpolate(f, grid, mode="bilinear") for f in feats]
+    return torch.cat([normalize(m.float(), dim=1) for m in maps], 1).flatten(2).transpose(1, 2), grid
+
+
+@torch.no_grad()
+def backbone_tokens(
+    backbone: nn.Module, preprocessor: nn.Module, images: np.ndarray, batch_size: int = 64
+) -> tuple[Tensor, tuple[int, int]]:
+    """Dense tokens of images, with the backbone in evaluation mode.
+
+    Args:
+        backbone: Puts out one or several stages.
+        preprocessor: :class:`otcxr_mm.CXRDataPreprocessor`.
+        images: (n, H, W), uint8 or float32 on the scale 0 to 255.
+        batch_size: Images at once.
+
+    Returns:
+        Tokens (n, h w, C) on the CPU, and the grid (h, w).
+    """
+    backbone.eval()
+    tokens, grid = [], (0, 0)
+    for start in range(0, len(images), batch_size):
+        inputs = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))[:, None]
+        some, grid = dense_tokens(backbone(preprocessor({"inputs": inputs})["inputs"]))
+        tokens.append(some.cpu())
+    return torch.cat(tokens), grid
+
+
+def pca_rgb(tokens: Tensor, grid: tuple[int, int]) -> np.ndarray:
+    """First three principal components over all tokens of all images as red, green and blue.
+
+    Args:
+        tokens: (n, h w, C).
+        grid: (h, w).
+
+    Returns:
+        (n, h, w, 3) in [0, 1]; 0 and 1 are the 2nd and the 98th percentile of a component.
+    """
+    flat = tokens.flatten(0, 1)
+    flat = flat - flat.mean(0)
+    scores = flat @ torch.linalg.svd(flat, full_matrices=False)[2][:3].T
+    low, high = scores.quantile(0.02, 0), scores.quantile(0.98, 0)
+    return ((scores - low) / (high - low)).clamp(0, 1).view(len(tokens), *grid, 3).numpy()
