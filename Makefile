@@ -1,6 +1,7 @@
-# make test | lint | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
+# make demo [SEED=n] | test | lint | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
 SHELL := /bin/bash
 STACK ?= onedl
+SEED ?= 0
 PYTHON ?= python3
 VENV := $(if $(filter onedl,$(STACK)),.venv,.venv-$(STACK))
 BIN := $(VENV)/bin
@@ -8,7 +9,11 @@ LOCKS := requirements/$(STACK).txt $(if $(filter Linux,$(shell uname -s)),requir
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
-.PHONY: env test lint bench clean
+.PHONY: demo env test lint bench clean
+
+# the first target: what a bare make does
+demo: $(INSTALLED)
+	@$(BIN)/python tools/demo.py --seed $(SEED)
 
 env: $(INSTALLED)
 

@@ -43,6 +43,7 @@ _PUBLIC = {
         "FiniteLossHook",
         "LinearEvalLoop",
         "LoadBackboneHook",
+        "ProgressBarHook",
         "ReproducibilityHook",
         "ResumableTrainLoop",
     ),

@@ -8,6 +8,7 @@ from .hooks import (
     ExportBackboneHook,
     FiniteLossHook,
     LoadBackboneHook,
+    ProgressBarHook,
     ReproducibilityHook,
 )
 from .runner import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop
@@ -22,6 +23,7 @@ __all__ = [
     "FiniteLossHook",
     "LinearEvalLoop",
     "LoadBackboneHook",
+    "ProgressBarHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",
 ]

@@ -1,9 +1,9 @@
 # Linear evaluation on NIH ChestX-ray14 of a backbone that a pre-training run has written.
 #   python tools/train.py configs/benchmarks/linear/otcxr_linear_r50_nih.py
 #   python tools/test.py configs/benchmarks/linear/otcxr_linear_r50_nih.py work_dirs/otcxr_linear_r50_nih/linear.pth
-# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; for ImageNet's, too: its stem is brought to one channel.
-# A patient-level split of train_val into train and val is yours to give: a csv with the columns Patient ID, split (train,
-# val) as data/nih/patient_split.csv.
+# Another backbone, ImageNet's from a local file too (its stem is brought to one channel):
+#   --cfg-options custom_hooks.0.checkpoint=FILE
+# data/nih/patient_split.csv, with the columns "Patient ID" and "split", parts train_val into train and val by patient.
 _base_ = ["../../_base_/linear_runtime.py"]
 
 model = dict(

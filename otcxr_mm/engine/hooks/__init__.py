@@ -6,6 +6,7 @@ from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
 from .load import LoadBackboneHook
+from .progress import ProgressBarHook
 from .reproducibility import ReproducibilityHook
 from .schedule import AttributeScheduleHook
 
@@ -17,5 +18,6 @@ __all__ = [
     "ExportBackboneHook",
     "FiniteLossHook",
     "LoadBackboneHook",
+    "ProgressBarHook",
     "ReproducibilityHook",
 ]
