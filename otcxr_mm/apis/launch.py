@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.hooks import Hook
     from mmengine.logging import MMLogger
     from mmengine.runner import Runner
 
@@ -220,6 +221,26 @@ def train(argv: list[str] | None = None) -> None:
     runner.train()
 
 
+def _complete_weights() -> "Hook":
+    """A hook that refuses a checkpoint which lacks weights: MMEngine would test random ones in their place."""
+    from mmengine.hooks import Hook
+
+    from otcxr_mm.engine.model import bare_model
+
+    class CompleteWeights(Hook):
+        def after_load_checkpoint(self, runner: "Runner", checkpoint: dict) -> None:
+            given = {name.removeprefix("module.") for name in checkpoint.get("state_dict", checkpoint)}
+            missing = [n for n, _ in bare_model(runner).named_parameters() if n not in given]
+            if missing:
+                raise SystemExit(
+                    f"the checkpoint lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}"
+                    f"{', ...' if len(missing) > 3 else ''}), which would be random numbers: test the checkpoint that "
+                    "the training of this very config has written"
+                )
+
+    return CompleteWeights()
+
+
 def test(argv: list[str] | None = None) -> None:
     """The command `tools/test.py`.
 
@@ -244,6 +265,7 @@ def test(argv: list[str] | None = None) -> None:
     cfg.load_from = args.checkpoint
     start_processes(cfg)
     runner = build_runner(cfg)
+    runner.register_hook(_complete_weights())
     metrics = runner.test()
     if args.out and runner.rank == 0:
         import json

@@ -1,5 +1,5 @@
 """Taking the backbone to other tools."""
 
-from .backbone import load_backbone, save_backbone
+from .backbone import data_sha256, load_backbone, save_backbone
 
-__all__ = ["load_backbone", "save_backbone"]
+__all__ = ["data_sha256", "load_backbone", "save_backbone"]

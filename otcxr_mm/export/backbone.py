@@ -1,5 +1,6 @@
 """A backbone's weights without anything around them, and what is needed to use them."""
 
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,10 @@ from torch import nn
 from ..fileio import write_whole
 from ..version import __version__
 
+# parts of a run's config that the record holds, and entries of them that are left out
+RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+PATHS = ("data_root", "ann_file", "split_file", "img_prefix", "data_prefix", "packed", "checkpoint")
+
 
 def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
     """Writes the backbone's state dict, and a JSON beside it.
@@ -25,7 +30,7 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     Args:
         model: With `backbone` and `data_preprocessor`.
         path: Of the weights; the JSON has the same name with the suffix `.json`.
-        cfg: The run's config; its model.backbone is recorded.
+        cfg: The run's config; recorded without its paths.
         **facts: More to record.
     """
     path = Path(path)
@@ -34,6 +39,8 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     preprocessor = model.data_preprocessor
     record = {
         "backbone": _plain(cfg["model"]["backbone"]),
+        # what was trained, on what augmentation and schedule; no path, no name of an image
+        "config": {key: _without_paths(cfg[key]) for key in RECORDED if cfg.get(key) is not None},
         "channels": getattr(preprocessor, "channels", None),
         "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
         "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
@@ -48,6 +55,31 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     }
     write_whole(path, buffer.getvalue())
     write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def data_sha256(dataset: object) -> str | None:
+    """SHA-256 over the images and patients of a data set, in order; over its parts for concatenated ones.
+
+    Equal if and only if the same images (by their paths relative to the root) of the same patients are there. None for
+    a data set that is neither a :class:`otcxr_mm.BaseCXRDataset` nor made of such.
+    """
+    parts = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if getattr(dataset, "records", None) is not None:
+        records = dataset.records
+        lines = (f"{path}\t{patient}\n" for path, patient in zip(records.path, records.patient, strict=True))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    digests = [None if part is None else data_sha256(part) for part in parts]
+    if None in digests:
+        return None
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _without_paths(config: object) -> object:
+    """A config as plain containers, without the entries that hold paths."""
+    config = _plain(config)
+    if isinstance(config, dict):
+        return {key: _without_paths(value) for key, value in config.items() if key not in PATHS}
+    return [_without_paths(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
 def _plain(config: object) -> object:

@@ -6,7 +6,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...export import save_backbone
+from ...export import data_sha256, save_backbone
 from ...registry import HOOKS
 from ..model import bare_model
 
@@ -29,6 +29,7 @@ class ExportBackboneHook(Hook):
         """Writes both files and prints where."""
         model = bare_model(runner)
         path = os.path.join(runner.work_dir, self.filename)
-        images = len(runner.train_dataloader.dataset)
-        save_backbone(model, path, runner.cfg, training_images=images, epochs=runner.epoch, iterations=runner.iter)
+        dataset = runner.train_dataloader.dataset
+        facts = {"training_images": len(dataset), "data_sha256": data_sha256(dataset)}
+        save_backbone(model, path, runner.cfg, **facts, epochs=runner.epoch, iterations=runner.iter)
         runner.logger.info(f"backbone written to {path}")

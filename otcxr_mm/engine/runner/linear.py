@@ -108,6 +108,8 @@ class LinearEvalLoop(BaseLoop):
 
     def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
         """The head's weight (C, D) and bias (C,), for features x (n, D) as they are, and labels y (n, C)."""
+        if x.numel() <= 2**27:  # a gigabyte
+            x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
         x = (x - mean) / std
         weight, bias = x.new_zeros(y.shape[1], x.shape[1]), x.new_zeros(y.shape[1])
@@ -146,7 +148,12 @@ def minimise(
     """
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
-        [weight, bias], max_iter=max_iters, history_size=20, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=max_iters,
+        history_size=20,
+        tolerance_grad=1e-7,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
     )
 
     @torch.enable_grad()

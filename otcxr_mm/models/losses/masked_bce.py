@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ...ops.precision import widen
 from ...registry import MODELS
 
 
@@ -45,8 +46,8 @@ class MaskedBCELoss(BaseModule):
             )
         if self.pos_weight is not None and len(self.pos_weight) != label.shape[1]:
             raise ValueError(f"pos_weight has {len(self.pos_weight)} entries, there are {label.shape[1]} classes")
-        known = torch.isfinite(label)
+        known, scores = torch.isfinite(label), widen(cls_score)
         losses = binary_cross_entropy_with_logits(
-            cls_score.float(), torch.where(known, label, 0).float(), pos_weight=self.pos_weight, reduction="none"
+            scores, torch.where(known, label, 0).to(scores), pos_weight=self.pos_weight, reduction="none"
         )
         return self.loss_weight * (losses * known).sum() / known.sum().clamp_min(1)

@@ -1,0 +1,105 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from sklearn.linear_model import LogisticRegression
+
+from otcxr_mm import MaskedBCELoss
+from otcxr_mm.engine.runner.linear import minimise
+from tests.conftest import ROOT
+
+
+def config(folder, **changes):
+    os.environ["OTCXR_SYNTHETIC"] = str(folder / "images")
+    cfg = Config.fromfile(ROOT / "configs" / "demo" / "linear_r18_synthetic.py")
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[loader].dataset.update(patients=40, size=48)
+        for step in cfg[loader].dataset.pipeline:
+            if step["type"] == "Resize":
+                step["scale"] = (32, 32)
+    cfg.model.backbone.update(base_channels=8, stem_channels=8)
+    cfg.model.head.in_channels = 64
+    cfg.custom_hooks = None
+    cfg.train_cfg.calibrate = True
+    cfg.work_dir, cfg.experiment_name = str(folder / "work"), f"linear_{folder.name}"
+    cfg.merge_from_dict(changes)
+    return cfg
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("OTCXR_SYNTHETIC", "")  # given back afterwards
+    return tmp_path
+
+
+@pytest.mark.parametrize("decay", [1.0, 1e-2, 1e-4])
+def test_the_fit_is_scikit_learns(decay):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 12)).astype(np.float32)
+    y = (x @ rng.standard_normal((12, 3)) + rng.standard_normal((200, 3)) > 0.5).astype(np.float32)
+    zeros = torch.zeros(3, 12, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    weight, bias = minimise(torch.from_numpy(x).double(), torch.from_numpy(y), *zeros, decay, MaskedBCELoss(), 500)
+    for c in range(3):
+        reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-10, max_iter=10000).fit(
+            x.astype(np.float64), y[:, c]
+        )
+        np.testing.assert_allclose(weight[c].numpy(), reference.coef_[0], atol=1e-5 * np.abs(reference.coef_).max())
+        assert bias[c].item() == pytest.approx(reference.intercept_[0], abs=1e-5)
+
+
+def test_a_run_fits_the_head_alone_and_its_checkpoint_tests_to_the_same(folder):
+    runner = Runner.from_cfg(config(folder))
+    before = {}
+
+    class Start(Hook):
+        def before_train(self, runner):
+            before.update({name: tensor.clone() for name, tensor in runner.model.named_parameters()})
+
+    runner.register_hook(Start())
+    runner.train()
+    changed = {name for name, tensor in runner.model.named_parameters() if not torch.equal(tensor, before[name])}
+    assert changed == {"head.fc.weight", "head.fc.bias"}
+    metrics = runner.test()
+    assert 0 < metrics["multilabel/auroc"] < 1
+    again = Runner.from_cfg(config(folder, load_from=str(folder / "work" / "linear.pth"), experiment_name="again"))
+    assert again.test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
+
+
+def test_on_its_training_images_the_weakest_decay_fits_best(folder):
+    def loss_of(decay):
+        runner = Runner.from_cfg(config(folder, train_cfg=dict(decays=(decay,)), experiment_name=f"decay{decay}"))
+        runner.train()
+        x, y = runner.train_loop.features(runner.train_dataloader)
+        return runner.model.head.loss_module(runner.model.head.fc(x), y).item()
+
+    losses = [loss_of(decay) for decay in (1.0, 1e-2, 1e-4)]
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_what_cannot_be_fitted(folder):
+    cfg = config(folder, experiment_name="noval")
+    for key in ("val_dataloader", "val_cfg", "val_evaluator"):
+        cfg[key] = None
+    with pytest.raises(ValueError, match="to choose among several decays, val_dataloader must be set"):
+        Runner.from_cfg(cfg).train()
+    cfg = config(folder, experiment_name="nohead")
+    cfg.model.head = dict(type="MultiLabelClsHead")
+    with pytest.raises(ValueError, match="LinearEvalLoop fits model.head.fc"):
+        Runner.from_cfg(cfg).train()
+
+
+def test_an_untrained_head_is_not_tested(folder, python, tmp_path):
+    from mmpretrain.models import ResNet
+
+    backbone = ResNet(18, in_channels=1, base_channels=8, stem_channels=8)
+    state = {f"backbone.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "backbone_only.pth")
+    cfg = config(folder)
+    cfg.dump(tmp_path / "config.py")
+    result = python(ROOT / "tools" / "test.py", tmp_path / "config.py", tmp_path / "backbone_only.pth", check=False)
+    assert result.returncode == 1
+    assert "lacks 2 of the model's weights (head.fc.weight, head.fc.bias)" in result.stderr
