@@ -116,7 +116,7 @@ class Demo:
         results["average_mask"] = {"lung_dice": round(float(probe.blind.mean()), 4)}
         metrics = {"seed": self.seed, **results, "seconds": self.seconds}
         self.seconds["total"] = round(time.time() - begin, 1)
-        page = demo_report.report(self.work, metrics, dense, self.config(PRETRAIN["otcxr"]))
+        page = demo_report.report(self.work, metrics, dense, self.config(PRETRAIN["otcxr"]), self.out / "pictures")
         self.seconds["report"] = round(time.time() - start, 1)
         self.seconds["total"] = round(time.time() - begin, 1)
         from otcxr_mm.fileio import write_whole

@@ -74,7 +74,7 @@ def evaluate_dense(work: Path, cfg: Config) -> Dense:
     return Dense(*splits[2], tokens, grid, probes)
 
 
-def report(work: Path, metrics: dict, dense: Dense, cfg: Config) -> str:
+def report(work: Path, metrics: dict, dense: Dense, cfg: Config, pictures: Path) -> str:
     """The page.
 
     Args:
@@ -82,10 +82,11 @@ def report(work: Path, metrics: dict, dense: Dense, cfg: Config) -> str:
         metrics: What the demo found.
         dense: From :func:`evaluate_dense`.
         cfg: Config of the pre-training with OTCXR.
+        pictures: Folder for the pictures as files.
     """
-    page = Report(f"OTCXR on synthetic radiographs, seed {metrics['seed']}")
+    page = Report(f"OTCXR on synthetic radiographs, seed {metrics['seed']}", pictures)
     page.text(
-        "A ResNet-18 of a quarter of the usual size was pre-trained without labels on drawn radiographs of 96 pixels. "
+        "A ResNet-18 of half the usual width was pre-trained without labels on drawn radiographs of 96 pixels. "
         "This shows that the installation works and what the method does. It says nothing about real radiographs: for "
         "those see docs/results.md."
     )
@@ -108,24 +109,31 @@ def report(work: Path, metrics: dict, dense: Dense, cfg: Config) -> str:
     )
     page.heading("The images")
     page.figure(
+        "images",
         contact_sheet(dense),
         "Drawn radiographs of test patients; the outline is the lung mask that comes with them.",
         photograph=True,
     )
     page.heading("Training")
-    page.figure(curves(work), "Losses of OTCXR (transport, variance, covariance, weighted) and of VICReg (their sum).")
+    page.figure(
+        "losses",
+        curves(work),
+        "Losses of OTCXR (transport, variance, covariance, weighted, and their sum) and of VICReg (the sum).",
+    )
     page.heading("What the transport plan matches")
     figure, shares = plans(work, cfg, dense.images)
     page.figure(
+        "plans",
         figure,
         "Two viewpoints of one image each; every patch that both show is joined to the patch that gets most of its "
         f"mass. Green: that patch lies within {NEAR:g} of the image's side of the true place, red: farther. Above: the "
-        "plan as in training, where the known geometry of the crops enters the cost "
+        "plan as in training, where the known geometry of the crops enters the cost and decides "
         f"({shares[0]:.0%} green over {shares[2]} pairs). Below: features alone ({shares[1]:.0%}).",
         photograph=True,
     )
     page.heading("Features as colours")
     page.figure(
+        "features",
         colours(dense),
         "Dense features of test images, 6 x 6 tokens: their first three principal components as red, green, blue, for "
         "each method on its own. Equal colours are similar features.",
@@ -133,6 +141,7 @@ def report(work: Path, metrics: dict, dense: Dense, cfg: Config) -> str:
     )
     page.heading("Lungs from frozen features")
     page.figure(
+        "lungs",
         lungs(dense),
         "Lungs of test images as a linear map reads them from the frozen features (red) and as they were drawn (blue).",
         photograph=True,
@@ -168,7 +177,7 @@ def curves(work: Path) -> plt.Figure:
                 axis.plot([p["step"] for p in points], [p[key] for p in points], label=label)
         axis.set_title(TITLES[name], color=GREY)
         axis.set_xlabel("iteration", color=GREY)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * max((p["loss"] for p in points), default=1))
         axis.tick_params(colors=GREY)
         axis.legend(frameon=False, labelcolor=GREY)
         for side, spine in axis.spines.items():

@@ -2,8 +2,11 @@
 
 import base64
 import io
+import os
 from collections.abc import Sequence
 from html import escape
+
+from ..fileio import write_whole
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --soft: #59636e; --line: #d5dae0; --mark: #0b6e4f; }
@@ -33,9 +36,11 @@ class Report:
 
     Args:
         title: Of the page.
+        folder: Where each picture is written as a file too, made if needed; None: nowhere.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, folder: str | os.PathLike | None = None) -> None:
+        self.folder = folder
         self.title, self.blocks = title, [f"<h1>{escape(title)}</h1>"]
 
     def heading(self, text: str) -> None:
@@ -58,10 +63,11 @@ class Report:
             f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>'
         )
 
-    def figure(self, figure: object, caption: str, dpi: int = 110, photograph: bool = False) -> None:
+    def figure(self, name: str, figure: object, caption: str, dpi: int = 110, photograph: bool = False) -> None:
         """A figure of matplotlib, and closes it.
 
         Args:
+            name: Of the file, without suffix.
             figure: The figure.
             caption: What it shows.
             dpi: Resolution.
@@ -76,6 +82,8 @@ class Report:
             figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
         plt.close(figure)
         kind, extra = ("jpeg", ' class="card"') if photograph else ("png", "")
+        if self.folder is not None:
+            write_whole(os.path.join(self.folder, f"{name}.{kind}"), buffer.getvalue())
         data = base64.b64encode(buffer.getvalue()).decode()
         self.blocks.append(
             f'<figure{extra}><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'

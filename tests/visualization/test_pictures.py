@@ -54,14 +54,15 @@ def test_matches_of_identical_viewpoints_are_the_tokens_themselves():
     plt.close(figure)
 
 
-def test_a_report_is_one_file_and_escapes_what_it_shows():
-    page = Report("A < B")
+def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path):
+    page = Report("A < B", tmp_path / "new")
     page.heading("h")
     page.text("x & y")
     page.table(["", "a"], [["<r>", "1"]], best=[(0, 1)])
     figure, _ = plt.subplots()
-    page.figure(figure, 'caption "quoted"')
+    page.figure("name", figure, 'caption "quoted"')
     html = page.html()
+    assert (tmp_path / "new" / "name.png").is_file()
     assert "<h1>A &lt; B</h1>" in html
     assert "x &amp; y" in html
     assert "<td>&lt;r&gt;</td><td class=best>1</td>" in html
