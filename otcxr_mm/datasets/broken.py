@@ -21,12 +21,15 @@ class BrokenImages:
     Args:
         n: Images of the data set.
         max_broken: Share of them that may be broken.
+
+    Attributes:
+        reasons: What is wrong with the images that this process met, by their index.
     """
 
     def __init__(self, n: int, max_broken: float) -> None:
         self.n, self.max_broken = n, max_broken
         self._flags = torch.zeros(n, dtype=torch.uint8)
-        self._reasons: dict[int, str] = {}
+        self.reasons: dict[int, str] = {}
 
     def share(self) -> None:
         """Moves the count to shared memory; before the workers start."""
@@ -41,7 +44,7 @@ class BrokenImages:
         Raises:
             TooManyBrokenImages: If there are more than allowed.
         """
-        self._reasons[idx] = str(reason)
+        self.reasons[idx] = str(reason)
         if not self._flags[idx]:
             self._flags[idx] = 1
             count = len(self)
@@ -53,7 +56,7 @@ class BrokenImages:
             )
         if len(self) > self.max_broken * self.n:
             known = torch.nonzero(self._flags).flatten().tolist()
-            lines = [self._reasons.get(i, str(paths[i])) for i in known[:SHOWN]]
+            lines = [self.reasons.get(i, str(paths[i])) for i in known[:SHOWN]]
             more = f"\n  and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
             raise TooManyBrokenImages(
                 f"{len(known)} of {self.n} images are broken, more than max_broken={self.max_broken}: replace them, "

@@ -96,8 +96,8 @@ class RSNAPneumonia(ImagesById):
         if len(wrong):
             row = int(wrong[0])
             raise ValueError(
-                f"{file}, row {row + 2}: Target {int(target[row])}, but {str(values[row])!r} in column {column!r} of its "
-                "box: the row is damaged"
+                f"{file}, row {row + 2}: Target {int(target[row])}, but {str(values[row])!r} in column {column!r} of "
+                "its box: the row is damaged"
             )
 
     @staticmethod
@@ -125,7 +125,7 @@ class RSNAPneumonia(ImagesById):
             name = image[wrong[0]]
             row = int(np.flatnonzero(table["patientId"] == name)[0]) + 2
             raise ValueError(
-                f"{file}, row {row}: {detail[wrong[0]]!r} contradicts Target {int(target[wrong[0]])} of {name}"
+                f"{file}, row {row}: {str(detail[wrong[0]])!r} contradicts Target {int(target[wrong[0]])} of {name}"
             )
         return np.where(detail == "", np.nan, detail == NORMAL)
 

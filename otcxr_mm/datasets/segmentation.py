@@ -32,8 +32,8 @@ def read_mask(path: Path, threshold: float | None) -> np.ndarray:
     values = np.unique(grey)
     if (values != 0).sum() > 1:
         raise BrokenImageError(
-            f"{path}: a mask holds 0 and one other value, this one {len(values)} values: with threshold=127 those above "
-            "are inside"
+            f"{path}: a mask holds 0 and one other value, this one {len(values)} values: with threshold=127 those "
+            "above are inside"
         )
     return (grey != 0).astype(np.uint8)
 
@@ -91,8 +91,8 @@ class CXRSegmentation(UnlabeledCXR):
             text = f"{self._source()}: {missing.sum()} of {len(missing)} images have no mask, {records.path[i]} first"
             if not self.skip_missing or missing.all():
                 raise FileNotFoundError(
-                    f"{text}: there is no {stem(records.path[i])}{self.mask_suffix}.* in {self.root / folder}. Complete "
-                    "the folder, look at mask_suffix, or set skip_missing=True to leave such images out"
+                    f"{text}: there is no {stem(records.path[i])}{self.mask_suffix}.* in {self.root / folder}. "
+                    "Complete the folder, look at mask_suffix, or set skip_missing=True to leave such images out"
                 )
             print_log(f"{text}: left out", "current", logging.WARNING)
             records = records.take(~missing)
