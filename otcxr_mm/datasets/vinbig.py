@@ -93,17 +93,20 @@ class VinBigCXR(ImagesById):
         image, image_of = np.unique(table["image_id"], return_inverse=True)
         reader, reader_of = np.unique(table["rad_id"], return_inverse=True)
         class_of = np.array([int(number[name]) for name in table["class_name"].tolist()])
-        # a reader may draw several boxes of a finding: marks count once
-        marked = np.zeros((len(image), len(reader), len(names)), dtype=bool)
-        marked[image_of, reader_of, class_of] = True
-        torn = np.argwhere(marked[..., -1] & marked[..., :-1].any(-1))
+        reading_of = image_of * len(reader) + reader_of
+        nothing = class_of == len(names) - 1
+        torn = np.intersect1d(reading_of[nothing], reading_of[~nothing])
         if len(torn):
-            i, r = torn[0]
-            row = int(np.flatnonzero((image_of == i) & (reader_of == r))[0]) + 2
+            row = int(np.flatnonzero(reading_of == torn[0])[0])
             raise ValueError(
-                f"{file}, row {row}: reader {reader[r]} finds both something and {NO_FINDING!r} in {image[i]}"
+                f"{file}, row {row + 2}: reader {reader[reader_of[row]]} finds both something and {NO_FINDING!r} in "
+                f"{image[image_of[row]]}"
             )
-        labels = vote(marked[..., :-1].sum(1), self.min_readers, self.disputed)
+        # a reader may draw several boxes of a finding: they count once
+        marks = np.unique(reading_of * len(names) + class_of)
+        readers = np.zeros((len(image), len(names)), dtype=np.int64)
+        np.add.at(readers, (marks // (len(names) * len(reader)), marks % len(names)), 1)
+        labels = vote(readers[:, :-1], self.min_readers, self.disputed)
         return Records(self.image_paths(image), labels=labels)
 
 

@@ -83,6 +83,12 @@ def test_max_value_is_white_where_16_bits_are_claimed(tmp_path):
         read_grey(path, max_value=4095)
 
 
+def test_bits_beyond_the_stored_ones_are_left_out(tmp_path):
+    # old files keep overlays there
+    path = write_dicom(tmp_path / "a.dcm", WORDS | np.uint16(0x8000), 12)
+    np.testing.assert_allclose(read_grey(path), WORDS * (255 / 4095), atol=2e-5)
+
+
 def test_compressed_without_loss(tmp_path):
     from pydicom.uid import RLELossless
 
