@@ -250,6 +250,15 @@ def pipe_in_place_of_an_image(rng, folder):  # reading it would wait for ever
     return file.name
 
 
+@mechanism("rsna", "skip", "error")  # a folder is in no listing of files
+def pipe_or_folder_or_dead_link_that_a_listing_shows(rng, folder):
+    file = pick(rng, folder, "stage_2_train_images/*.dcm")
+    file.unlink()
+    make = [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere"), lambda path: path.symlink_to(path)]
+    make[rng.integers(4)](file)
+    return file.name
+
+
 @mechanism("csv", "fine")
 def dicom_under_the_name_of_a_png(rng, folder):
     file = pick(rng, folder, "img/*")
@@ -351,7 +360,11 @@ def row_that_ends_early(rng, folder):
 
 @mechanism("csv", "error")
 def comma_too_many(rng, folder):
-    return edit(rng, folder, "t.csv", lambda line: line.replace(",", ",x,", 1))
+    def change(line):  # the labels after it would be read from the wrong columns, each of them a possible one
+        fields = line.split(",")
+        return ",".join([*fields[:3], str(rng.integers(2)), *fields[3:]])
+
+    return edit(rng, folder, "t.csv", change)
 
 
 @mechanism("csv", "error")

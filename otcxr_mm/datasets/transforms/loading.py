@@ -1,6 +1,7 @@
 """Reading a radiograph from disk."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -34,12 +35,14 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
         BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
         ImportError: If it is DICOM and pydicom is missing.
     """
+    if not os.path.isfile(path):
+        if os.path.lexists(path):  # reading a pipe would wait for ever
+            raise BrokenImageError(f"{path}: is no file, but a folder, a pipe, or a link that leads nowhere")
+        raise MissingImageError(f"{path}: no such image; look at data_root and the list that names it")
     try:
         raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise MissingImageError(f"{path}: no such image; look at data_root and the list that names it") from None
-    except (OSError, ValueError) as error:
-        raise BrokenImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except OSError as error:
+        raise BrokenImageError(f"{path}: cannot be read ({error.strerror})") from None
     if is_dicom(str(path), raw):
         return read_dicom(str(path), raw, max_value, max_pixels)
     pixels = _pixels_of(raw)
