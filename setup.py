@@ -69,8 +69,10 @@ setup(
         # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
         "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],
         "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools<82"],
+        # gdcm decodes every compressed transfer syntax that public collections use
+        "dicom": ["pydicom>=3.0", "python-gdcm"],
         "ot": ["pot"],
-        "test": ["pytest", "pot", "timm"],
+        "test": ["pytest", "pot", "timm", "pydicom>=3.0", "python-gdcm"],
     },
     zip_safe=False,
 )

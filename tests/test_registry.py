@@ -22,7 +22,16 @@ def registry_of(cls):
 
 
 # no part of a config
-PLAIN = ("__version__", "ops", "BaseCXRDataset", "PackedImages", "load_backbone", "pack_images", "save_backbone")
+PLAIN = (
+    "__version__",
+    "ops",
+    "BaseCXRDataset",
+    "PackedImages",
+    "load_backbone",
+    "pack_images",
+    "save_backbone",
+    "write_selection",
+)
 
 
 @pytest.mark.parametrize("name", [n for n in otcxr_mm.__all__ if n not in PLAIN])

@@ -2,8 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,36 +11,13 @@ from mmengine.dataset import BaseDataset
 from mmengine.dataset.base_dataset import force_full_init
 from mmengine.logging import print_log
 
+from .broken import BrokenImages
+from .labels import align_classes, align_labels
 from .packed import PackedImages
+from .records import Records
 from .seeding import Clock
-from .splits import check_patient_disjoint, split_from_file
-
-
-@dataclass
-class Records:
-    """Images of a data set as columns of equal length n: quick to make, and shared between workers by the fork.
-
-    Attributes:
-        path: Path relative to the data root, (n,).
-        patient: Patient id, (n,); '' if unknown.
-        view: View position (PA, AP, ...), (n,); '' if unknown.
-        split: Split that the source assigns, (n,); '' if none.
-        labels: float32 (n, C): 1, 0, or NaN for unknown; None for a data set without labels.
-    """
-
-    path: np.ndarray
-    patient: np.ndarray
-    view: np.ndarray
-    split: np.ndarray
-    labels: np.ndarray | None = field(default=None)
-
-    def __len__(self) -> int:
-        return len(self.path)
-
-    def take(self, rows: np.ndarray | slice) -> "Records":
-        """The records of some rows (indices, mask or slice)."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Records(**{name: None if column is None else column[rows] for name, column in columns.items()})
+from .splits import check_patient_disjoint, check_shares, draw_fraction, split_by_hash, split_from_file
+from .transforms.errors import BrokenImageError
 
 
 class BaseCXRDataset(BaseDataset):
@@ -51,27 +28,46 @@ class BaseCXRDataset(BaseDataset):
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
+    In training an image that cannot be read is skipped, counted, and logged once; another one, fixed by (seed, epoch,
+    index), takes its place. Workers of a process share the count, processes of distributed training count each by
+    itself.
+
     Args:
         data_root: Folder of the data set.
         ann_file: Annotation table, relative to `data_root`; '' for the publisher's own name.
         split: Split to take; ``'all'`` for every image.
         split_file: A csv of one's own with a column `split` and one of images or patients, in place of the
             source's splits; relative to `data_root`.
+        split_by_hash: Splits of one's own by the hash of the patient, the same on every machine, in place of the
+            source's: ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
+        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's. What the
+            data set does not know is NaN, so that sets with the same `classes` concatenate. None: its own.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
+        ages: Youngest and oldest age to keep, in years, both included; None keeps all.
+        sexes: Of ``'M'`` and ``'F'``, those to keep; None keeps all.
+        fraction: Share of the patients to keep after that, fixed and nested (:func:`.splits.draw_fraction`).
+        draw: Number of the draw of `fraction`.
         check_files: Whether to look, before training starts, if every image is there.
         skip_missing: Leave out, and count, images that are not there, instead of an error.
         packed: Folder of packed images (:func:`otcxr_mm.pack_images`) to read instead of the files; `data_root` still
             holds the tables.
         pipeline: Transforms.
         indices: Keep only the first so many images, or those of these indices.
-        test_mode: Whether a broken image is an error at once; here it always is.
+        test_mode: Whether a broken image is an error at once.
+        max_broken: Share of the images that may be broken in training before the run stops with their list.
         lazy_init: Read nothing before the first use.
         metainfo: Further meta information.
 
     Raises:
         FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, a class is unknown, a split is empty, or a patient stands in two splits.
+        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, or a
+            patient stands in two splits.
     """
+
+    # the publisher's splits; () where the table brings any names
+    SPLITS: tuple[str, ...] = ()
+    # printed with the counts where patients are not known
+    PATIENT_NOTE = ""
 
     def __init__(
         self,
@@ -79,25 +75,34 @@ class BaseCXRDataset(BaseDataset):
         ann_file: str = "",
         split: str = "all",
         split_file: str | None = None,
+        split_by_hash: Sequence[tuple[str, float]] | None = None,
+        classes: Sequence[str] | Mapping[str, str] | None = None,
         views: Sequence[str] | None = None,
+        ages: tuple[float, float] | None = None,
+        sexes: Sequence[str] | None = None,
+        fraction: float = 1.0,
+        draw: int = 0,
         check_files: bool = True,
         skip_missing: bool = False,
         packed: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         indices: int | Sequence[int] | None = None,
         test_mode: bool = False,
+        max_broken: float = 0.01,
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ) -> None:
-        self.split, self.split_file, self.views = split, split_file, views
+        self.split, self.split_file, self.split_by_hash = split, split_file, split_by_hash
+        self.views, self.ages, self.sexes, self.fraction, self.draw = views, ages, sexes, fraction, draw
+        self.max_broken = max_broken
+        self.broken: BrokenImages | None = None
         self.check_files, self.skip_missing = check_files, skip_missing
         self.records: Records | None = None
         self.clock = Clock()
         self.packed: PackedImages | None = None
         self._packed_folder = packed
         self.rows: np.ndarray | None = None
-        if split_file is not None and split == "all":
-            raise ValueError(f"split_file={split_file!r} needs the split to take, such as split='train'")
+        self._check_arguments()
         self.root = Path(data_root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(
@@ -105,6 +110,12 @@ class BaseCXRDataset(BaseDataset):
                 "of the data set, in the config, in the environment variable that the head of the config names, or "
                 "with --cfg-options train_dataloader.dataset.data_root=..."
             )
+        metainfo = dict(metainfo or {})
+        own = tuple(self.label_names())
+        wanted = classes if classes is not None else metainfo.get("classes", own)
+        self._columns = None
+        if classes is not None or wanted:
+            metainfo["classes"], self._columns = align_classes(own, wanted, type(self).__name__)
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -116,6 +127,38 @@ class BaseCXRDataset(BaseDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
         )
+
+    def _check_arguments(self) -> None:
+        name = type(self).__name__
+        own = {"split_file": self.split_file, "split_by_hash": self.split_by_hash}
+        given = [key for key, value in own.items() if value is not None]
+        if len(given) == 2:
+            raise ValueError(f"{name}: split_file and split_by_hash both say the splits: leave one of them out")
+        if given and self.split == "all":
+            raise ValueError(f"{given[0]}={own[given[0]]!r} needs the split to take, such as split='train'")
+        if self.split_by_hash is not None:
+            self.split_by_hash = check_shares(self.split_by_hash)
+        if not given and self.SPLITS and self.split not in (*self.SPLITS, "all"):
+            raise ValueError(
+                f"{name}: split is one of {[*self.SPLITS, 'all']}, got {self.split!r}; another one needs a split_file"
+            )
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"{name}: fraction lies above 0 and is at most 1, got {self.fraction}")
+        if not 0 <= self.max_broken <= 1:
+            raise ValueError(f"{name}: max_broken is a share of the images, 0 to 1, got {self.max_broken}")
+        if self.ages is not None and not (len(self.ages) == 2 and self.ages[0] <= self.ages[1]):
+            raise ValueError(f"{name}: ages is (youngest, oldest) in years, got {self.ages}")
+        if self.sexes is not None and (not self.sexes or not set(self.sexes) <= {"M", "F"}):
+            raise ValueError(f"{name}: sexes are of 'M' and 'F', got {self.sexes}")
+
+    @property
+    def splits_of_ones_own(self) -> bool:
+        """Whether the splits are those of `split_file` or `split_by_hash`, not the publisher's."""
+        return self.split_file is not None or self.split_by_hash is not None
+
+    def label_names(self) -> Sequence[str]:
+        """Classes of the labels that :meth:`load_records` gives; () without labels."""
+        return self.METAINFO.get("classes", ())
 
     def _join_prefix(self) -> None:
         """Nothing: paths are joined where they are read."""
@@ -133,12 +176,24 @@ class BaseCXRDataset(BaseDataset):
         if self._fully_initialized:
             return
         records = self.load_records()
+        self._check_repetition(records)
+        if self._columns is not None:
+            missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
+            if missing:
+                print_log(f"{self._source()}: no labels for {missing}, which are unknown (NaN) here", "current")
+            records.labels = align_labels(records.labels, self._columns, len(records))
         if self._packed_folder is not None:
             self.packed = PackedImages(self._packed_folder)
         if self.split_file is not None:
             records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
+        elif self.split_by_hash is not None:
+            records.split = split_by_hash(records.path, records.patient, self.split_by_hash, self._source())
         check_patient_disjoint(records.patient, records.split, self._source())
-        records = self._select(records)
+        records = self._filter(self._select(records))
+        if self.fraction < 1:
+            records = records.take(
+                draw_fraction(records.path, records.patient, self.fraction, self.draw, self._source())
+            )
         if self.check_files or self.skip_missing or self.packed is not None:
             records = self._check_files(records)
         if self._indices is not None:
@@ -151,6 +206,8 @@ class BaseCXRDataset(BaseDataset):
 
     def _set_records(self, records: Records) -> None:
         self.records = records
+        self.broken = BrokenImages(len(records), self.max_broken)
+        self.broken.share()
         if self.packed is not None:
             self.rows = self.packed.rows(records.path)
 
@@ -172,13 +229,40 @@ class BaseCXRDataset(BaseDataset):
             if not chosen.any():
                 raise ValueError(f"{self._source()}: split {self.split!r} is empty; the splits are {found or 'none'}")
             records = records.take(chosen)
-        if self.views is not None:
-            chosen = np.isin(records.view, list(self.views))
+        return records
+
+    def _filter(self, records: Records) -> Records:
+        """What `views`, `ages` and `sexes` leave; it is printed what they take out."""
+        for name, wanted in (("views", self.views), ("ages", self.ages), ("sexes", self.sexes)):
+            if wanted is None:
+                continue
+            values = {"views": records.view, "ages": records.age, "sexes": records.sex}[name]
+            if name == "ages":
+                chosen, unknown = (values >= wanted[0]) & (values <= wanted[1]), np.isnan(values)
+            else:
+                chosen, unknown = np.isin(values, list(wanted)), values == ""
             if not chosen.any():
-                found = sorted(set(records.view.tolist()))
-                raise ValueError(f"{self._source()}: no image with views={list(self.views)}; there are {found}")
+                known = values[~unknown]
+                found = sorted(set(known.tolist()))
+                if name == "ages" and found:
+                    found = f"{found[0]:g} to {found[-1]:g} years"
+                raise ValueError(
+                    f"{self._source()}: no image with {name}={list(wanted)}; there are {found or 'none known'}"
+                )
+            print_log(
+                f"{self._source()}: {name}={list(wanted)} takes out {int((~chosen).sum())} of {len(records)} images, "
+                f"{int((unknown & ~chosen).sum())} of them since it is not known",
+                "current",
+            )
             records = records.take(chosen)
         return records
+
+    def _check_repetition(self, records: Records) -> None:
+        paths = records.path.tolist()
+        if len(set(paths)) < len(paths):
+            _, first, counts = np.unique(records.path, return_index=True, return_counts=True)
+            twice = first[counts > 1].min()
+            raise ValueError(f"{self._source()}: {paths[twice]} stands in several rows: keep one of them")
 
     def _check_files(self, records: Records) -> Records:
         paths = records.path.tolist()
@@ -186,7 +270,7 @@ class BaseCXRDataset(BaseDataset):
             root, there = self.packed.folder, self.packed.rows(paths) >= 0
         else:
             root, listing = self.root, self.known_files()
-            there = np.array([p in listing for p in paths] if listing else [(root / p).is_file() for p in paths])
+            there = np.array([p in listing for p in paths] if listing else [os.path.isfile(root / p) for p in paths])
         missing = np.flatnonzero(~there)
         if not len(missing):
             return records
@@ -217,6 +301,25 @@ class BaseCXRDataset(BaseDataset):
             stream: Number of this data set among those trained on, so that they draw differently.
         """
         self.clock.set(seed, epoch, stream)
+        if self.broken is not None:
+            self.broken.share()
+
+    def __getitem__(self, idx: int) -> dict:
+        """An image through the pipeline; in training another one in place of one that cannot be read."""
+        if not self._fully_initialized:
+            self.full_init()
+        if self.test_mode:
+            return self.prepare_data(idx)
+        first = idx % len(self)
+        for attempt in range(self.max_refetch + 1):
+            try:
+                data = self.prepare_data(idx)
+                if data is not None:
+                    return data
+            except BrokenImageError as error:
+                self.broken.add(idx % len(self), self.records.path, error)
+            idx = self.clock.replacement(first, attempt, len(self))
+        raise RuntimeError(f"{self._source()}: {self.max_refetch + 1} images in a row came to nothing in the pipeline")
 
     def prepare_data(self, idx: int) -> dict:
         """Runs the pipeline on an image, with the draws of (seed, epoch, idx)."""
@@ -267,6 +370,10 @@ class BaseCXRDataset(BaseDataset):
         records = self.records
         patients = set(records.patient.tolist()) - {""}
         text = f"{type(self).__name__} [{self.split}]: {len(records)} images of {len(patients) or 'unknown'} patients"
+        if self.fraction < 1:
+            text += f" (fraction {self.fraction:g}, draw {self.draw})"
+        if not patients and self.PATIENT_NOTE:
+            text += f" ({self.PATIENT_NOTE})"
         if records.labels is None:
             return text
         positives, known = (records.labels == 1).sum(0), np.isfinite(records.labels).sum(0)

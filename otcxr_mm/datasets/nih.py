@@ -1,17 +1,18 @@
 """NIH ChestX-ray14 (Wang et al., ChestX-ray8, CVPR 2017), read as NIH ships it."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..registry import DATASETS
-from .base_cxr import BaseCXRDataset, Records
+from .base_cxr import BaseCXRDataset
+from .records import Records, parse_ages, parse_sexes
 from .splits import split_from_lists
 from .tables import read_csv
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+AGE, SEX = "Patient Age", "Patient Gender"
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 
 
@@ -20,17 +21,17 @@ class NIHChestXray14(BaseCXRDataset):
     """112,120 frontal radiographs of 30,805 patients with 14 findings mined from reports.
 
     The folder as downloaded: `images/` or `images_001/images/` to `images_012/images/`, `Data_Entry_2017*.csv`,
-    `train_val_list.txt`, `test_list.txt`. The table is complete, so that a finding it does not name is negative.
+    `train_val_list.txt`, `test_list.txt`. The table is complete, so that a finding it does not name is negative. Tables
+    of the old form (ages such as '060Y', patients '00000013', `sample_labels.csv`) are read too.
 
     Args:
         data_root: That folder.
         split: ``'train_val'``, ``'test'`` (the official lists) or ``'all'``; with `split_file` a split of that file.
-        classes: Findings to keep, in this order; default all 14.
         **kwargs: See :class:`BaseCXRDataset`.
 
     Raises:
         FileNotFoundError: If the folder, the table, a list or a listed image is missing.
-        ValueError: If a column is missing, a class is unknown, a split is empty, or a patient stands in two splits.
+        ValueError: If a column is missing, no class is known, a split is empty, or a patient stands in two splits.
     """
 
     METAINFO = {
@@ -52,26 +53,16 @@ class NIHChestXray14(BaseCXRDataset):
         )
     }
 
-    def __init__(
-        self, data_root: str, split: str = "train_val", classes: Sequence[str] | None = None, **kwargs: object
-    ) -> None:
-        if kwargs.get("split_file") is None and split not in (*LISTS, "all"):
-            raise ValueError(
-                f"NIHChestXray14: split is one of {[*LISTS, 'all']}, got {split!r}; another one needs a split_file"
-            )
-        metainfo = dict(kwargs.pop("metainfo", None) or {})
-        classes = tuple(classes or metainfo.get("classes") or self.METAINFO["classes"])
-        unknown = [name for name in classes if name not in self.METAINFO["classes"]]
-        if unknown:
-            raise ValueError(f"NIHChestXray14: unknown class {unknown[0]!r}; there are {self.METAINFO['classes']}")
-        metainfo["classes"] = classes
+    SPLITS = tuple(LISTS)
+
+    def __init__(self, data_root: str, split: str = "train_val", **kwargs: object) -> None:
         self._listing: set[str] | None = None
-        super().__init__(data_root, split=split, metainfo=metainfo, **kwargs)
+        super().__init__(data_root, split=split, **kwargs)
 
     def load_records(self) -> Records:
         """Reads the table, the official lists and the folders of images."""
         table_file = self._table()
-        table = read_csv(table_file, COLUMNS)
+        table = read_csv(table_file, COLUMNS, only=(AGE, SEX))
         image = table["Image Index"]
         unique, first, counts = np.unique(image, return_index=True, return_counts=True)
         if len(unique) < len(image):
@@ -80,7 +71,7 @@ class NIHChestXray14(BaseCXRDataset):
                 f"{table_file}: {twice} stands in several rows, first in row {image.tolist().index(twice) + 2}"
             )
         split = np.full(len(image), "")
-        if self.split != "all" and self.split_file is None:
+        if self.split != "all" and not self.splits_of_ones_own:
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
         return Records(
             path=self._paths(image),
@@ -88,6 +79,8 @@ class NIHChestXray14(BaseCXRDataset):
             view=table["View Position"],
             split=split,
             labels=self._labels(table["Finding Labels"], table_file),
+            age=parse_ages(table[AGE], table_file) if AGE in table else None,
+            sex=parse_sexes(table[SEX], table_file) if SEX in table else None,
         )
 
     def known_files(self) -> set[str] | None:
@@ -117,8 +110,8 @@ class NIHChestXray14(BaseCXRDataset):
         return np.array([f"{folder_of.get(name, folders[0])}/{name}" for name in image.tolist()])
 
     def _labels(self, findings: np.ndarray, table_file: Path) -> np.ndarray:
-        columns = {name: i for i, name in enumerate(self.metainfo["classes"])}
-        known = {*self.METAINFO["classes"], "No Finding"}
+        columns = {name: i for i, name in enumerate(self.METAINFO["classes"])}
+        known = {*columns, "No Finding"}
         labels = np.zeros((len(findings), len(columns)), dtype=np.float32)
         # few of the combinations differ
         combinations, row_of = np.unique(findings, return_inverse=True)

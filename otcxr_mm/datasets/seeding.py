@@ -45,3 +45,8 @@ class Clock:
             random.setstate(states[0])
             np.random.set_state(states[1])
             torch.default_generator.set_state(states[2])
+
+    def replacement(self, index: int, attempt: int, n: int) -> int:
+        """Another image in place of one that cannot be read: a draw of (seed, epoch, index, attempt) among n."""
+        key = [max(0, value) for value in self._state.tolist()]
+        return int(np.random.default_rng([*key, index, attempt, 1]).integers(n))

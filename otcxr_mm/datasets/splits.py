@@ -1,12 +1,17 @@
-"""Which image belongs to which split; no patient to two of them."""
+"""Which image belongs to which split; no patient to two of them. Draws by hash are the same on every machine."""
 
+import hashlib
+import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
 
+from ..fileio import write_whole
+from .image_files import stem
 from .tables import first_column, read_csv, read_list
 
 IMAGE_COLUMNS = ("Image Index", "path", "filename", "image", "image_id")
@@ -114,3 +119,120 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
     if unnamed or unused:
         print_log(f"{file}: {unnamed} images are in no split, {unused} entries name no image", "current")
     return split
+
+
+def hash_share(keys: Sequence[str], salt: str) -> np.ndarray:
+    """A number in [0, 1) for each key, from SHA-256: uniform, and the same on every machine and in every version."""
+    digests = (hashlib.sha256(f"{salt}\n{key}".encode()).digest() for key in keys)
+    return np.array([int.from_bytes(digest[:8], "big") >> 11 for digest in digests], dtype=np.float64) / 2**53
+
+
+def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
+    """What is drawn together: patients; images where no patient is known, with a warning."""
+    known = patient != ""
+    if known.all():
+        return patient
+    print_log(
+        f"{source}: {int((~known).sum())} of {len(path)} images have no patient id and are drawn image by image: "
+        "images of one patient may fall on both sides",
+        "current",
+        logging.WARNING,
+    )
+    names = [stem(p) for p in path.tolist()]
+    if len(set(names)) < len(names):
+        names = [os.path.splitext(p)[0] for p in path.tolist()]
+    return np.where(known, np.char.add("patient ", patient), np.char.add("image ", np.array(names)))
+
+
+def check_shares(shares: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """The shares of :func:`split_by_hash`, checked.
+
+    Raises:
+        ValueError: If they do not sum to 1, or a name is empty, 'all' or there twice.
+    """
+    shares = tuple((str(name), float(share)) for name, share in shares)
+    names = [name for name, _ in shares]
+    wrong = not names or len(set(names)) < len(names) or {"", "all"} & set(names)
+    if wrong or any(share <= 0 for _, share in shares) or abs(sum(share for _, share in shares) - 1) > 1e-6:
+        raise ValueError(
+            f"split_by_hash={shares}: pairs of a split and its share above 0, which sum to 1, such as "
+            "(('train', 0.7), ('val', 0.1), ('test', 0.2))"
+        )
+    return shares
+
+
+def split_by_hash(
+    path: np.ndarray, patient: np.ndarray, shares: Sequence[tuple[str, float]], source: str = "split_by_hash"
+) -> np.ndarray:
+    """Split of each image by the hash of its patient; of the image, where no patient is known, with a warning.
+
+    A patient's split does not depend on which other patients are there.
+
+    Args:
+        path: Path of each image.
+        patient: Patient of each image; '' is an unknown one.
+        shares: Pairs of a split and its share of the patients.
+        source: What the warning names.
+
+    Returns:
+        Split of each image, (n,).
+    """
+    shares = check_shares(shares)
+    units, unit_of = np.unique(_units(path, patient, source), return_inverse=True)
+    ends = np.cumsum([share for _, share in shares])[:-1]
+    which = np.searchsorted(ends, hash_share(units.tolist(), "split"), side="right")
+    return np.array([name for name, _ in shares])[which][unit_of]
+
+
+def draw_fraction(
+    path: np.ndarray, patient: np.ndarray, fraction: float, draw: int = 0, source: str = "fraction"
+) -> np.ndarray:
+    """A fixed share of the patients with all their images, for learning from few labels.
+
+    Patients are ordered by a hash of their id and `draw`: the 1 % are among the 5 %, and those among the 10 %.
+
+    Args:
+        path: Path of each image.
+        patient: Patient of each image; where it is unknown images are drawn, with a warning.
+        fraction: Share of the patients, rounded up to whole ones.
+        draw: Another number, other patients.
+        source: What the warning names.
+
+    Returns:
+        Mask of the images drawn, (n,).
+    """
+    units, unit_of = np.unique(_units(path, patient, source), return_inverse=True)
+    order = np.argsort(hash_share(units.tolist(), f"fraction {draw}"), kind="stable")
+    drawn = np.zeros(len(units), dtype=bool)
+    # less than a millionth above a whole number is rounding
+    drawn[order[: int(np.ceil(fraction * len(units) - 1e-6))]] = True
+    return drawn[unit_of]
+
+
+def write_selection(path: np.ndarray, split: str, file: str | os.PathLike) -> str:
+    """Writes which images were used, to be published with a result, and their digest.
+
+    Args:
+        path: Paths relative to the data root, such as `dataset.records.path`.
+        split: Name that these images get in the column `split`, so that `split_file=FILE, split=NAME` takes them again.
+        file: The csv, with columns `path` and `split`, sorted by path. Beside it `FILE.sha256` is written, which
+            ``sha256sum -c`` reads.
+
+    Returns:
+        SHA-256 of the csv, in hexadecimal.
+
+    Raises:
+        ValueError: If there is no image, one twice, or a path or the split has a comma, a quote or a line break.
+    """
+    paths = sorted(np.asarray(path).tolist())
+    if not paths or len(set(paths)) < len(paths):
+        raise ValueError(f"{file}: {'an image stands twice' if paths else 'no image'}: nothing is written")
+    for text in (split, *paths):
+        if not text or set(text) & set(',"\r\n'):
+            raise ValueError(f"{file}: {text!r} has a comma, a quote or a line break, or is empty: rename it")
+    data = "".join(["path,split\n", *(f"{p},{split}\n" for p in paths)]).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    file = Path(file).expanduser()
+    write_whole(file, data)
+    write_whole(file.with_name(file.name + ".sha256"), f"{digest}  {file.name}\n".encode())
+    return digest

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from ..registry import DATASETS
-from .base_cxr import BaseCXRDataset, Records
+from .base_cxr import BaseCXRDataset
 from .packed import pack_images
+from .records import Records
 
 CLASSES = (
     "Atelectasis",

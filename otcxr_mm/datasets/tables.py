@@ -1,61 +1,86 @@
 """Reading annotation tables; every error names the file, and the row or column."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 
-def read_csv(file: Path, required: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def _text(file: Path, what: str) -> str:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such {what}")
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{file}, row {row}: byte {raw[error.start]:#x} is no UTF-8: save the {what} as UTF-8"
+        ) from None
+    if "\0" in text:
+        row = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{file}, row {row}: holds a zero byte: damaged, compressed, or not UTF-8")
+    return text
+
+
+def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """Reads a csv into columns of strings.
 
     Args:
-        file: With a header line.
+        file: With a header line, in UTF-8.
         required: Columns that must be there.
+        only: Columns to read if they are there, besides the required ones; None for all.
 
     Returns:
         Column name to array of strings, all of the same length.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, a row is shorter than the header, or there is no row.
+        ValueError: If a column is missing or there twice, a row is shorter or longer than the header, there is no row,
+            or the file is no csv in UTF-8.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such table")
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.reader(stream))
+    reader = csv.reader(io.StringIO(_text(file, "table"), newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
         raise ValueError(f"{file}: the file is empty")
     header = [name.strip() for name in rows[0]]
     missing = [name for name in required if name not in header]
     if missing:
         raise ValueError(f"{file}: no column {missing[0]!r}; the columns are {header}")
+    twice = [name for name in header if name and header.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file}: column {twice[0]!r} is there twice")
     body = [row for row in rows[1:] if row]
     if not body:
         raise ValueError(f"{file}: a header, but no row")
+    width = len(header)
     for number, row in enumerate(body, 2):
-        if len(row) < len(header):
-            raise ValueError(f"{file}, row {number}: {len(row)} fields where the header has {len(header)}: {row}")
-    return {name: np.array([row[i].strip() for row in body]) for i, name in enumerate(header)}
+        # one field too many is a comma without quotes: everything after it stands in the wrong column
+        if len(row) < width or (len(row) > width and any(row[width:])):
+            raise ValueError(f"{file}, row {number}: {len(row)} fields where the header has {width}: {str(row)[:200]}")
+    wanted = set(header) if only is None else {*required, *only}
+    return {name: np.array([row[i].strip() for row in body]) for i, name in enumerate(header) if name in wanted}
 
 
 def read_list(file: Path) -> np.ndarray:
     """Reads one name a line.
 
     Args:
-        file: A text file; empty lines and lines that begin with # are left out.
+        file: A text file in UTF-8; empty lines and lines that begin with # are left out.
 
     Returns:
         Array of strings.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it names nothing.
+        ValueError: If it names nothing, or is not UTF-8.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such list")
-    lines = (line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
+    lines = (line.strip() for line in _text(file, "list").splitlines())
     names = [line for line in lines if line and not line.startswith("#")]
     if not names:
         raise ValueError(f"{file}: the list is empty")
@@ -72,3 +97,26 @@ def first_column(table: dict[str, np.ndarray], candidates: Sequence[str], file: 
         if name in table:
             return name
     raise ValueError(f"{file}: no column for the {what}, one of {list(candidates)}; the columns are {list(table)}")
+
+
+def require_values(values: np.ndarray, allowed: Sequence[str], file: Path, column: str) -> None:
+    """Fails unless a column holds nothing but the allowed values.
+
+    Raises:
+        ValueError: With the first row that holds another one.
+    """
+    wrong = np.flatnonzero(~np.isin(values, list(allowed)))
+    if len(wrong):
+        found = str(values[wrong[0]])
+        raise ValueError(f"{file}, row {wrong[0] + 2}: {found!r} in column {column!r}; known are {list(allowed)}")
+
+
+def require_filled(values: np.ndarray, file: Path, column: str) -> None:
+    """Fails if a field of a column is empty.
+
+    Raises:
+        ValueError: With the first such row.
+    """
+    empty = np.flatnonzero(values == "")
+    if len(empty):
+        raise ValueError(f"{file}, row {empty[0] + 2}: nothing in column {column!r}")

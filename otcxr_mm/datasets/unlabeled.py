@@ -4,13 +4,18 @@ import os
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 
 from ..registry import DATASETS
-from .base_cxr import BaseCXRDataset, Records
+from .base_cxr import BaseCXRDataset
+from .image_files import SUFFIXES, walk_images
+from .records import Records, parse_ages, parse_sexes
 from .splits import IMAGE_COLUMNS, PATIENT_COLUMNS, SPLIT_COLUMNS
 from .tables import first_column, read_csv, read_list
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+VIEW_COLUMNS = ("View Position", "view", "view_position", "ViewPosition")
+AGE_COLUMNS = ("Patient Age", "age", "patient_age", "PatientAge")
+SEX_COLUMNS = ("Patient Gender", "Patient Sex", "sex", "gender", "patient_sex", "PatientSex")
 
 
 @DATASETS.register_module()
@@ -19,8 +24,8 @@ class UnlabeledCXR(BaseCXRDataset):
 
     Args:
         data_root: A folder, searched with its subfolders but not hidden ones; or where the list's or csv's paths begin.
-        ann_file: A list (`.txt`, one path a line) or a csv with a column of paths and, if it has them, of patients and
-            splits; '' for all images of the folder.
+        ann_file: A list (`.txt`, one path a line) or a csv with a column of paths and, if it has them, of patients,
+            splits, views, ages and sexes; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
         path_column: Column of paths; default the first of Image Index, path, filename, image, image_id.
         patient_column: Column of patients; default the first of Patient ID, patient, patient_id, ... if there is one.
@@ -45,26 +50,47 @@ class UnlabeledCXR(BaseCXRDataset):
 
     def load_records(self) -> Records:
         """Lists the folder, or reads the list or csv."""
+        return self._read()[0]
+
+    def _read(self) -> tuple[Records, dict[str, np.ndarray]]:
+        """The records, and the columns of the csv; {} without one."""
         if not self.ann_file:
-            path = self._walk()
-            blank = np.full(len(path), "")
-            return Records(path, blank, blank.copy(), blank.copy())
+            found = walk_images(self.root, self.img_prefix)
+            if not found:
+                start = self.root / self.img_prefix
+                raise ValueError(f"{start}: no image ({', '.join(SUFFIXES)}) in this folder or below it")
+            return Records(np.array(found)), {}
         file = self.root / self.ann_file
         if file.suffix.lower() != ".csv":
-            path = read_list(file)
-            blank = np.full(len(path), "")
-            return Records(self._prefixed(path), blank, blank.copy(), blank.copy())
+            return Records(self._prefixed(read_list(file))), {}
         table = read_csv(file)
         path = table[self._column(table, self.path_column, IMAGE_COLUMNS, file, "path")]
         if (path == "").any():
             raise ValueError(f"{file}, row {int(np.flatnonzero(path == '')[0]) + 2}: no path")
-        blank = np.full(len(path), "")
-        patient, split = blank, blank.copy()
+        records = Records(self._prefixed(path))
         if self.patient_column or any(name in table for name in PATIENT_COLUMNS):
-            patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
-        if self.split_file is None and (self.split != "all" or SPLIT_COLUMNS[0] in table):
-            split = table[first_column(table, SPLIT_COLUMNS, file, "split")]
-        return Records(self._prefixed(path), patient, blank.copy(), split)
+            records.patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
+        if not self.splits_of_ones_own and (self.split != "all" or SPLIT_COLUMNS[0] in table):
+            records.split = table[first_column(table, SPLIT_COLUMNS, file, "split")]
+        records.view = next((table[name] for name in VIEW_COLUMNS if name in table), records.view)
+        self._read_person(records, table, file)
+        return records, table
+
+    def _read_person(self, records: Records, table: dict[str, np.ndarray], file: Path) -> None:
+        """Ages and sexes; a column of that name may hold anything, which is an error only where a filter needs it."""
+        for name, columns, parse, needed in (
+            ("age", AGE_COLUMNS, parse_ages, self.ages is not None),
+            ("sex", SEX_COLUMNS, parse_sexes, self.sexes is not None),
+        ):
+            if not needed and not any(column in table for column in columns):
+                continue
+            column = first_column(table, columns, file, name)
+            try:
+                setattr(records, name, parse(table[column], file))
+            except ValueError as error:
+                if needed:
+                    raise
+                print_log(f"column {column!r} is not read: {error}", "current")
 
     @staticmethod
     def _column(table: dict, given: str | None, candidates: tuple, file: Path, what: str) -> str:
@@ -72,18 +98,3 @@ class UnlabeledCXR(BaseCXRDataset):
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:
         return np.array([os.path.join(self.img_prefix, p) for p in path.tolist()])
-
-    def _walk(self) -> np.ndarray:
-        start = self.root / self.img_prefix
-        found, visited = [], set()
-        for folder, subfolders, names in os.walk(start, followlinks=True):
-            real = os.path.realpath(folder)
-            # a link may lead back up; hidden files and __MACOSX are an archive's droppings
-            subfolders[:] = [] if real in visited else [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
-            names = [] if real in visited else [n for n in names if not n.startswith(".")]
-            visited.add(real)
-            relative = os.path.relpath(folder, self.root)
-            found += [os.path.normpath(os.path.join(relative, n)) for n in names if n.lower().endswith(EXTENSIONS)]
-        if not found:
-            raise ValueError(f"{start}: no image ({', '.join(EXTENSIONS)}) in this folder or below it")
-        return np.array(sorted(found))

@@ -53,7 +53,28 @@ def test_the_corrected_table_goes_first(nih_folder):
 def test_old_table_with_zeros_and_other_columns(nih_folder):
     table = nih_folder / "Data_Entry_2017_v2020.csv"
     table.write_text(table.read_text().replace(",1,50,", ",00000001,060Y,"))
-    assert otcxr_mm.NIHChestXray14(nih_folder).records.patient.tolist() == ["1", "1", "2"]
+    records = otcxr_mm.NIHChestXray14(nih_folder).records
+    assert records.patient.tolist() == ["1", "1", "2"]
+    assert records.age.tolist() == [60, 60, 50]
+    assert records.sex.tolist() == ["F", "F", "F"]
+
+
+def test_the_genuine_table_of_the_old_form(real_data, tmp_path):
+    (tmp_path / "sample_labels.csv").write_bytes((real_data / "tables" / "sample_labels.csv").read_bytes())
+    (tmp_path / "images").mkdir()
+    data = otcxr_mm.NIHChestXray14(tmp_path, split="all", ann_file="sample_labels.csv", check_files=False)
+    assert len(data) == 5_606
+    assert data.records.patient[0] == "13"
+    assert data.records.age[:2].tolist() == [60, 57]
+    assert np.nanmin(data.records.age) < 1  # some ages are in months and days
+    assert np.nanmax(data.records.age) <= 120
+    assert (data.records.sex == "M").sum() == 3_134
+    women = otcxr_mm.NIHChestXray14(
+        tmp_path, split="all", ann_file="sample_labels.csv", check_files=False, sexes=["F"], ages=(40, 60)
+    )
+    rows = list(csv.DictReader((tmp_path / "sample_labels.csv").read_text().splitlines()))
+    expected = [r for r in rows if r["Patient Gender"] == "F" and r["Patient Age"][3] == "Y"]
+    assert len(women) == sum(40 <= int(r["Patient Age"][:3]) <= 60 for r in expected)
 
 
 def test_views_and_indices(nih_folder):
@@ -154,9 +175,14 @@ def test_short_row_unknown_finding_and_double_row(nih_folder):
         otcxr_mm.NIHChestXray14(nih_folder)
 
 
+def test_a_class_it_does_not_have_is_unknown(nih_folder):
+    labels = otcxr_mm.NIHChestXray14(nih_folder, classes=["Hernia", "Fracture"]).records.labels
+    np.testing.assert_array_equal(labels, [[0, np.nan], [0, np.nan], [1, np.nan]])
+
+
 def test_unknown_class_and_split(nih_folder):
     with pytest.raises(ValueError, match="unknown class 'Fracture'"):
-        otcxr_mm.NIHChestXray14(nih_folder, classes=["Mass", "Fracture"])
+        otcxr_mm.NIHChestXray14(nih_folder, classes=["Fracture"])
     with pytest.raises(ValueError, match=r"split is one of \['train_val', 'test', 'all'\], got 'train'"):
         otcxr_mm.NIHChestXray14(nih_folder, split="train")
 
@@ -205,5 +231,7 @@ def test_the_full_table(real_data, tmp_path):
     assert (len(train), len(test)) == (86_524, 25_596)
     assert not set(train.records.patient.tolist()) & set(test.records.patient.tolist())
     rows = list(csv.DictReader(text.splitlines()))
+    assert np.isfinite(everything.records.age).all()
+    assert (everything.records.sex == "M").sum() == sum(row["Patient Gender"] == "M" for row in rows)
     hernia = sum("Hernia" in row["Finding Labels"].split("|") for row in rows)
     assert everything.records.labels[:, 13].sum() == hernia == 227

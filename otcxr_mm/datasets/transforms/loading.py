@@ -1,5 +1,7 @@
 """Reading a radiograph from disk."""
 
+import io
+import os
 import warnings
 from pathlib import Path
 
@@ -8,34 +10,53 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
+from .dicom import is_dicom, read_dicom
+from .errors import BrokenImageError, MissingImageError
+
+MAX_PIXELS = 100_000_000  # a detector of 43 cm at 0.1 mm has 18.5 million
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
-def read_grey(path: str, max_value: int = 65535) -> np.ndarray:
-    """Reads a PNG, JPEG, TIFF or BMP as one grey channel.
+def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; what it is tells its content, not its name.
 
     Args:
-        path: Of 8 or 16 bit; colours and transparency are reduced to luminance.
+        path: Of 8 or 16 bit; colours are reduced to luminance, transparency is left out. DICOM: see
+            :func:`otcxr_mm.datasets.transforms.dicom.read_dicom`.
         max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
+        max_pixels: An image of more is refused before it is decoded.
 
     Returns:
         (H, W), uint8, or float32 on the scale 0 to 255 for 16 bit, whose depth is kept.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is empty, truncated or no image.
+        MissingImageError: (a FileNotFoundError) If there is no such file.
+        BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
+        ImportError: If it is DICOM and pydicom is missing.
     """
+    if not os.path.isfile(path):
+        if os.path.lexists(path):  # reading a pipe would wait for ever
+            raise BrokenImageError(f"{path}: is no file, but a folder, a pipe, or a link that leads nowhere")
+        raise MissingImageError(f"{path}: no such image; look at data_root and the list that names it")
     try:
         raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image; look at data_root and the list that names it") from None
+    except OSError as error:
+        raise BrokenImageError(f"{path}: cannot be read ({error.strerror})") from None
+    if is_dicom(str(path), raw):
+        return read_dicom(str(path), raw, max_value, max_pixels)
+    pixels = _pixels_of(raw)
+    if pixels > max_pixels:
+        raise BrokenImageError(f"{path}: {pixels:,} pixels; max_pixels={max_pixels}")
     # older OpenCV fills what a truncated JPEG lacks with grey and says nothing
     truncated = raw.startswith(_JPEG_START) and _JPEG_END not in raw[-1024:]
-    img = None if truncated or not raw else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        img = None if truncated or not raw else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        img = None
     if img is None:
         reason = "the file is empty" if not raw else "truncated, damaged, or no image OpenCV can read"
-        raise ValueError(f"{path}: {reason} ({len(raw)} bytes): copy it again, or take it out of the list")
+        raise BrokenImageError(f"{path}: {reason} ({len(raw)} bytes): copy it again, or take it out of the list")
     if img.ndim == 3:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
         img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
@@ -50,27 +71,74 @@ def read_grey(path: str, max_value: int = 65535) -> np.ndarray:
             )
         return img.astype(np.float32) * np.float32(255 / max_value)
     if img.dtype != np.uint8:
-        raise ValueError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
+        raise BrokenImageError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
     return img
+
+
+def _pixels_of(raw: bytes) -> float:
+    """Width x height that an image's header says, 0 if it says nothing; nothing is decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(raw)) as header:
+            return header.width * header.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return float("inf")
+    except Exception:
+        # Pillow raises anything at damaged headers; OpenCV has the last word
+        return 0
+
+
+def fit_masks(masks: np.ndarray, shape: tuple[int, int], path: str) -> np.ndarray:
+    """Masks at the size of their image, which may have been resized since they were drawn.
+
+    Args:
+        masks: (C, H, W), uint8.
+        shape: Height and width of the image.
+        path: What the error names.
+
+    Returns:
+        (C, *shape), uint8, by nearest neighbour.
+
+    Raises:
+        BrokenImageError: If the sides differ in their ratio by more than a pixel of the smaller.
+    """
+    height, width = masks.shape[1:]
+    if (height, width) == tuple(shape):
+        return masks
+    scale = (shape[0] * width + shape[1] * height) / (2 * height * width)
+    if max(abs(height * scale - shape[0]), abs(width * scale - shape[1])) > max(1.0, scale):
+        raise BrokenImageError(
+            f"{path}: the image has {shape[1]} x {shape[0]} pixels and its masks {width} x {height}: they do not show "
+            "the same area"
+        )
+    resized = [cv2.resize(mask, tuple(shape)[::-1], interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks]
+    return np.stack(resized)
 
 
 @TRANSFORMS.register_module()
 class LoadCXR(BaseTransform):
     """Loads `img_path` as one grey channel; `img`, where a packed data set gives it already, is taken as it is.
 
+    `gt_masks` of another size, where they are given, are brought to that of the image.
+
     Args:
         max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files. Packed images have 8 bits: it
             counts where they are packed.
+        max_pixels: An image of more is refused before it is decoded.
 
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
     """
 
-    def __init__(self, max_value: int = 65535) -> None:
-        self.max_value = max_value
+    def __init__(self, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -> None:
+        self.max_value, self.max_pixels = max_value, max_pixels
 
     def transform(self, results: dict) -> dict:
         """Reads the image unless it is there; errors name its path."""
-        img = results["img"] if "img" in results else read_grey(results["img_path"], self.max_value)
-        results["img"] = img
-        results["img_shape"] = results["ori_shape"] = img.shape[:2]
+        if "img" not in results:
+            results["img"] = read_grey(results["img_path"], self.max_value, self.max_pixels)
+        shape = results["img"].shape[:2]
+        results["img_shape"] = results["ori_shape"] = shape
+        if "gt_masks" in results:
+            results["gt_masks"] = fit_masks(results["gt_masks"], shape, results.get("img_path", "img"))
         return results

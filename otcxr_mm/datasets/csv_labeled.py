@@ -1,0 +1,88 @@
+"""Radiographs with labels in a csv of one's own."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..registry import DATASETS
+from .records import Records
+from .tables import first_column
+from .unlabeled import UnlabeledCXR
+
+
+def canonical(value: object) -> str:
+    """A field as it is compared: '1', '1.0' and 1 are the same, and so are 'NORMAL' and 'normal'."""
+    text = str(value).strip().lower()
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
+
+
+@DATASETS.register_module()
+class CSVLabeledCXR(UnlabeledCXR):
+    """A csv with a row an image: its path, its labels and, if it has them, patient, split, view, age and sex.
+
+    Args:
+        data_root: Where the paths of the csv begin.
+        ann_file: The csv, relative to `data_root`.
+        label_columns: Columns of labels, which are the names of the classes; or a mapping from names to columns.
+        positive: What counts as 1.
+        negative: What counts as 0.
+        unknown: What counts as unknown (NaN): nothing, NaN and -1, CheXpert's mark of uncertainty.
+        **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`.
+
+    Raises:
+        FileNotFoundError: If the folder, the csv or a listed image is missing.
+        ValueError: If a column is missing, a field of a label is none of these, or stands for two of them.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str,
+        label_columns: Sequence[str] | Mapping[str, str],
+        positive: Sequence[object] = ("1",),
+        negative: Sequence[object] = ("0",),
+        unknown: Sequence[object] = ("", "nan", "-1"),
+        **kwargs: object,
+    ) -> None:
+        if isinstance(label_columns, str) or not label_columns:
+            raise ValueError(f"CSVLabeledCXR: label_columns is a list of columns, got {label_columns!r}")
+        if isinstance(label_columns, Mapping):
+            self.label_columns = dict(label_columns)
+        else:
+            self.label_columns = {name: name for name in label_columns}
+        self.meaning: dict[str, float] = {}
+        for values, label in ((positive, 1.0), (negative, 0.0), (unknown, np.nan)):
+            if isinstance(values, str):
+                raise ValueError(f"CSVLabeledCXR: positive, negative and unknown are lists of fields, got {values!r}")
+            for value in values:
+                if canonical(value) in self.meaning:
+                    raise ValueError(f"CSVLabeledCXR: {value!r} stands for two of positive, negative and unknown")
+                self.meaning[canonical(value)] = label
+        super().__init__(data_root, ann_file=ann_file, **kwargs)
+
+    def label_names(self) -> Sequence[str]:
+        """The names of the columns of labels."""
+        return tuple(self.label_columns)
+
+    def load_records(self) -> Records:
+        """Reads the csv."""
+        records, table = self._read()
+        file = self.root / self.ann_file
+        if not table:
+            raise ValueError(f"{file}: CSVLabeledCXR needs a .csv with columns of labels")
+        records.labels = np.empty((len(records), len(self.label_columns)), np.float32)
+        for c, column in enumerate(self.label_columns.values()):
+            first_column(table, (column,), file, "label")
+            unique, row_of = np.unique(table[column], return_inverse=True)
+            for i, value in enumerate(unique.tolist()):
+                if canonical(value) not in self.meaning:
+                    row = int(np.flatnonzero(row_of == i)[0]) + 2
+                    raise ValueError(
+                        f"{file}, row {row}: {value!r} in column {column!r} is none of {list(self.meaning)}; say with "
+                        "positive, negative or unknown what it means"
+                    )
+            records.labels[:, c] = np.array([self.meaning[canonical(value)] for value in unique.tolist()])[row_of]
+        return records

@@ -1,0 +1,66 @@
+"""Finding the image files of a table that names images without folder or extension."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
+
+
+def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+    """Image files below `root / prefix`, sorted, as paths relative to `root`.
+
+    Hidden files and folders, and an archive's droppings, are passed over; links are followed, once.
+    """
+    found, visited = [], set()
+    for folder, subfolders, names in os.walk(root / prefix, followlinks=True):
+        real = os.path.realpath(folder)
+        # a link may lead back up; hidden files and __MACOSX are an archive's droppings
+        subfolders[:] = [] if real in visited else [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
+        names = [] if real in visited else [n for n in names if not n.startswith(".")]
+        visited.add(real)
+        relative = os.path.relpath(folder, root)
+        found += [os.path.normpath(os.path.join(relative, n)) for n in names if n.lower().endswith(tuple(suffixes))]
+    return sorted(found)
+
+
+def stem(path: str) -> str:
+    """File name without the extension of an image; a dot in the name stays."""
+    name = os.path.basename(path)
+    base, suffix = os.path.splitext(name)
+    return base if suffix.lower() in SUFFIXES else name
+
+
+def find_by_stem(
+    root: Path, prefix: str, stems: np.ndarray, suffix: str | None, default: str
+) -> tuple[np.ndarray, set[str]]:
+    """Paths of images that a table names by their stem.
+
+    Args:
+        root: The data root.
+        prefix: Folder below it, searched with its subfolders.
+        stems: Names, (n,).
+        suffix: Extension to take; None for any.
+        default: Extension of the path of an image that is not there.
+
+    Returns:
+        Paths relative to `root`, (n,), and the files found.
+
+    Raises:
+        ValueError: If an image is there twice.
+    """
+    wanted = set(stems.tolist())
+    files = walk_images(root, prefix, SUFFIXES if suffix is None else (suffix.lower(),))
+    path_of: dict[str, str] = {}
+    for path in files:
+        name = stem(path)
+        if name in wanted and path_of.setdefault(name, path) != path:
+            raise ValueError(
+                f"{root / path}: {name} is there as {path_of[name]} too: name the folder with img_prefix or the "
+                "extension with img_suffix"
+            )
+    paths = [path_of.get(name) or os.path.join(prefix, name + (suffix or default)) for name in stems.tolist()]
+    return np.array(paths), set(files)

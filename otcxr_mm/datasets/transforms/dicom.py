@@ -1,0 +1,114 @@
+"""DICOM radiographs through pydicom, which is imported when the first one is read."""
+
+import io
+
+import numpy as np
+
+from .errors import BrokenImageError
+
+WHITE = np.float32(255)
+
+
+def is_dicom(path: str, raw: bytes) -> bool:
+    """Whether a file is DICOM, by its magic number; by its name where it has none of a known image."""
+    if raw[128:132] == b"DICM":
+        return True
+    known = raw.startswith((b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*"))
+    return bool(raw) and not known and path.lower().endswith((".dcm", ".dicom"))
+
+
+def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.ndarray:
+    """Grey values of a radiograph: modality LUT, then VOI LUT or window, then MONOCHROME1 inverted.
+
+    The first window counts. Without a window all values that BitsStored allows are spread over 0 to 255, so that
+    images stay comparable.
+
+    Args:
+        path: What errors name.
+        raw: The file.
+        max_value: White in 16-bit data without a window or a modality LUT.
+        max_pixels: More rows x columns are refused before they are decoded.
+
+    Returns:
+        (H, W), uint8 for 8 stored bits without a look-up table or window, else float32 on the scale 0 to 255.
+
+    Raises:
+        ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
+        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, or too many pixels.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import get_decoder
+    except ImportError:
+        raise ImportError(
+            f"{path}: reading DICOM needs pydicom 3: pip install pydicom python-gdcm (the extra otcxr_mm[dicom])"
+        ) from None
+    try:
+        # without the 128 bytes of preamble only the name says that it is DICOM
+        data = pydicom.dcmread(io.BytesIO(raw), force=raw[128:132] != b"DICM")
+        _check(path, data, max_pixels)
+        if not hasattr(data.file_meta, "TransferSyntaxUID"):
+            data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        syntax = data.file_meta.TransferSyntaxUID
+        if syntax.is_compressed:
+            decoder = get_decoder(syntax)
+            if not decoder.is_available:
+                raise ImportError(
+                    f"{path}: nothing installed decompresses {syntax.name}: pip install python-gdcm "
+                    "(the extra otcxr_mm[dicom])"
+                )
+        return _grey(path, data, max_value)
+    except (BrokenImageError, ImportError):
+        raise
+    except Exception as error:
+        # pydicom and the decoders behind it raise anything at damaged files
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise BrokenImageError(f"{path}: damaged, or no DICOM pydicom can read ({reason})") from error
+
+
+def _check(path: str, data: object, max_pixels: int) -> None:
+    """Fails unless the header is that of one grey image."""
+    if not any(key in data for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        modality = data.get("Modality") or "unknown"
+        raise BrokenImageError(f"{path}: DICOM without pixel data (modality {modality}): take it out of the list")
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise BrokenImageError(f"{path}: DICOM with {frames} frames; a radiograph has one: take it out of the list")
+    if data.SamplesPerPixel != 1 or data.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise BrokenImageError(
+            f"{path}: DICOM with {data.SamplesPerPixel} samples a pixel, {data.PhotometricInterpretation}; MONOCHROME1 "
+            "and MONOCHROME2 are read"
+        )
+    if not 0 < data.Rows * data.Columns <= max_pixels:
+        raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; max_pixels={max_pixels}")
+
+
+def _grey(path: str, data: object, max_value: int) -> np.ndarray:
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    stored = data.pixel_array
+    low, high = 0, 2**data.BitsStored - 1
+    if data.PixelRepresentation:
+        low, high = -(2 ** (data.BitsStored - 1)), 2 ** (data.BitsStored - 1) - 1
+    values = apply_modality_lut(stored, data)
+    rescaled = bool(data.get("ModalityLUTSequence")) or data.get("RescaleSlope", 1) != 1 or data.get("RescaleIntercept")
+    if data.get("ModalityLUTSequence"):
+        low, high = 0, 2 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    elif rescaled:
+        slope, intercept = float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
+        low, high = low * slope + intercept, high * slope + intercept
+    if data.get("VOILUTSequence"):
+        values = apply_voi_lut(values, data)
+        low, high = 0, 2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    elif data.get("WindowCenter") is not None and data.get("WindowWidth") is not None:
+        values = apply_voi_lut(values, data)  # a window's values span the whole range
+    elif not rescaled and low == 0:
+        if data.BitsStored == 8:
+            grey = stored.astype(np.uint8)
+            return 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
+        if data.BitsStored == 16 and stored.max() > max_value:
+            raise BrokenImageError(f"{path}: has a pixel of {stored.max()}, more than max_value={max_value}")
+        high = min(high, max_value)
+    scale = 255 / (high - low)
+    grey = np.clip((values.astype(np.float64) - low) * scale, 0, 255).astype(np.float32)
+    return WHITE - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey

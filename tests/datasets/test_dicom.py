@@ -1,0 +1,197 @@
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import otcxr_mm
+from otcxr_mm.datasets.transforms.loading import read_grey
+from tests.conftest import write_image
+from tests.datasets.dicoms import write_dicom
+
+RNG = np.random.default_rng(0)
+BYTES = RNG.integers(0, 256, (30, 40), dtype=np.uint8)
+WORDS = RNG.integers(0, 4096, (30, 40), dtype=np.uint16)
+
+
+def test_genuine_pair_comes_out_as_inverses(real_data):
+    files = {f.name[:4]: str(f) for f in (real_data / "dicom").glob("*.dcm")}
+    positive, negative = read_grey(files["1.2."]), read_grey(files["Fake"])
+    assert positive.shape == (1024, 1024)
+    assert positive.dtype == np.uint8
+    assert positive.std() > 30
+    np.testing.assert_array_equal(negative, 255 - positive)
+
+
+def test_8_bits_are_taken_as_they_are(tmp_path):
+    np.testing.assert_array_equal(read_grey(write_dicom(tmp_path / "a.dcm", BYTES)), BYTES)
+    inverse = read_grey(write_dicom(tmp_path / "b.dcm", BYTES, photometric="MONOCHROME1"))
+    np.testing.assert_array_equal(inverse, 255 - BYTES)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_12_bits_keep_their_depth(tmp_path, photometric):
+    grey = read_grey(write_dicom(tmp_path / "a.dcm", WORDS, 12, photometric))
+    expected = WORDS.astype(np.float64) * 255 / 4095
+    assert grey.dtype == np.float32
+    np.testing.assert_allclose(grey, 255 - expected if photometric == "MONOCHROME1" else expected, atol=2e-5)
+    assert len(np.unique(grey)) == len(np.unique(WORDS))
+
+
+def test_a_window_spreads_its_values_over_the_range(tmp_path):
+    tags = dict(WindowCenter=2048, WindowWidth=1024)
+    grey = read_grey(write_dicom(tmp_path / "a.dcm", WORDS, 12, **tags))
+    # DICOM PS3.3 C.11.2.1.2: linear between c - 0.5 -+ (w - 1) / 2
+    expected = np.clip(((WORDS - 2047.5) / 1023 + 0.5) * 255, 0, 255)
+    np.testing.assert_allclose(grey, expected, atol=1e-3)
+    inverse = read_grey(write_dicom(tmp_path / "b.dcm", WORDS, 12, "MONOCHROME1", **tags))
+    np.testing.assert_array_equal(inverse, 255 - grey)  # after the window, not before
+    several = dict(WindowCenter=[2048, 100], WindowWidth=[1024, 10])
+    np.testing.assert_array_equal(read_grey(write_dicom(tmp_path / "c.dcm", WORDS, 12, **several)), grey)
+
+
+def test_rescaling_goes_before_the_window(tmp_path):
+    plain = read_grey(write_dicom(tmp_path / "a.dcm", WORDS, 12, WindowCenter=2048, WindowWidth=1024))
+    tags = dict(RescaleSlope=2, RescaleIntercept=-1000, WindowCenter=2 * 2048 - 1000 - 0.5, WindowWidth=2 * 1023 + 1)
+    rescaled = read_grey(write_dicom(tmp_path / "b.dcm", WORDS, 12, **tags))
+    np.testing.assert_allclose(rescaled, plain, atol=1e-3)
+    no_window = read_grey(write_dicom(tmp_path / "c.dcm", WORDS, 12, RescaleSlope=2, RescaleIntercept=-1000))
+    np.testing.assert_allclose(no_window, WORDS * (255 / 4095), atol=1e-3)
+    idle = read_grey(write_dicom(tmp_path / "d.dcm", BYTES, RescaleSlope=1, RescaleIntercept=0))
+    np.testing.assert_array_equal(idle, BYTES)
+    assert idle.dtype == np.uint8
+
+
+def test_signed_values_and_a_table_of_values(tmp_path):
+    import pydicom
+
+    signed = (WORDS.astype(np.int32) - 2048).astype(np.int16)
+    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "a.dcm", signed, 12)), WORDS * (255 / 4095), atol=1e-3)
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [256, 0, 16]
+    table.LUTData = (257 * (255 - np.arange(256))).astype("<u2").tobytes()
+    path = write_dicom(tmp_path / "b.dcm", BYTES, VOILUTSequence=pydicom.Sequence([table]))
+    np.testing.assert_allclose(read_grey(path), 255.0 - BYTES, atol=1e-3)
+
+
+def test_max_value_is_white_where_16_bits_are_claimed(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", WORDS)
+    assert read_grey(path).max() < 16
+    np.testing.assert_allclose(read_grey(path, max_value=4095), WORDS * (255 / 4095), atol=2e-5)
+    write_dicom(path, WORDS + np.uint16(3000))
+    with pytest.raises(ValueError, match="a.dcm: has a pixel of .*, more than max_value=4095"):
+        read_grey(path, max_value=4095)
+
+
+def test_bits_beyond_the_stored_ones_are_left_out(tmp_path):
+    # old files keep overlays there
+    path = write_dicom(tmp_path / "a.dcm", WORDS | np.uint16(0x8000), 12)
+    np.testing.assert_allclose(read_grey(path), WORDS * (255 / 4095), atol=2e-5)
+
+
+def test_compressed_without_loss(tmp_path):
+    from pydicom.uid import RLELossless
+
+    np.testing.assert_array_equal(read_grey(write_dicom(tmp_path / "a.dcm", BYTES, syntax=RLELossless)), BYTES)
+
+
+@pytest.mark.parametrize("name", ["JPEG2000Lossless", "JPEGLosslessSV1", "JPEGLSLossless"])
+def test_the_transfer_syntaxes_of_public_collections_have_a_decoder(name):
+    import pydicom
+
+    assert pydicom.pixels.get_decoder(getattr(pydicom.uid, name)).is_available
+
+
+def test_what_a_file_is_tells_its_content(tmp_path):
+    write_dicom(tmp_path / "a.dcm", BYTES).rename(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_grey(tmp_path / "a.png"), BYTES)
+    img = write_image(tmp_path / "b.png")
+    (tmp_path / "b.png").rename(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(read_grey(tmp_path / "b.dcm"), img)
+    raw = write_dicom(tmp_path / "c.dcm", BYTES).read_bytes()
+    (tmp_path / "c.dcm").write_bytes(raw[132:])  # without preamble, as some archives store it
+    np.testing.assert_array_equal(read_grey(tmp_path / "c.dcm"), BYTES)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        (dict(PixelData=None), "DICOM without pixel data .modality CR"),
+        (dict(NumberOfFrames=3), "DICOM with 3 frames"),
+        (dict(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "DICOM with 3 samples a pixel, RGB"),
+        (dict(PhotometricInterpretation="PALETTE COLOR"), "DICOM with 1 samples a pixel, PALETTE COLOR"),
+        (dict(Rows=60000, Columns=60000), "60000 x 60000 pixels; max_pixels="),
+        (dict(Rows=0), "40 x 0 pixels"),
+        (dict(Rows=31), "damaged, or no DICOM pydicom can read"),
+        (dict(Rows=None), "damaged, or no DICOM pydicom can read .AttributeError"),
+        (dict(BitsStored=None), "damaged, or no DICOM pydicom can read"),
+        (dict(WindowCenter=100, WindowWidth=0), "damaged, or no DICOM pydicom can read .ValueError: .*[Ww]idth"),
+    ],
+)
+def test_headers_that_are_wrong(tmp_path, tags, message):
+    path = write_dicom(tmp_path / "a.dcm", BYTES, **tags)
+    with pytest.raises(ValueError, match=f"a.dcm: {message}"):
+        read_grey(path)
+
+
+def test_truncated_files_are_named(tmp_path, real_data):
+    genuine = next((real_data / "dicom").glob("1.2*.dcm")).read_bytes()
+    for raw in (write_dicom(tmp_path / "a.dcm", BYTES).read_bytes(), genuine):
+        for kept in (0, 1, 100, 140, 400, len(raw) // 2, len(raw) - 200):
+            (tmp_path / "b.dcm").write_bytes(raw[:kept])
+            with pytest.raises(ValueError, match="b.dcm: "):
+                read_grey(tmp_path / "b.dcm")
+
+
+def test_without_pydicom_the_error_says_what_to_install(tmp_path, monkeypatch):
+    path = write_dicom(tmp_path / "a.dcm", BYTES)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ImportError, match="a.dcm: reading DICOM needs pydicom 3: pip install pydicom"):
+        read_grey(path)
+    write_image(tmp_path / "b.png")
+    assert read_grey(tmp_path / "b.png").ndim == 2
+
+
+def test_without_a_decoder_the_error_says_what_to_install(tmp_path, monkeypatch):
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import RLELossless
+
+    path = write_dicom(tmp_path / "a.dcm", BYTES, syntax=RLELossless)
+    monkeypatch.setattr(Decoder, "is_available", False)
+    with pytest.raises(ImportError, match="nothing installed decompresses RLE Lossless: pip install python-gdcm"):
+        read_grey(path)
+
+
+def test_a_folder_of_dicom_is_found(tmp_path):
+    write_dicom(tmp_path / "a.dcm", BYTES)
+    write_dicom(tmp_path / "b.dicom", WORDS, 12)
+    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[dict(type="otcxr_mm.LoadCXR")])
+    assert [data[i]["img"].dtype for i in range(2)] == [np.uint8, np.float32]
+
+
+# other files --------------------------------------------------------------------------------------
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path):
+    write_image(tmp_path / "a.png", (50, 60))
+    assert read_grey(tmp_path / "a.png", max_pixels=3000).shape == (50, 60)
+    with pytest.raises(ValueError, match="a.png: 3,000 pixels; max_pixels=2999"):
+        otcxr_mm.LoadCXR(max_pixels=2999)({"img_path": str(tmp_path / "a.png")})
+
+
+def test_palette_with_transparency_and_grey_with_alpha(tmp_path):
+    from PIL import Image
+
+    grey = RNG.integers(0, 256, (8, 9), dtype=np.uint8)
+    image = Image.fromarray(grey).convert("P")
+    image.save(tmp_path / "p.png", transparency=3)
+    np.testing.assert_array_equal(read_grey(tmp_path / "p.png"), grey)
+    colour = Image.fromarray(np.stack([grey, grey, grey, 0 * grey], 2), "RGBA")  # wholly transparent
+    colour.save(tmp_path / "rgba.png")
+    np.testing.assert_array_equal(read_grey(tmp_path / "rgba.png"), grey)
+    Image.fromarray(np.stack([grey, grey // 2], 2), "LA").save(tmp_path / "la.png")
+    np.testing.assert_array_equal(read_grey(tmp_path / "la.png"), grey)
+    deep = np.zeros((4, 5, 4), np.uint16)
+    deep[..., :3], deep[..., 3] = 30000, 65535
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    np.testing.assert_allclose(read_grey(tmp_path / "deep.png"), 30000 * 255 / 65535, rtol=1e-6)

@@ -1,0 +1,193 @@
+"""Filters, splits by hash, and draws of a fraction."""
+
+import hashlib
+import subprocess
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+
+import otcxr_mm
+from otcxr_mm.datasets.splits import draw_fraction, hash_share, split_by_hash
+from tests.conftest import write_image
+
+THIRDS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
+
+
+@pytest.fixture
+def log(caplog):
+    logger = MMLogger.get_instance("selection")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def people(n_patients, images=3):
+    patient = np.repeat([f"p{i}" for i in range(n_patients)], images)
+    path = np.array([f"images/{p}_{i % images}.png" for i, p in enumerate(patient.tolist())])
+    return path, patient
+
+
+# filters ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = ["path,patient,age,sex,view", "a.png,1,30,M,PA", "b.png,2,40Y,F,AP", "c.png,3,,F,", "d.png,4,050Y,,PA"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    for name in "abcd":
+        write_image(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def left(folder, **kwargs):
+    return otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", **kwargs).records.path.tolist()
+
+
+def test_filters_take_out_what_does_not_fit_or_is_not_known_and_say_so(table, log):
+    assert left(table) == ["a.png", "b.png", "c.png", "d.png"]
+    assert "takes out" not in log.text
+    assert left(table, ages=(30, 40)) == ["a.png", "b.png"]
+    assert "ages=[30, 40] takes out 2 of 4 images, 1 of them since it is not known" in log.text
+    assert left(table, sexes=["F"]) == ["b.png", "c.png"]
+    assert "sexes=['F'] takes out 2 of 4 images, 1 of them since it is not known" in log.text
+    assert left(table, views=["PA"], ages=(31, 100)) == ["d.png"]
+    assert "views=['PA'] takes out 2 of 4 images, 1 of them since it is not known" in log.text
+    assert "ages=[31, 100] takes out 1 of 2 images, 0 of them since it is not known" in log.text
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(ages=(90, 99)), r"no image with ages=\[90, 99\]; there are 30 to 50 years"),
+        (dict(ages=(40, 30)), r"ages is \(youngest, oldest\) in years, got \(40, 30\)"),
+        (dict(sexes=["W"]), r"sexes are of 'M' and 'F', got \['W'\]"),
+        (dict(views=["LL"]), r"no image with views=\['LL'\]; there are \['AP', 'PA'\]"),
+    ],
+)
+def test_filters_that_leave_nothing_or_make_no_sense(table, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        left(table, **kwargs)
+
+
+def test_a_column_that_is_no_age_matters_only_to_its_filter(table, log):
+    (table / "t.csv").write_text("path,age\na.png,30\nb.png,adult\n")
+    assert np.isnan(otcxr_mm.UnlabeledCXR(table, ann_file="t.csv").records.age).all()
+    assert "column 'age' is not read" in log.text
+    with pytest.raises(ValueError, match=r"t.csv, row 3: 'adult' is no age"):
+        left(table, ages=(0, 99))
+    (table / "t.csv").write_text("path\na.png\n")
+    with pytest.raises(ValueError, match="t.csv: no column for the sex"):
+        left(table, sexes=["M"])
+
+
+# splits by hash -----------------------------------------------------------------------------------
+
+
+def test_the_hash_is_sha256_which_is_the_same_everywhere():
+    expected = int(hashlib.sha256(b"split\np1").hexdigest()[:16], 16) / 2**64
+    assert abs(hash_share(["p1"], "split")[0] - expected) < 1e-15
+    shares = hash_share([str(i) for i in range(4000)], "split")
+    assert abs(np.histogram(shares, 10, (0, 1))[0] - 400).max() < 80  # 4 standard deviations
+
+
+def test_split_by_hash_keeps_patients_together_and_shares_about_right():
+    path, patient = people(2000)
+    split = split_by_hash(path, patient, THIRDS)
+    for p in ("p0", "p77", "p1999"):
+        assert len(set(split[patient == p].tolist())) == 1
+    assert [abs((split == name).mean() - share) < 0.03 for name, share in THIRDS] == [True] * 3
+    # who else is there, and in which order, does not matter
+    some = np.random.default_rng(0).permutation(len(path))[:500]
+    np.testing.assert_array_equal(split_by_hash(path[some], patient[some], THIRDS), split[some])
+
+
+def test_split_by_hash_of_a_data_set(nih_folder, log):
+    parts = [
+        otcxr_mm.NIHChestXray14(nih_folder, split=name, split_by_hash=[["train", 0.5], ["test", 0.5]]).records.patient
+        for name in ("train", "test")
+    ]
+    assert sorted(parts[0].tolist() + parts[1].tolist()) == ["1", "1", "2", "3"]
+    assert not set(parts[0].tolist()) & set(parts[1].tolist())
+    assert "no patient id" not in log.text
+
+
+def test_without_patients_images_are_split_with_a_warning(tmp_path, log):
+    for i in range(40):
+        write_image(tmp_path / f"{i}.png", (4, 4))
+    train = otcxr_mm.UnlabeledCXR(tmp_path, split="train", split_by_hash=THIRDS)
+    assert "40 of 40 images have no patient id and are drawn image by image" in log.text
+    for i in range(40):  # converted to another format, and in another folder, an image stays where it was
+        (tmp_path / f"{i}.png").unlink()
+        write_image(tmp_path / "sub" / f"{i}.jpg", (4, 4))
+    moved = otcxr_mm.UnlabeledCXR(tmp_path, split="train", split_by_hash=THIRDS)
+    assert {p[:-4] for p in train.records.path.tolist()} == {p[4:-4] for p in moved.records.path.tolist()}
+
+
+def test_images_of_one_name_are_told_apart_by_their_folders():
+    path = np.array([f"p{i}/view1.png" for i in range(200)])
+    split = split_by_hash(path, np.full(200, ""), THIRDS)
+    assert 0.5 < (split == "train").mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [(("train", 0.7), ("val", 0.1)), (("train", 1.2), ("val", -0.2)), (("a", 0.5), ("a", 0.5)), (("all", 1.0),), ()],
+)
+def test_shares_that_are_wrong(table, shares):
+    with pytest.raises(ValueError, match=r"split_by_hash=.*pairs of a split and its share"):
+        otcxr_mm.UnlabeledCXR(table, split="train", split_by_hash=shares)
+
+
+def test_split_arguments_that_exclude_each_other(table):
+    with pytest.raises(ValueError, match="split_file and split_by_hash both say the splits"):
+        otcxr_mm.UnlabeledCXR(table, split="train", split_by_hash=THIRDS, split_file="s.csv")
+    with pytest.raises(ValueError, match="split_by_hash=.* needs the split to take"):
+        otcxr_mm.UnlabeledCXR(table, split_by_hash=THIRDS)
+
+
+# fractions ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draw", [0, 1])
+def test_fractions_are_nested_whole_patients(draw):
+    path, patient = people(1000)
+    drawn = {f: draw_fraction(path, patient, f, draw) for f in (0.01, 0.05, 0.1, 0.5, 1.0)}
+    assert [len(set(patient[mask].tolist())) for mask in drawn.values()] == [10, 50, 100, 500, 1000]
+    assert all(mask.sum() == 3 * len(set(patient[mask].tolist())) for mask in drawn.values())
+    masks = list(drawn.values())
+    assert all((small <= large).all() for small, large in zip(masks, masks[1:], strict=False))
+
+
+def test_draws_differ_and_are_those_of_today():
+    path, patient = people(1000)
+    first, second = (draw_fraction(path, patient, 0.05, draw) for draw in (0, 1))
+    assert (first & second).sum() < 0.3 * first.sum()
+    # published results depend on it: a change of the hash would change everybody's selections
+    assert sorted(set(patient[draw_fraction(path, patient, 0.003)].tolist())) == ["p443", "p652", "p862"]
+    expected = ["train", "train", "test", "train", "train", "test", "test", "test", "train", "val"]
+    assert split_by_hash(path, patient, THIRDS)[:30:3].tolist() == expected
+
+
+def test_fraction_of_a_data_set_and_its_list(nih_folder):
+    data = otcxr_mm.NIHChestXray14(nih_folder, split="all", fraction=0.3, draw=2)
+    assert len(set(data.records.patient.tolist())) == 1
+    assert "(fraction 0.3, draw 2)" in repr(data)
+    digest = otcxr_mm.write_selection(data.records.path, "train", nih_folder / "one.csv")
+    assert hashlib.sha256((nih_folder / "one.csv").read_bytes()).hexdigest() == digest
+    checked = subprocess.run(["sha256sum", "-c", "one.csv.sha256"], cwd=nih_folder, capture_output=True, text=True)
+    assert checked.stdout == "one.csv: OK\n"
+    again = otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="one.csv")
+    assert again.records.path.tolist() == data.records.path.tolist()
+    # the order of the records does not matter to the digest
+    assert otcxr_mm.write_selection(data.records.path[::-1], "train", nih_folder / "two.csv") == digest
+
+
+def test_fractions_and_lists_that_are_wrong(nih_folder, tmp_path):
+    for fraction in (0, 1.5, -1):
+        with pytest.raises(ValueError, match="fraction lies above 0 and is at most 1"):
+            otcxr_mm.NIHChestXray14(nih_folder, fraction=fraction)
+    for paths in ([], ["a.png", "a.png"], ["a,b.png"], ['a"b.png'], ["a\nb.png"]):
+        with pytest.raises(ValueError, match="l.csv: "):
+            otcxr_mm.write_selection(paths, "train", tmp_path / "l.csv")
+    assert not (tmp_path / "l.csv").exists()
