@@ -39,6 +39,7 @@ _PUBLIC = {
         "EMATargetHook",
         "ExportBackboneHook",
         "FiniteLossHook",
+        "LeakAuditHook",
         "LoadBackboneHook",
         "ReproducibilityHook",
         "ResumableTrainLoop",

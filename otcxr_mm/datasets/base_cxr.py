@@ -51,6 +51,10 @@ class BaseCXRDataset(BaseDataset):
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
+    Attributes:
+        collection: Name of the published collection that the patient ids belong to, for the leak audit; '' if they mean
+            something within `data_root` only.
+
     Args:
         data_root: Folder of the data set.
         ann_file: Annotation table, relative to `data_root`; '' for the publisher's own name.
@@ -72,6 +76,8 @@ class BaseCXRDataset(BaseDataset):
         FileNotFoundError: If the folder, a table or a listed image is missing.
         ValueError: If a column is missing, a class is unknown, a split is empty, or a patient stands in two splits.
     """
+
+    collection: str = ""
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class NIHChestXray14(BaseCXRDataset):
         ValueError: If a column is missing, a class is unknown, a split is empty, or a patient stands in two splits.
     """
 
+    collection = "NIH ChestX-ray14"
     METAINFO = {
         "classes": (
             "Atelectasis",

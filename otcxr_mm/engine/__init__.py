@@ -7,6 +7,7 @@ from .hooks import (
     EMATargetHook,
     ExportBackboneHook,
     FiniteLossHook,
+    LeakAuditHook,
     LoadBackboneHook,
     ReproducibilityHook,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "LeakAuditHook",
     "LoadBackboneHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",
