@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 from mmengine.registry import DATASETS, DefaultScope
 
 from .base_cxr import BaseCXRDataset
@@ -44,9 +45,7 @@ class Overlap:
     def describe(self, show_ids: bool = False) -> str:
         """One line; with ids up to 10 names, then a count."""
         within = self.first == self.second
-        what = {"patients": "patients", "images": "image files", "pixels": "pairs of files with the same content"}[
-            self.kind
-        ]
+        what = {"images": "image files", "pixels": "pairs of files with the same content"}.get(self.kind, self.kind)
         text = f"{self.first}: {len(self.names)} {what}" if within else f"{self.first} and {self.second}: "
         if within:
             text += " listed more than once" if self.kind == "images" else ""
@@ -137,8 +136,12 @@ def leaves(dataset: object) -> Iterator[object]:
         if hasattr(dataset, "full_init"):
             dataset.full_init()  # KFoldDataset takes its part here
         children = list(leaves(dataset.dataset))
-        if hasattr(dataset, "indices") and len(children) == 1 and hasattr(children[0], "get_subset"):
-            children = [children[0].get_subset(list(dataset.indices))]
+        known = all(isinstance(child, BaseCXRDataset) for child in children)
+        # only as far as the rows are those of the data sets inside
+        if hasattr(dataset, "indices") and known and sum(map(len, children)) == len(dataset.dataset):
+            rows, starts = np.asarray(dataset.indices), np.cumsum([0, *map(len, children)])
+            inside = [rows[(rows >= a) & (rows < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
+            children = [child.get_subset(own) for child, own in zip(children, inside, strict=True) if len(own)]
         yield from children
     else:
         yield dataset
@@ -345,9 +348,7 @@ def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes
     """Other files of the same content, between the data sets and within each."""
     if pixels == "bytes":
         packed = [part.name for part in parts if part.dataset.packed is not None]
-        notes += [
-            f"{name}: packed, so that it has no files to compare; pixels='decoded' compares it" for name in packed
-        ]
+        notes += [f"{name}: packed, no files to compare; decoded pixels can be" for name in packed]
         parts = [part for part in parts if part.dataset.packed is None]
         digests = file_digests([part.files for part in parts], jobs)
     else:
