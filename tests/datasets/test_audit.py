@@ -115,7 +115,7 @@ def test_concatenated_and_wrapped_sets_are_looked_into(tmp_path):
     assert [len(leaf) for leaf in leaves(Subset(ConcatDataset([train, test]), [1, 2]))] == [1, 1]
     assert not audit({"train": Subset(ConcatDataset([train, test]), [0, 1]), "test": test}).leaks
     assert audit({"train": Subset(ConcatDataset([train, test]), [0, 2]), "test": test}).leaks
-    assert len(next(leaves(KFoldDataset(train, num_splits=2)))) == 1
+    assert len(next(leaves(KFoldDataset({**one, "split": "train"}, num_splits=2)))) == 1
     note = audit({"train": TensorDataset()}).notes[0]
     assert "TensorDataset is no data set of otcxr_mm, and not audited" in note
     # what balances classes has no more images than the set inside
