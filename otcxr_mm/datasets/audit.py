@@ -115,7 +115,7 @@ class Audit:
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a Markdown table whose columns are aligned in plain text too; numbers to the right."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
     right = [bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
