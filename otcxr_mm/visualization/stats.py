@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datasets.audit import leaves, markdown
 from ..datasets.base_cxr import BaseCXRDataset
+from ..datasets.nih import NIHChestXray14
 from ..datasets.splits import IMAGE_COLUMNS
 from ..datasets.tables import read_csv
 from ..datasets.transforms import LoadCXR
@@ -49,10 +50,10 @@ def demographics(dataset: BaseCXRDataset) -> tuple[np.ndarray | None, np.ndarray
     Returns:
         Age (n,), NaN if unknown, and sex (n,), ``'F'``, ``'M'`` or ``''``; None where no table has them.
     """
-    file = dataset._table() if hasattr(dataset, "_table") else dataset.root / (dataset.ann_file or ".")
-    if Path(file).suffix.lower() != ".csv":
+    file = dataset._table() if isinstance(dataset, NIHChestXray14) else dataset.root / dataset.ann_file
+    if file.suffix.lower() != ".csv":
         return None, None
-    table = read_csv(Path(file))
+    table = read_csv(file)
     key = next((column for column in (getattr(dataset, "path_column", None), *IMAGE_COLUMNS) if column in table), None)
     age, sex = (next((c for c in columns if c in table), None) for columns in (AGE_COLUMNS, SEX_COLUMNS))
     if key is None or (age is None and sex is None):

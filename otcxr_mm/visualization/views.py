@@ -88,7 +88,7 @@ def _caption(dataset: "BaseCXRDataset", info: dict, show_ids: bool) -> str:
         parts.append(", ".join(names[info["gt_score"] == 1]) or "no finding")
         parts.append(f"{unknown} unknown" if unknown else "")
     if show_ids:
-        parts += [f"\npatient {info['patient_id'] or 'unknown'}", info["img_path"]]
+        parts += [f"\npatient {info['patient_id'] or 'unknown'}", str(dataset.records.path[info["sample_idx"]])]
     return ", ".join(part for part in parts if part).replace(", \n", "\n")
 
 
