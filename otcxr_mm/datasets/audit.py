@@ -166,27 +166,27 @@ class _Part:
         # where the files are gone, or never were, the packed images are what there is
         if dataset.packed is not None and not os.path.exists(os.path.join(root, paths[0])):
             root = os.path.realpath(dataset.packed.folder)
-        folder_of: dict[str, str] = {}
+        real: dict[str, str] = {}
         self.files = []
         for path in paths:
-            folder, name_ = os.path.split(path)
-            if folder not in folder_of:
-                folder_of[folder] = os.path.realpath(os.path.join(root, folder))
-            self.files.append(f"{folder_of[folder]}/{name_}")
+            folder, base = os.path.split(path)
+            if folder not in real:
+                real[folder] = os.path.realpath(os.path.join(root, folder))
+            self.files.append(f"{real[folder]}/{base}")
         self.patients = {self.collection: self.patient, root: self.patient}
         self.images = {"": self.files}
         self.parent = next((c for key, c in CONTAINED.items() if self.collection.lower().startswith(key)), None)
-        names = [os.path.basename(path) for path in paths]
         self.source = self.parent or self.collection
         self.traced = 0
+        bases = [os.path.basename(path) for path in paths]
         if self.collection in CONTAINED.values():
-            self.images[self.collection] = names
+            self.images[self.collection] = bases
         elif self.parent is not None:
-            original = [origins.get(name_, origins.get(os.path.splitext(name_)[0], "")) for name_ in names]
-            self.traced = sum(name_ != "" for name_ in original)
+            original = [origins.get(base, origins.get(os.path.splitext(base)[0], "")) for base in bases]
+            self.traced = len(original) - original.count("")
             self.images[self.parent] = original
             # NIH's file names begin with the patient's number
-            self.patients[self.parent] = [name_.split("_")[0].lstrip("0") for name_ in original]
+            self.patients[self.parent] = [image.split("_")[0].lstrip("0") for image in original]
 
     def row(self) -> dict:
         known = set(self.patient) - {""}
@@ -278,31 +278,31 @@ def _twice(part: _Part) -> list[Overlap]:
     return [Overlap("images", part.name, part.name, tuple(sorted(twice)), (sum(twice.values()), 0), False)]
 
 
-def _shared(a: Mapping[str, list[str]], b: Mapping[str, list[str]]) -> tuple[list[int], list[int]]:
-    """Rows of two sets of which the other has the same key."""
+def _shared(a: Mapping[str, list[str]], b: Mapping[str, list[str]]) -> tuple[set[int], dict[int, str]]:
+    """Rows of `a` whose key `b` has too, and rows of `b` whose key `a` has, with that key."""
     rows_a: set[int] = set()
-    rows_b: set[int] = set()
-    for space in a.keys() & b.keys():
+    key_of: dict[int, str] = {}
+    for space in sorted(a.keys() & b.keys()):
         common = (set(a[space]) & set(b[space])) - {""}
         if common:
             rows_a.update(i for i, key in enumerate(a[space]) if key in common)
-            rows_b.update(i for i, key in enumerate(b[space]) if key in common)
-    return sorted(rows_a), sorted(rows_b)
+            key_of.update({i: key for i, key in enumerate(b[space]) if key in common})
+    return rows_a, key_of
 
 
 def _between(a: _Part, b: _Part) -> list[Overlap]:
-    """Patients and files that two data sets share."""
+    """Patients and files that two data sets share; named as the one that is evaluated on has them."""
     a, b = _ordered(a, b)
     leak = _leaks(a.split, b.split)
     found = []
-    for kind, keys in (("patients", "patients"), ("images", "images")):
-        rows_a, rows_b = _shared(getattr(a, keys), getattr(b, keys))
-        # the names are those of the set that is evaluated on
-        names = [b.patient[i] or b.files[i] if kind == "patients" else b.files[i] for i in rows_b]
-        if names:
-            found.append(
-                Overlap(kind, a.name, b.name, tuple(sorted(set(names))), (len(rows_a), len(rows_b)), leak),
-            )
+    rows, patient_of = _shared(a.patients, b.patients)
+    if rows:
+        names = tuple(sorted(set(patient_of.values())))
+        found.append(Overlap("patients", a.name, b.name, names, (len(rows), len(patient_of)), leak))
+    rows, image_of = _shared(a.images, b.images)
+    if rows:
+        names = tuple(sorted({b.files[i] for i in image_of}))
+        found.append(Overlap("images", a.name, b.name, names, (len(rows), len(image_of)), leak))
     return found
 
 
@@ -332,10 +332,8 @@ def _notes(parts: Sequence[_Part]) -> list[str]:
 def _containment(a: _Part, b: _Part) -> str:
     inner = [part for part in (a, b) if part.parent]
     untraced = [f"{len(p.patient) - p.traced} of {p.name}" for p in inner if p.traced < len(p.patient)]
-    text = (
-        f"{a.name} and {b.name}: images of {' and '.join(p.collection for p in inner)} come, as far as is known, from "
-    )
-    text += a.source
+    whose = " and ".join(part.collection for part in inner)
+    text = f"{a.name} and {b.name}: images of {whose} come, as far as is known, from {a.source}"
     if not untraced:
         return f"{text}; all are traced to their originals and compared by them"
     return (
