@@ -50,6 +50,7 @@ _PUBLIC = {
         "ExportBackboneHook",
         "FiniteLossHook",
         "LinearEvalLoop",
+        "LeakAuditHook",
         "LoadBackboneHook",
         "ProgressBarHook",
         "ReproducibilityHook",

@@ -4,6 +4,8 @@ default_scope = "mmpretrain"
 custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
 
 default_hooks = dict(
+    # a patient of training in validation or test ends the run; pretrain_config="..." looks at the run before too
+    leak_audit=dict(type="otcxr_mm.LeakAuditHook"),
     # draws depend on (seed, epoch, iteration) only: a resumed run is the uninterrupted one
     reproducibility=dict(type="otcxr_mm.ReproducibilityHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),

@@ -16,7 +16,7 @@ train_dataloader = dict(
         pipeline=_base_.pipeline,
     ),
 )
-max_epochs = 15
+max_epochs = 10
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),

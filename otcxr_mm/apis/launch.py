@@ -1,4 +1,4 @@
-"""From a command line to a runner: shared by tools/train.py and tools/test.py."""
+"""From a command line to a config and a runner: shared by the scripts of tools/."""
 
 import argparse
 import os
@@ -21,15 +21,26 @@ def _parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--work-dir", help="folder for logs and checkpoints; default work_dirs/CONFIG")
-    parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         metavar="KEY=VALUE",
         help="settings that go before the config's, as train_dataloader.batch_size=32 or scale=(0.1,1)",
     )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """What :func:`load_config` needs, for a command that runs nothing: a config and `--cfg-options`."""
+    parser.add_argument("config", help="config file")
+    _add_options(parser)
+    parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints; default work_dirs/CONFIG")
+    parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
+    _add_options(parser)
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],

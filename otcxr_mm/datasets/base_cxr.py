@@ -32,6 +32,10 @@ class BaseCXRDataset(BaseDataset):
     index), takes its place. Workers of a process share the count, processes of distributed training count each by
     itself.
 
+    Attributes:
+        collection: Name of the published collection that the patient ids belong to, for the leak audit; '' if they mean
+            something within `data_root` only.
+
     Args:
         data_root: Folder of the data set.
         ann_file: Annotation table, relative to `data_root`; '' for the publisher's own name.
@@ -68,6 +72,7 @@ class BaseCXRDataset(BaseDataset):
     SPLITS: tuple[str, ...] = ()
     # printed with the counts where patients are not known
     PATIENT_NOTE = ""
+    collection: str = ""
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class NIHChestXray14(BaseCXRDataset):
         ValueError: If a column is missing, no class is known, a split is empty, or a patient stands in two splits.
     """
 
+    collection = "NIH ChestX-ray14"
     METAINFO = {
         "classes": (
             "Atelectasis",

@@ -43,6 +43,7 @@ class RSNAPneumonia(ImagesById):
     """
 
     METAINFO = {"classes": ("Pneumonia", "Normal")}
+    collection = "RSNA pneumonia"
     PATIENT_NOTE = "RSNA's patientId is one an image, no patient is known: nothing keeps a patient out of two splits"
 
     def __init__(

@@ -55,6 +55,7 @@ class SIIMPneumothorax(ImagesById):
     """
 
     METAINFO = {"classes": ("Pneumothorax",)}
+    collection = "SIIM-ACR pneumothorax"
     PATIENT_NOTE = "the table names no patients: nothing keeps a patient out of two splits"
     mask_classes = ("Pneumothorax",)
 

@@ -542,6 +542,11 @@ class SyntheticCXR(BaseCXRDataset):
         folder = root / f"drawing{DRAWING}_seed{seed}_patients{patients}_size{size}"
         super().__init__(data_root, packed=str(folder), **kwargs)
 
+    @property
+    def collection(self) -> str:
+        """Patients of two seeds have nothing in common but their numbers."""
+        return f"synthetic radiographs of seed {self.seed}"
+
     def load_records(self) -> Records:
         """Lists the patients, and draws their images unless that is done."""
         paths, patients, splits, labels = [], [], [], []

@@ -56,6 +56,7 @@ class VinBigCXR(ImagesById):
             "Pulmonary fibrosis",
         )
     }
+    collection = "VinBigData"
     PATIENT_NOTE = NO_PATIENTS
 
     def __init__(
@@ -164,6 +165,7 @@ class VinDrCXR(ImagesById):
         )
     }
     SPLITS = ("train", "test")
+    collection = "VinDr-CXR"
     PATIENT_NOTE = NO_PATIENTS
 
     def __init__(

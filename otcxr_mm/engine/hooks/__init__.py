@@ -1,5 +1,6 @@
 """Hooks: everything with a schedule, a file or a measurement."""
 
+from .audit import LeakAuditHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseMonitorHook
 from .ema import EMATargetHook
@@ -17,6 +18,7 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "LeakAuditHook",
     "LoadBackboneHook",
     "ProgressBarHook",
     "ReproducibilityHook",

@@ -1,0 +1,90 @@
+"""Looks for leaks between training and evaluation before a run starts."""
+
+import logging
+import os
+
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, get_rank
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from ...datasets.audit import PRETRAIN, ROLES, audit, build_datasets
+from ...registry import HOOKS
+
+
+@HOOKS.register_module()
+class LeakAuditHook(Hook):
+    """Compares the patients and files of training, validation and test, and prints what they share.
+
+    It takes the data sets that the runner holds, and builds those that it does not need for what it does, such as the
+    test set of a training; one that is not on this machine is left out with a warning.
+
+    Args:
+        pretrain_config: Config of the run whose backbone this run starts from; best the one that MMEngine left in its
+            work dir, which has its ``--cfg-options``. What it trained on is compared with this run's validation and
+            test.
+        pixels: See :func:`otcxr_mm.datasets.audit.audit`; anything but False reads every file.
+        origins: See there.
+        show_ids: Whether the log may name patients and paths.
+        strict: Whether a leak ends the run; else it is a warning.
+
+    Raises:
+        ValueError: At a leak.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(
+        self,
+        pretrain_config: str | None = None,
+        pixels: bool | str = False,
+        origins: str | None = None,
+        show_ids: bool = False,
+        strict: bool = True,
+    ) -> None:
+        if pretrain_config is not None and not os.path.isfile(pretrain_config):
+            raise FileNotFoundError(f"LeakAuditHook: pretrain_config={pretrain_config!r} is no file")
+        self.pretrain_config, self.pixels, self.origins = pretrain_config, pixels, origins
+        self.show_ids, self.strict = show_ids, strict
+
+    def before_run(self, runner: Runner) -> None:
+        """Audits, in one process for all."""
+        message = [self._audit(runner) if get_rank() == 0 else None]
+        broadcast_object_list(message)
+        if message[0] is not None:
+            raise ValueError(message[0])
+
+    def _audit(self, runner: Runner) -> str | None:
+        found = audit(self._datasets(runner), self.pixels, self.origins)
+        runner.logger.info(f"Leak audit:\n{found.text(self.show_ids)}")
+        try:
+            found.check(self.show_ids)
+        except ValueError as error:
+            hint = "" if self.show_ids else " (tools/audit.py CONFIG --show-ids names them)"
+            if self.strict:
+                return f"{error}{hint}"
+            runner.logger.warning(f"{error}{hint}")
+        return None
+
+    def _datasets(self, runner: Runner) -> dict[str, object]:
+        datasets = {}
+        for role in ROLES:
+            loop, loader = getattr(runner, f"_{role}_loop", None), getattr(runner, f"_{role}_dataloader", None)
+            dataset = getattr(getattr(loop, "dataloader", loader), "dataset", None)
+            if dataset is not None and not isinstance(dataset, dict):
+                datasets[role] = dataset
+            elif isinstance(loader, dict):
+                datasets.update(self._built({f"{role}_dataloader": loader}, role))
+        if self.pretrain_config is not None:
+            before = Config.fromfile(self.pretrain_config)
+            datasets.update(self._built(before, "train", PRETRAIN))
+        return datasets
+
+    @staticmethod
+    def _built(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:
+        try:
+            return build_datasets(cfg, prefix, (role,))
+        except FileNotFoundError as error:
+            print_log(f"Leak audit: {prefix}{role} is left out: {error}", "current", logging.WARNING)
+            return {}

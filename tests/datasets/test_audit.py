@@ -1,0 +1,302 @@
+import csv
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmpretrain.datasets import KFoldDataset
+from torch.utils.data import Subset, TensorDataset
+
+import otcxr_mm
+from otcxr_mm.datasets.audit import audit, build_datasets, leaves
+from otcxr_mm.datasets.content import _ambiguous
+from tests.conftest import write_image
+
+
+def folder(root, rows, name="table.csv", images=True):
+    """A folder with a csv of (path, patient, split)."""
+    root.mkdir(exist_ok=True)
+    with open(root / name, "w", newline="") as stream:
+        csv.writer(stream).writerows([("path", "patient", "split"), *rows])
+    for path, *_ in rows if images else ():
+        if not (root / path).exists():
+            write_image(root / path, (20, 24))
+    return root
+
+
+def unlabeled(root, split="all", name="table.csv", **kwargs):
+    return otcxr_mm.UnlabeledCXR(root, ann_file=name, split=split, **kwargs)
+
+
+def kinds(found):
+    return [(o.kind, o.first, o.second, o.names, o.leak) for o in found.overlaps]
+
+
+class RSNA(otcxr_mm.UnlabeledCXR):
+    collection = "RSNA Pneumonia"
+
+
+def test_a_clean_split_has_no_leak(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "p1", "train"), ("2.png", "p1", "train"), ("3.png", "p2", "test")])
+    found = audit({"train": unlabeled(root, "train"), "test": unlabeled(root, "test")}, pixels=True)
+    assert not found.overlaps
+    assert not found.notes
+    found.check()
+    assert found.text().endswith("no leak found")
+    assert [(s["images"], s["patients"], s["without_id"]) for s in found.sets] == [(2, 1, 0), (1, 1, 0)]
+
+
+def test_a_shared_patient_is_found_across_tables_of_one_folder_padded_or_not(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "0017", "train"), ("2.png", "2", "train")])
+    folder(root, [("3.png", "17", "test"), ("4.png", "17", "test"), ("5.png", "3", "test")], "other.csv")
+    found = audit({"train": unlabeled(root), "test": unlabeled(root, "test", "other.csv")})
+    assert kinds(found) == [("patients", "train", "test", ("17",), True)]
+    assert found.leaks[0].images == (1, 2)
+    with pytest.raises(ValueError, match=r"train and test: 1 patients \(1 and 2 images\): 17\n.*split by patient"):
+        found.check()
+    assert "17" not in found.text()
+    assert ": 17" in found.text(show_ids=True)
+
+
+def test_the_same_id_in_another_folder_is_another_patient_but_said(tmp_path):
+    a = folder(tmp_path / "a", [("1.png", "17", "train")])
+    b = folder(tmp_path / "b", [("2.png", "17", "test")])
+    found = audit({"train": unlabeled(a, "train"), "test": unlabeled(b, "test")})
+    assert not found.leaks
+    (note,) = found.notes
+    assert "ids of different collections, not compared (1 are equal: a leak if both come from one source)" in note
+    assert str(tmp_path) not in found.text()
+    assert str(tmp_path) in found.text(show_ids=True)
+
+
+def test_the_same_id_of_one_published_collection_is_the_same_patient_in_any_folder(nih_folder, tmp_path):
+    copy = shutil.copytree(nih_folder, tmp_path / "copy")
+    (copy / "train_val_list.txt").write_text("00000003_000.png\n")
+    (copy / "test_list.txt").write_text("00000001_000.png\n")
+    train, test = otcxr_mm.NIHChestXray14(nih_folder), otcxr_mm.NIHChestXray14(copy, split="test")
+    found = audit({"train": train, "test": test})
+    assert [leak.kind for leak in found.leaks] == ["patients", "images"]  # the file name is NIH's, too
+    assert found.leaks[0].names == ("1",)
+    assert found.leaks[0].images == (2, 1)
+
+
+def test_pretraining_may_not_see_test_patients_of_the_run_after_it(nih_folder):
+    own = unlabeled(folder(nih_folder, [("images/00000003_000.png", "00000003", "train")]), "train")
+    train, test = (otcxr_mm.NIHChestXray14(nih_folder, split=split) for split in ("train_val", "test"))
+    found = audit({"train": train, "test": test, "pretrain/train": own})
+    assert [(o.kind, o.first, o.second) for o in found.leaks] == [
+        ("patients", "pretrain/train", "test"),
+        ("images", "pretrain/train", "test"),
+    ]
+    # pre-training on the images of training is what it is for, and its own validation is none of the later run
+    assert not audit({"train": train, "pretrain/train": train, "pretrain/val": train}).leaks[2:]
+    assert not audit({"train": train, "pretrain/val": train}).leaks
+
+
+def test_val_and_test_may_be_one_but_it_is_said(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "test")])
+    test = unlabeled(root, "test")
+    found = audit({"train": unlabeled(root, "train"), "val": test, "test": test})
+    assert not found.leaks
+    assert "shared: val and test: 1 patients (1 and 1 images)" in found.text()
+
+
+def test_concatenated_and_wrapped_sets_are_looked_into(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "train"), ("3.png", "3", "test")])
+    train, test = unlabeled(root, "train"), unlabeled(root, "test")
+    one = dict(type="otcxr_mm.UnlabeledCXR", data_root=str(root), ann_file="table.csv")
+    joint = dict(type="ConcatDataset", datasets=[{**one, "split": "train"}, {**one, "split": "test"}])
+    joint = RepeatDataset(joint, 3)
+    found = audit({"train": joint, "test": test})
+    assert kinds(found)[0] == ("patients", "train[1]", "test", ("3",), True)
+    assert all(o.first == "train[1]" for o in found.overlaps)  # repeated is not listed twice
+    assert len(next(leaves(Subset(train, [1])))) == 1
+    assert [len(leaf) for leaf in leaves(Subset(ConcatDataset([train, test]), [1, 2]))] == [1, 1]
+    assert not audit({"train": Subset(ConcatDataset([train, test]), [0, 1]), "test": test}).leaks
+    assert audit({"train": Subset(ConcatDataset([train, test]), [0, 2]), "test": test}).leaks
+    assert len(next(leaves(KFoldDataset({**one, "split": "train"}, num_splits=2)))) == 1
+    note = audit({"train": TensorDataset()}).notes[0]
+    assert "TensorDataset is no data set of otcxr_mm, and not audited" in note
+    # what balances classes has no more images than the set inside
+    labelled = unlabeled(root, "train")
+    labelled.full_init()
+    labelled.records.labels = np.eye(2, dtype=np.float32)
+    assert [len(leaf) for leaf in leaves(ClassBalancedDataset(labelled, oversample_thr=0.9))] == [2]
+
+
+def test_images_listed_twice_are_reported(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("1.png", "1", "train"), ("2.png", "2", "train")])
+    data = unlabeled(root)
+    found = audit({"train": data})
+    assert [(o.kind, o.first, o.second, o.leak) for o in found.overlaps] == [("images", "train", "train", False)]
+    assert "train: 1 image files listed more than once" in found.text()
+    again = audit({"train": ConcatDataset([data, data])})
+    assert "shared: train[0] and train[1]: 2 image files (3 and 3 images)" in again.text()
+
+
+def test_a_linked_folder_holds_the_same_files(tmp_path):
+    root = folder(tmp_path / "a", [("images/1.png", "", "train"), ("images/2.png", "", "test")])
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "linked").symlink_to(root / "images")
+    found = audit({"train": otcxr_mm.UnlabeledCXR(tmp_path / "b"), "test": unlabeled(root, "test")})
+    assert [(o.kind, o.names) for o in found.leaks] == [("images", (str(root / "images/2.png"),))]
+    assert [note for note in found.notes if "nothing can be guaranteed" in note] == [
+        "train: no patient id: nothing can be guaranteed",
+        "test: no patient id: nothing can be guaranteed",
+    ]
+
+
+@pytest.mark.parametrize("pixels", [True, "decoded", "bytes"])
+def test_identical_content_under_another_name(tmp_path, pixels):
+    a = folder(tmp_path / "a", [(f"{i}.png", f"p{i}", "train") for i in range(4)])
+    b = folder(tmp_path / "b", [(f"{i}.png", f"q{i}", "test") for i in range(4)])
+    shutil.copy(a / "1.png", b / "2.png")  # the same bytes
+    img = cv2.imread(str(a / "3.png"), cv2.IMREAD_UNCHANGED)
+    assert cv2.imwrite(str(b / "0.png"), img, [cv2.IMWRITE_PNG_COMPRESSION, 0])  # the same pixels, other bytes
+    shutil.copy(a / "0.png", a / "2.png")
+    found = audit({"test": unlabeled(b), "train": unlabeled(a)}, pixels=pixels)
+    pairs = [f"{a}/1.png = {b}/2.png"]
+    if pixels != "bytes":
+        pairs.append(f"{a}/3.png = {b}/0.png")
+    assert kinds(found) == [
+        ("pixels", "train", "test", tuple(pairs), True),
+        ("pixels", "train", "train", (f"{a}/0.png = {a}/2.png",), False),
+    ]
+    assert not audit({"test": unlabeled(b), "train": unlabeled(a)}).overlaps
+
+
+def test_the_same_file_is_not_said_to_be_another_one(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "1", ""), ("2.png", "2", "")])
+    data = unlabeled(root)
+    for pixels in ("decoded", "bytes"):
+        found = audit({"train": data, "test": unlabeled(root)}, pixels=pixels)
+        assert [o.kind for o in found.overlaps] == ["patients", "images"]
+
+
+def test_an_image_whose_size_is_not_known_is_read():
+    shapes = {"a": None, "b": (8, 8), "c": (8, 8), "d": (8, 9)}
+    assert _ambiguous(shapes) == ["a", "b", "c"]
+
+
+def test_colour_and_transparency_do_not_hide_an_image(tmp_path):
+    a = folder(tmp_path / "a", [("1.png", "", "")])
+    b = folder(tmp_path / "b", [("2.png", "", ""), ("3.png", "", "")])
+    img = cv2.imread(str(a / "1.png"), cv2.IMREAD_UNCHANGED)
+    assert cv2.imwrite(str(b / "2.png"), cv2.cvtColor(img, cv2.COLOR_GRAY2BGRA))
+    assert [o.kind for o in audit({"train": unlabeled(a), "test": unlabeled(b)}, True).leaks] == ["pixels"]
+
+
+def test_packed_images_are_compared_over_their_pixels_and_with_files_resized_alike(tmp_path):
+    rows = [(f"{i}.png", f"p{i}", "train") for i in range(3)]
+    a = folder(tmp_path / "a", rows)
+    b = folder(tmp_path / "b", [("x.png", "q", "test"), ("y.png", "r", "test")])
+    shutil.copy(a / "1.png", b / "y.png")
+    otcxr_mm.pack_images(a, [r[0] for r in rows], tmp_path / "packed_a", 12)
+    otcxr_mm.pack_images(b, ["x.png", "y.png"], tmp_path / "packed_b", 12)
+    otcxr_mm.pack_images(b, ["x.png", "y.png"], tmp_path / "packed_c", 14)
+    train = unlabeled(a, packed=str(tmp_path / "packed_a"))
+    wanted = ("pixels", "train", "test", (f"{a}/1.png = {b}/y.png",), True)
+    for test in (unlabeled(b), unlabeled(b, packed=str(tmp_path / "packed_b"))):
+        assert kinds(audit({"train": train, "test": test}, pixels=True)) == [wanted]
+    found = audit({"train": train, "test": unlabeled(b, packed=str(tmp_path / "packed_c"))}, pixels=True)
+    assert not found.overlaps
+    assert "train and test: packed at different sizes (12 and 14), pixels not compared" in found.notes
+    assert "packed, no files to compare" in audit({"train": train, "test": unlabeled(b)}, pixels="bytes").text()
+
+
+def test_packed_images_whose_files_are_gone(tmp_path):
+    a = folder(tmp_path / "a", [("1.png", "", "train"), ("2.png", "", "train")])
+    otcxr_mm.pack_images(a, ["1.png", "2.png"], tmp_path / "packed", 12)
+    (a / "1.png").unlink()
+    (a / "2.png").unlink()
+    data = unlabeled(a, packed=str(tmp_path / "packed"))
+    found = audit({"train": data, "test": data.get_subset([1])})
+    assert [(o.kind, len(o.names)) for o in found.leaks] == [("images", 1)]
+
+
+def test_synthetic_patients_of_two_seeds_are_not_the_same(tmp_path):
+    def make(seed, split):
+        return otcxr_mm.SyntheticCXR(tmp_path, patients=10, size=32, jobs=1, seed=seed, split=split)
+
+    assert not audit({"train": make(0, "train"), "test": make(1, "train")}, pixels=True).leaks
+    assert audit({"train": make(0, "train"), "test": make(0, "train")}).leaks
+    assert not audit({"train": make(0, "train"), "test": make(0, "test")}, pixels=True).leaks
+
+
+def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp_path):
+    rsna = folder(tmp_path / "rsna", [("aaaa.png", "", ""), ("bbbb.png", "", "")])
+    data = {"train": otcxr_mm.NIHChestXray14(nih_folder), "test": RSNA(rsna)}
+    found = audit(data)
+    assert not found.leaks
+    (known,) = [note for note in found.notes if "come, as far as is known, from NIH ChestX-ray14" in note]
+    assert "2 of test" in known
+    assert not audit({"train": otcxr_mm.UnlabeledCXR(tmp_path / "rsna"), "test": RSNA(rsna)}).notes[2:]
+
+    origins = tmp_path / "origins.csv"
+    origins.write_text("image,original\naaaa,00000003_000.png\nbbbb,00000001_007.png\n")
+    found = audit(data, origins=origins)
+    # of the second, NIH's patient 1, another image is in training
+    assert kinds(found) == [("patients", "train", "test", ("1",), True)]
+    assert "all are traced to their originals" in found.text()
+    origins.write_text("image,original\naaaa.png,00000003_000.png\nbbbb.png,images/00000001_001.png\n")
+    assert [o.kind for o in audit(data, origins=origins).leaks] == ["patients", "images"]
+    origins.write_text("image,nih\na,b\n")
+    with pytest.raises(ValueError, match="no column 'original'"):
+        audit(data, origins=origins)
+
+
+def test_names_end_after_ten(tmp_path):
+    rows = [(f"{i}.png", f"p{i:02d}", "all") for i in range(12)]
+    data = unlabeled(folder(tmp_path / "a", rows))
+    text = audit({"train": data, "test": data}).leaks[0].describe(show_ids=True)
+    assert "p09, and 2 more" in text
+    assert "p10" not in text
+
+
+def test_wrong_arguments(tmp_path):
+    data = unlabeled(folder(tmp_path / "a", [("1.png", "1", "")]))
+    with pytest.raises(ValueError, match="a split is one of .*, got 'nih'"):
+        audit({"nih": data})
+    with pytest.raises(ValueError, match="pixels is one of .*, got 'sha'"):
+        audit({"train": data}, pixels="sha")
+
+
+def test_equal_configs_are_built_once(nih_folder):
+    dataset = dict(type="otcxr_mm.NIHChestXray14", data_root=str(nih_folder), split="test")
+    cfg = Config(dict(val_dataloader=dict(dataset=dataset), test_dataloader=dict(dataset=dataset)))
+    built = build_datasets(cfg, "pretrain/")
+    assert list(built) == ["pretrain/val", "pretrain/test"]
+    assert built["pretrain/val"] is built["pretrain/test"]
+
+
+def test_real_radiographs(real_data):
+    """NIH's official lists hold no leak; the one pair of identical images is one patient's."""
+    train, test = (otcxr_mm.NIHChestXray14(real_data / "nih", split=split) for split in ("train_val", "test"))
+    for pixels in (True, "bytes"):
+        found = audit({"train": train, "test": test}, pixels=pixels)
+        assert not found.leaks
+        (pair,) = found.overlaps
+        assert [name.split("/")[-1] for name in pair.names[0].split(" = ")] == ["00002658_001.png", "00002658_002.png"]
+    own = otcxr_mm.UnlabeledCXR(real_data / "nih", ann_file="patient_split.csv", img_prefix="images", split="train")
+    leaks = audit({"pretrain/train": own, "test": test}).leaks
+    assert {leak.kind for leak in leaks} == {"patients", "images"}
+    assert leaks[1].images[1] == len(set(own.records.path) & set(test.records.path))
+
+
+def test_real_images_stored_twice_under_other_names(real_data):
+    split = dict(ann_file="labels.csv", img_prefix="images")
+    parts = {
+        role: otcxr_mm.UnlabeledCXR(real_data / "kermany", split=role, **split) for role in ("train", "val", "test")
+    }
+    found = audit(parts, pixels="bytes")
+    assert not found.leaks
+    within = {o.first: o.names for o in found.overlaps}
+    assert sum(map(len, within.values())) == 26  # in 24 groups, two of them of three
+    by_image = np.arange(len(parts["train"])) % 2
+    halves = {
+        role: parts["train"].get_subset(np.flatnonzero(by_image == k)) for k, role in enumerate(("train", "test"))
+    }
+    found = audit(halves, pixels="bytes")
+    assert {leak.kind for leak in found.leaks} == {"patients", "pixels"}

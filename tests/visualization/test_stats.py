@@ -1,0 +1,133 @@
+import importlib.util
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.dataset import ConcatDataset
+
+import otcxr_mm
+from otcxr_mm.visualization.stats import age_in_years, demographics, describe, intensity, picture, report, statistics
+from tests.conftest import ROOT, write_image
+
+
+@pytest.fixture(scope="module")
+def main():
+    """The command, within this process."""
+    path = ROOT / "tools" / "visualization" / "dataset_stats.py"
+    spec = importlib.util.spec_from_file_location("dataset_stats", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [("60", 60), ("060Y", 60), ("018M", 1.5), ("052W", 52 * 7 / 365.25), (" 7d ", 7 / 365.25), ("0", 0), ("120", 120)],
+)
+def test_ages_as_tables_write_them(text, years):
+    assert age_in_years(text) == pytest.approx(years)
+
+
+@pytest.mark.parametrize("text", ["", "Y", "414", "-3", "unknown", "nan", "inf"])
+def test_what_is_no_age(text):
+    assert math.isnan(age_in_years(text))
+
+
+def test_grey_values_are_over_pixels_with_each_image_weighing_the_same(tmp_path):
+    write_image(tmp_path / "small.png", (10, 10), 10)
+    img = write_image(tmp_path / "large.png", (40, 60))
+    found = intensity(otcxr_mm.UnlabeledCXR(tmp_path))
+    mean = (10 + img.mean()) / 2
+    assert found["mean"] == pytest.approx(mean)
+    assert found["std"] ** 2 == pytest.approx((10**2 + (img.astype(float) ** 2).mean()) / 2 - mean**2)
+    assert sum(found["histogram"]) == pytest.approx(1)
+    assert found["histogram"][10] == pytest.approx(0.5 + (img == 10).mean() / 2)
+    assert found["images"] == 2
+    assert intensity(otcxr_mm.UnlabeledCXR(tmp_path), max_images=1)["images"] == 1
+
+
+def test_sixteen_bits_are_on_the_same_scale(tmp_path):
+    assert cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8), 4095 // 2, np.uint16))
+    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[dict(type="otcxr_mm.LoadCXR", max_value=4095)])
+    found = intensity(data)
+    assert found["mean"] == pytest.approx(127.5, abs=0.1)
+    assert found["std"] == pytest.approx(0, abs=1e-2)
+
+
+def test_labels_and_pairs_of_labels(nih_folder):
+    data = otcxr_mm.NIHChestXray14(nih_folder, split="all", classes=("Cardiomegaly", "Effusion", "Hernia"))
+    data.records.labels[1, 2] = np.nan
+    found = describe(data)
+    assert found["labels"]["Effusion"] == {"positive": 1, "negative": 3, "unknown": 0}
+    assert found["labels"]["Hernia"] == {"positive": 1, "negative": 2, "unknown": 1}
+    assert found["cooccurrence"] == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert (found["images"], found["patients"], found["most_images"]) == (4, 3, 2)
+    assert found["view"] == {"PA": 3, "AP": 1}
+    assert found["sex"] == {"F": 4}
+    assert (found["age"]["known"], found["age"]["median"]) == (4, 50)
+    text = report(statistics({"train": data}))
+    assert "| Hernia       | 1 (33.3 %) of 3 known |" in text
+    assert "| 1 Cardiomegaly |   1 |   1 |   0 |" in text
+
+
+def test_people_of_an_own_table(tmp_path):
+    for name in "abc":
+        write_image(tmp_path / "png" / f"{name}.png")
+    (tmp_path / "table.csv").write_text("path,PatientAge,sex\nc.png,600Y,female\na.png,040Y,Male\nb.png,,\n")
+    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv", img_prefix="png")
+    ages, sexes = demographics(data)
+    np.testing.assert_array_equal(ages, [np.nan, 40, np.nan])
+    assert sexes.tolist() == ["F", "M", ""]
+    assert "40 to 40, median 40 (of 1 images)" in report(statistics({"train": data}))
+    assert demographics(otcxr_mm.UnlabeledCXR(tmp_path)) == (None, None)
+    (tmp_path / "bare.csv").write_text("path\na.png\n")
+    assert demographics(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="bare.csv", img_prefix="png")) == (None, None)
+
+
+def test_mean_and_std_of_training_join_its_sets(tmp_path):
+    for i, value in enumerate((10, 10, 10, 50)):
+        write_image(tmp_path / ("a" if i < 3 else "b") / f"{i}.png", (8, 8), value)
+    write_image(tmp_path / "c" / "0.png", (8, 8), 255)
+    parts = [otcxr_mm.UnlabeledCXR(tmp_path / name) for name in "ab"]
+    found = statistics({"train": ConcatDataset(parts), "test": otcxr_mm.UnlabeledCXR(tmp_path / "c")})
+    assert list(found["sets"]) == ["train[0]", "train[1]", "test"]
+    assert found["mean"] == pytest.approx(20)
+    assert found["std"] == pytest.approx(np.std([10, 10, 10, 50]))
+    assert "`mean=[20.0], std=[17.3]`" in report(found)
+    with pytest.raises(ValueError, match=r"no data set of otcxr_mm among \['val'\]"):
+        statistics({"val": [1]})
+
+
+def test_only_what_is_known_is_drawn(nih_folder, tmp_path):
+    write_image(tmp_path / "black" / "1.png", (8, 8), 0)
+    bare = statistics({"train": otcxr_mm.UnlabeledCXR(tmp_path / "black")})
+    assert [axis.get_title() for axis in picture(bare).axes] == ["Grey values (mean ± std)"]
+    full = picture(statistics({"train": otcxr_mm.NIHChestXray14(nih_folder)}))
+    titles = [axis.get_title() for axis in full.axes]
+    assert titles[:4] == ["Grey values (mean ± std)", "Age", "Views and sex", "Positives (counts at the bars)"]
+    assert titles[4].startswith("train: % of a row's positives")
+
+
+def test_the_command_on_real_radiographs(main, real_data, tmp_path, capsys):
+    config, out = tmp_path / "mine.py", tmp_path / "stats"
+    one = f"dict(type='otcxr_mm.NIHChestXray14', data_root={str(real_data / 'nih')!r}, split="
+    config.write_text(
+        f"default_scope = 'mmpretrain'\ntrain_dataloader = dict(dataset={one}'train_val'))\n"
+        f"test_dataloader = dict(dataset={one}'test'))\n"
+    )
+    main([str(config), "--out", str(out), "--max-images", "40"])
+    printed = capsys.readouterr().out
+    assert "| train | NIHChestXray14 |    847 |      590 |" in printed
+    found = json.loads((out / "stats.json").read_text())
+    assert found["sets"]["test"]["labels"]["Pneumonia"]["positive"] == 153
+    assert found["sets"]["train"]["sex"] == {"M": 437, "F": 410}
+    assert found["sets"]["train"]["age"]["known"] == 847
+    assert 100 < found["mean"] < 180
+    assert cv2.imread(str(out / "stats.png")).shape[1] > 1200
+    for name in ("stats.json", "stats.md"):
+        text = (out / name).read_text()
+        assert str(real_data) not in text
+        assert "00002658" not in text
+    assert text.strip() in printed
