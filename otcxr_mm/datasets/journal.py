@@ -6,7 +6,6 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +57,8 @@ class GrowingPixels:
                 "name another folder, or remove it"
             )
         kept = self._replay(pixels, lines[1:], sources, dtype) if lines and pixels.exists() else 0
-        self._files = ExitStack()
-        self._pixels = self._files.enter_context(open(pixels, "ab"))
-        self._journal = self._files.enter_context(open(journal, "ab"))
+        self._pixels = open(pixels, "ab")  # noqa: SIM115
+        self._journal = open(journal, "ab")  # noqa: SIM115
         self._pixels.truncate(kept)
         self._journal.truncate(sum(len(line) + 1 for line in lines[: 1 + len(self.shapes)]) if lines else 0)
         if not lines:
@@ -101,4 +99,5 @@ class GrowingPixels:
         """Brings the pixels to the disk."""
         self._pixels.flush()
         os.fsync(self._pixels.fileno())
-        self._files.close()
+        self._pixels.close()
+        self._journal.close()

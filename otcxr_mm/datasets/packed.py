@@ -23,7 +23,7 @@ FORMAT = "otcxr_mm packed grey images"
 VERSION, READABLE = 2, (1, 2)
 PIXELS, INDEX, RECORD, JOURNAL, LOCK = "pixels.bin", "index.npz", "packed.json", "journal.txt", "lock"
 DTYPES = {8: np.dtype(np.uint8), 16: np.dtype("<u2")}
-# what stands for white, as a multiple of the scale 0 to 255
+# steps of a pixel in one of the scale 0 to 255
 STEPS = {8: 1, 16: 257}
 
 
@@ -228,7 +228,7 @@ class PackedImages:
             )
         with np.load(self.folder / INDEX) as index:
             self.paths, self.shapes = index["path"], index["shape"]
-            self._stamps = index["source"] if "source" in index else None
+            self._stamps = index.get("source")
         self.starts = np.concatenate([[0], self.shapes.prod(1).cumsum()])
         if len(self) != record["count"] or self.starts[-1] * DTYPES[self.depth].itemsize != size:
             raise ValueError(

@@ -60,7 +60,6 @@ def test_an_interrupted_call_leaves_nothing_to_read(folder):
     (folder / "c.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"c\.png: the file is empty"):
         pack_images(folder, PATHS, folder / "packed", 30)
-    assert not list((folder / "packed").iterdir())
     with pytest.raises(FileNotFoundError, match="pack them again"):
         PackedImages(folder / "packed")
 
