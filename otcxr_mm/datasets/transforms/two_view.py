@@ -268,7 +268,7 @@ class PhotometricCXR(BaseTransform):
         if self.jitter == "shift":
             y = self._shift(x)
         else:
-            counts = cv2.calcHist([img], [0], None, [256], [0, 256])[:, 0] if eight else None
+            counts = cv2.calcHist([img], [0], None, [256], [0, 256]).ravel() if eight else None
             y = self._factor(x, None if counts is None else counts / img.size)
         y = np.clip(y, 0, 1) * 255
         return cv2.LUT(img, np.rint(y).astype(np.uint8)) if eight else y.astype(np.float32, copy=False)

@@ -1,0 +1,161 @@
+"""Two 224-pixel views an image on one core: ours from prepared images against MMPretrain's pipeline, same operations.
+
+python tools/benchmarks/dataloader.py [--data FOLDER] [--out FILE]
+
+FOLDER (default: that of OTCXR_DATA, else ../shared/data) holds nih/originals/*.png. The operations are those of
+MMPretrain's config of Barlow Twins without hue and saturation: random resized crop (bicubic), flip, brightness and
+contrast, blur, solarisation. Both go through a data set, data samples and MMEngine's default_collate, in one process
+with one thread, in turn, on the same images in the same order.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import cv2
+import torch
+from _report import arguments, finish, row
+
+warnings.filterwarnings("ignore", message="Fail to import")
+
+SIZE, SHORTER, BATCH = 224, 256, 33
+# under so many names, so that the prepared images do not fit into a core's cache
+COPIES = 24
+
+
+def theirs(blur: float, solarize: float) -> list[dict]:
+    """A viewpoint of MMPretrain's config of Barlow Twins, for grey images."""
+    jitter = dict(type="ColorJitter", brightness=0.4, contrast=0.4)
+    return [
+        dict(type="RandomResizedCrop", scale=SIZE, interpolation="bicubic", backend="pillow"),
+        dict(type="RandomFlip", prob=0.5),
+        dict(type="RandomApply", transforms=[jitter], prob=0.8),
+        dict(type="GaussianBlur", magnitude_range=(0.1, 2.0), magnitude_std="inf", prob=blur),
+        dict(type="Solarize", thr=128, prob=solarize),
+    ]
+
+
+MMPRETRAIN = [
+    dict(type="LoadImageFromFile"),
+    dict(type="MultiView", num_views=[1, 1], transforms=[theirs(1.0, 0.0), theirs(0.1, 0.2)]),
+    dict(type="PackInputs"),
+]
+OURS = [
+    dict(type="otcxr_mm.LoadCXR"),
+    dict(type="otcxr_mm.TwoViewCrop", size=SIZE, scale=(0.08, 1.0), min_overlap=0.0, interpolation="bicubic"),
+    dict(
+        type="otcxr_mm.PhotometricCXR",
+        jitter="factor",
+        brightness=0.4,
+        contrast=0.4,
+        gamma=0.0,
+        blur=(0.1, 2.0),
+        blur_prob=(1.0, 0.1),
+        solarize=128,
+        solarize_prob=(0.0, 0.2),
+    ),
+    dict(type="otcxr_mm.PackViews"),
+]
+DEFAULT = [
+    dict(type="otcxr_mm.LoadCXR"),
+    dict(type="otcxr_mm.TwoViewCrop", size=SIZE),
+    dict(type="otcxr_mm.PhotometricCXR"),
+    dict(type="otcxr_mm.PackViews"),
+]
+
+
+def images(data: Path, folder: Path) -> None:
+    """Lays out the originals, their shrunk copies as JPEG and PNG, and the prepared ones."""
+    from otcxr_mm.datasets import pack_images
+    from otcxr_mm.datasets.packed import resize_shorter
+    from otcxr_mm.datasets.transforms.loading import read_grey
+
+    sources = sorted((data / "nih" / "originals").glob("*.png"))
+    if not sources:
+        raise SystemExit(f"{data}: no nih/originals/*.png; say --data FOLDER")
+    kinds = "original", "jpeg", "png"
+    for kind in kinds:
+        (folder / kind).mkdir()
+    for source in sources:
+        small = resize_shorter(read_grey(str(source)), SHORTER)
+        for copy in range(COPIES):
+            name = f"{source.stem}_{copy:02d}"
+            (folder / "original" / f"{name}.png").symlink_to(source.resolve())
+            cv2.imwrite(str(folder / "jpeg" / f"{name}.jpg"), small)
+            cv2.imwrite(str(folder / "png" / f"{name}.png"), small)
+    names = sorted(p.name for p in (folder / "original").iterdir())
+    pack_images(folder / "original", names, folder / "packed", SHORTER)
+
+
+class Loader:
+    """Batches of a data set, one after the other."""
+
+    def __init__(self, dataset: torch.utils.data.Dataset) -> None:
+        self.dataset, self.next = dataset, 0
+
+    def __call__(self) -> object:
+        """The next batch."""
+        from mmengine.dataset import default_collate
+
+        # a stride without a common factor with the number of images: each batch holds different ones
+        picked = [(self.next + i) * 41 % len(self.dataset) for i in range(BATCH)]
+        self.next += BATCH
+        return default_collate([self.dataset[i] for i in picked])
+
+
+def main() -> None:
+    """Prints and writes the rows."""
+    parser = arguments(__doc__)
+    default = os.environ.get("OTCXR_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--rounds", type=int, default=15)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    from mmengine.registry import init_default_scope
+    from mmpretrain.datasets import CustomDataset
+
+    from otcxr_mm.datasets import UnlabeledCXR
+
+    init_default_scope("mmpretrain")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images(args.data, folder)
+        loaders = {}
+        for kind in ("jpeg", "png", "original"):
+            dataset = CustomDataset(data_root=str(folder / kind), with_label=False, pipeline=MMPRETRAIN)
+            loaders[f"MMPretrain, {kind}"] = Loader(dataset)
+        for name, pipeline in (("ours", OURS), ("ours, defaults", DEFAULT)):
+            dataset = UnlabeledCXR(str(folder / "original"), packed=str(folder / "packed"), pipeline=pipeline)
+            dataset.set_epoch(seed=0, epoch=0)
+            loaders[name] = Loader(dataset)
+        seconds = {name: [] for name in loaders}
+        for counted in range(args.rounds + 1):
+            for name, loader in loaders.items():
+                start = time.perf_counter()
+                batch = loader()
+                spent = time.perf_counter() - start
+                assert [tuple(v.shape[-2:]) for v in batch["inputs"]] == [(SIZE, SIZE)] * 2
+                if counted:
+                    seconds[name].append(spent / BATCH)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+
+    def ratio(name: str, of: str = "ours") -> float:
+        """Median over the rounds of the ratio within a round."""
+        return statistics.median(a / b for a, b in zip(seconds[name], seconds[of], strict=True))
+
+    rows = [
+        row(f"time of MMPretrain from {SHORTER} px JPEG / ours", ratio("MMPretrain, jpeg"), at_least=15),
+        row("time of MMPretrain from original-size PNG / ours", ratio("MMPretrain, original"), at_least=25),
+        row(f"time of MMPretrain from {SHORTER} px PNG / ours", ratio("MMPretrain, png")),
+        row("our configs' default pipeline / ours with MMPretrain's operations", ratio("ours, defaults")),
+    ]
+    rows += [row(f"ms an image, {name}", 1000 * value) for name, value in median.items()]
+    finish(rows, args.out)
+
+
+if __name__ == "__main__":
+    main()
