@@ -4,8 +4,8 @@ python tools/benchmarks/dataloader.py [--data FOLDER] [--out FILE]
 
 FOLDER (default: that of OTCXR_DATA, else ../shared/data) holds nih/originals/*.png. The operations are those of
 MMPretrain's config of Barlow Twins without hue and saturation: random resized crop (bicubic), flip, brightness and
-contrast, blur, solarisation. Both go through a data set, data samples and MMEngine's default_collate, in one process
-with one thread, in turn, on the same images in the same order.
+contrast, blur, solarisation. Both go through a data set, data samples and MMEngine's default_collate, in turn, on the
+same images in the same order, in one worker of a data loader with one thread.
 """
 
 import os
@@ -13,15 +13,17 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import torch
 from _report import arguments, finish, row
+from mmengine.dataset import default_collate
 
 warnings.filterwarnings("ignore", message="Fail to import")
 
-SIZE, SHORTER, BATCH = 224, 256, 33
+SIZE, SHORTER, BATCH = 224, 256, 64
 # under so many names, so that the prepared images do not fit into a core's cache
 COPIES = 24
 
@@ -90,20 +92,30 @@ def images(data: Path, folder: Path) -> None:
     pack_images(folder / "original", names, folder / "packed", SHORTER)
 
 
-class Loader:
-    """Batches of a data set, one after the other."""
+class Worker(torch.utils.data.IterableDataset):
+    """What a worker of a data loader does with each data set, timed there.
 
-    def __init__(self, dataset: torch.utils.data.Dataset) -> None:
-        self.dataset, self.next = dataset, 0
+    Yields:
+        For each round, seconds of a batch by the name of the data set.
+    """
 
-    def __call__(self) -> object:
-        """The next batch."""
-        from mmengine.dataset import default_collate
+    def __init__(self, datasets: dict[str, torch.utils.data.Dataset], rounds: int) -> None:
+        self.datasets, self.rounds = datasets, rounds
 
-        # a stride without a common factor with the number of images: each batch holds different ones
-        picked = [(self.next + i) * 41 % len(self.dataset) for i in range(BATCH)]
-        self.next += BATCH
-        return default_collate([self.dataset[i] for i in picked])
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        """All data sets in turn, again and again."""
+        cv2.setNumThreads(0)
+        for turn in range(self.rounds):
+            seconds = {}
+            for name, dataset in self.datasets.items():
+                # a stride without a common factor with the number of images: each batch holds other ones
+                picked = [(turn * BATCH + i) * 41 % len(dataset) for i in range(BATCH)]
+                start = time.perf_counter()
+                batch = default_collate([dataset[i] for i in picked])
+                seconds[name] = time.perf_counter() - start
+                assert [tuple(v.shape[-2:]) for v in batch["inputs"]] == [(SIZE, SIZE)] * 2
+                del batch
+            yield seconds
 
 
 def main() -> None:
@@ -114,7 +126,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     from mmengine.registry import init_default_scope
     from mmpretrain.datasets import CustomDataset
 
@@ -124,23 +135,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images(args.data, folder)
-        loaders = {}
-        for kind in ("jpeg", "png", "original"):
-            dataset = CustomDataset(data_root=str(folder / kind), with_label=False, pipeline=MMPRETRAIN)
-            loaders[f"MMPretrain, {kind}"] = Loader(dataset)
+        datasets = {
+            f"MMPretrain, {kind}": CustomDataset(data_root=str(folder / kind), with_label=False, pipeline=MMPRETRAIN)
+            for kind in ("jpeg", "png", "original")
+        }
         for name, pipeline in (("ours", OURS), ("ours, defaults", DEFAULT)):
             dataset = UnlabeledCXR(str(folder / "original"), packed=str(folder / "packed"), pipeline=pipeline)
             dataset.set_epoch(seed=0, epoch=0)
-            loaders[name] = Loader(dataset)
-        seconds = {name: [] for name in loaders}
-        for counted in range(args.rounds + 1):
-            for name, loader in loaders.items():
-                start = time.perf_counter()
-                batch = loader()
-                spent = time.perf_counter() - start
-                assert [tuple(v.shape[-2:]) for v in batch["inputs"]] == [(SIZE, SIZE)] * 2
-                if counted:
-                    seconds[name].append(spent / BATCH)
+            datasets[name] = dataset
+        # the first round is not counted
+        worker = Worker(datasets, args.rounds + 1)
+        turns = list(torch.utils.data.DataLoader(worker, batch_size=None, num_workers=1))[1:]
+    seconds = {name: [turn[name] / BATCH for turn in turns] for name in turns[0]}
     median = {name: statistics.median(values) for name, values in seconds.items()}
 
     def ratio(name: str, of: str = "ours") -> float:
