@@ -27,6 +27,11 @@ def _between(low: float, high: float) -> float:
     return low + (high - low) * np.random.random()
 
 
+def _clip(x: np.ndarray) -> np.ndarray:
+    """Into [0, 1]; for a table five times as fast as np.clip."""
+    return np.minimum(np.maximum(x, 0), 1)
+
+
 def _log_between(low: float, high: float) -> float:
     return math.exp(_between(math.log(low), math.log(high)))
 
@@ -121,10 +126,11 @@ class TwoViewCrop(BaseTransform):
         """The crop at its size, and its matrix."""
         x, y, w, h = box
         height, width = img.shape[:2]
-        view = resize(img[y : y + h, x : x + w], size, size, self.interpolation, MILD)
-        matrix = np.array([[w / width, 0, x / width], [0, h / height, y / height]], dtype=np.float32)
+        crop = img[y : y + h, x : x + w]
+        view = resize(crop, size, size, self.interpolation, MILD)
         # a crop that has its size already is still a part of the image, which may be read-only
-        return (view.copy() if np.may_share_memory(view, img) else view), matrix
+        view = view.copy() if view is crop else view
+        return view, np.array([[w / width, 0, x / width], [0, h / height, y / height]])
 
     def _cut_turned(self, img: np.ndarray, box: Box, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The same with a rotation about the crop's centre, in one warp."""
@@ -160,24 +166,24 @@ class TwoViewCrop(BaseTransform):
         warp[:, 2] += warp[:, :2].sum(1) / 2 - 0.5
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         view = cv2.warpAffine(patch, warp, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return view, (pixels / [[width], [height]]).astype(np.float32)
+        return view, pixels / [[width], [height]]
 
     def transform(self, results: dict) -> dict:
         """Replaces the image by its viewpoints."""
         img = results["img"]
         cut = self._cut_turned if self.rotation else self._cut
-        views, matrices = [], []
-        for box, size in zip(self._draw_all(*img.shape[:2]), self.sizes, strict=True):
+        views, matrices = [], np.empty((len(self.sizes), 2, 3), np.float32)
+        for i, (box, size) in enumerate(zip(self._draw_all(*img.shape[:2]), self.sizes, strict=True)):
             view, matrix = cut(img, box, size)
             if np.random.random() < self.flip:
                 view = cv2.flip(view, 1)
                 matrix[:, 2] += matrix[:, 0]
                 matrix[:, 0] *= -1
             views.append(view)
-            matrices.append(matrix)
+            matrices[i] = matrix
         results["img"] = views
         results["img_shape"] = views[0].shape
-        results["view_to_image"] = np.stack(matrices)
+        results["view_to_image"] = matrices
         return results
 
 
@@ -270,10 +276,10 @@ class PhotometricCXR(BaseTransform):
         x = x**power if self.gamma else x
         bright_first = np.random.random() < 0.5
         if bright_first:
-            x = np.clip(x * bright, 0, 1)
+            x = _clip(x * bright)
         mean = self._mean(x, img, not self.gamma and (bright <= 1 or not bright_first))
         x = x * slope + (1 - slope) * mean
-        return x if bright_first else np.clip(x, 0, 1) * bright
+        return x if bright_first else _clip(x) * bright
 
     @staticmethod
     def _mean(x: np.ndarray, img: np.ndarray, linear: bool) -> float:
@@ -286,9 +292,9 @@ class PhotometricCXR(BaseTransform):
 
     def _expose(self, img: np.ndarray) -> np.ndarray:
         eight = img.dtype == np.uint8
-        x = self._grey if eight else np.clip(img / np.float32(255), 0, 1)
+        x = self._grey if eight else _clip(img / np.float32(255))
         y = self._shift(x) if self.jitter == "shift" else self._factor(x, img)
-        y = np.clip(y, 0, 1) * 255
+        y = _clip(y) * 255
         return cv2.LUT(img, np.rint(y).astype(np.uint8)) if eight else y.astype(np.float32, copy=False)
 
     def _add_noise(self, img: np.ndarray) -> np.ndarray:
