@@ -96,7 +96,8 @@ class Worker(torch.utils.data.IterableDataset):
     """What a worker of a data loader does with each data set, timed there.
 
     Yields:
-        For each round, seconds of a batch by the name of the data set.
+        For each round, seconds of a batch by the name of the data set: of the processor's time, since other processes
+        may take turns on the core.
     """
 
     def __init__(self, datasets: dict[str, torch.utils.data.Dataset], rounds: int) -> None:
@@ -110,9 +111,9 @@ class Worker(torch.utils.data.IterableDataset):
             for name, dataset in self.datasets.items():
                 # a stride without a common factor with the number of images: each batch holds other ones
                 picked = [(turn * BATCH + i) * 41 % len(dataset) for i in range(BATCH)]
-                start = time.perf_counter()
+                start = time.process_time()
                 batch = default_collate([dataset[i] for i in picked])
-                seconds[name] = time.perf_counter() - start
+                seconds[name] = time.process_time() - start
                 assert [tuple(v.shape[-2:]) for v in batch["inputs"]] == [(SIZE, SIZE)] * 2
                 del batch
             yield seconds
