@@ -13,6 +13,7 @@ from .resize import INTERPOLATE, MILD, resize
 Box = tuple[int, int, int, int]
 
 JITTERS = ("shift", "factor")
+GREY = np.arange(256, dtype=np.float32)
 
 
 def _overlap(a: Box, b: Box) -> float:
@@ -27,9 +28,20 @@ def _between(low: float, high: float) -> float:
     return low + (high - low) * np.random.random()
 
 
-def _clip(x: np.ndarray) -> np.ndarray:
-    """Into [0, 1]; for a table five times as fast as np.clip."""
-    return np.minimum(np.maximum(x, 0), 1)
+def _clip(img: np.ndarray) -> np.ndarray:
+    """Into [0, 255]; for a table three times as fast as np.clip."""
+    return np.minimum(np.maximum(img, 0), 255)
+
+
+def _power(img: np.ndarray, power: float) -> np.ndarray:
+    """Grey values to a power, on the scale 0 to 255."""
+    return img if power == 1 else 255 * (_clip(img) / 255) ** power
+
+
+def _linear(img: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """`slope * img + offset`, clipped; uint8 is rounded."""
+    img = cv2.addWeighted(img, slope, img, 0, offset)
+    return img if img.dtype == np.uint8 else _clip(img)
 
 
 def _log_between(low: float, high: float) -> float:
@@ -256,46 +268,34 @@ class PhotometricCXR(BaseTransform):
         self.blur, self.noise, self.solarize = blur, noise, solarize
         self.erase, self.erase_ratio, self.erase_value = erase, erase_ratio, erase_value
         self.probabilities = probabilities
-        self._grey = np.arange(256, dtype=np.float32) / 255
-        values = np.arange(256)
-        self._solarized = np.where(values < solarize, values, 255 - values).astype(np.uint8)
+        self._solarized = np.where(solarize > GREY, GREY, 255 - GREY).astype(np.uint8)
 
-    def _shift(self, x: np.ndarray) -> np.ndarray:
-        """Grey values in [0, 1] exposed anew, not yet clipped."""
-        shift = _between(-self.brightness, self.brightness)
+    def _shift(self, img: np.ndarray) -> np.ndarray:
+        """Power, contrast about the middle and shift, of 8 bits by one table."""
+        shift = 255 * _between(-self.brightness, self.brightness)
         slope = 1 + _between(-self.contrast, self.contrast)
-        power = (1 + self.gamma) ** _between(-1, 1)
-        x = x**power if self.gamma else x
-        return (x - 0.5) * slope + (0.5 + shift)
+        power = self._draw_power()
+        if img.dtype == np.uint8:
+            table = _clip((_power(GREY, power) - 127.5) * slope + (127.5 + shift))
+            return cv2.LUT(img, np.rint(table).astype(np.uint8))
+        return _linear(_power(img, power), slope, 127.5 * (1 - slope) + shift)
 
-    def _factor(self, x: np.ndarray, img: np.ndarray) -> np.ndarray:
-        """The same by factors; `x` is `img` or, of 8 bits, its table."""
+    def _factor(self, img: np.ndarray) -> np.ndarray:
+        """Power, then brightness and contrast as factors; for 8 bits two passes of OpenCV are quicker than a table."""
         bright = max(0.0, 1 + _between(-self.brightness, self.brightness))
         slope = 1 + _between(-self.contrast, self.contrast)
-        power = (1 + self.gamma) ** _between(-1, 1)
-        x = x**power if self.gamma else x
+        power = self._draw_power()
+        if power != 1:
+            eight = img.dtype == np.uint8
+            img = cv2.LUT(img, np.rint(_power(GREY, power)).astype(np.uint8)) if eight else _power(img, power)
         bright_first = np.random.random() < 0.5
         if bright_first:
-            x = _clip(x * bright)
-        mean = self._mean(x, img, not self.gamma and (bright <= 1 or not bright_first))
-        x = x * slope + (1 - slope) * mean
-        return x if bright_first else _clip(x) * bright
+            img = _linear(img, bright, 0)
+        img = _linear(img, slope, (1 - slope) * cv2.mean(img)[0])
+        return img if bright_first else _linear(img, bright, 0)
 
-    @staticmethod
-    def _mean(x: np.ndarray, img: np.ndarray, linear: bool) -> float:
-        """Mean of an image that is exposed by the table x so far; quicker where that is a multiple of the image."""
-        if img.dtype != np.uint8:
-            return float(x.mean())
-        if linear:
-            return float(x[-1]) * cv2.mean(img)[0] / 255
-        return float(x @ cv2.calcHist([img], [0], None, [256], [0, 256]).ravel()) / img.size
-
-    def _expose(self, img: np.ndarray) -> np.ndarray:
-        eight = img.dtype == np.uint8
-        x = self._grey if eight else _clip(img / np.float32(255))
-        y = self._shift(x) if self.jitter == "shift" else self._factor(x, img)
-        y = _clip(y) * 255
-        return cv2.LUT(img, np.rint(y).astype(np.uint8)) if eight else y.astype(np.float32, copy=False)
+    def _draw_power(self) -> float:
+        return (1 + self.gamma) ** _between(-1, 1) if self.gamma else 1
 
     def _add_noise(self, img: np.ndarray) -> np.ndarray:
         noise = np.empty(img.shape, np.float32)
@@ -304,7 +304,7 @@ class PhotometricCXR(BaseTransform):
         cv2.randn(noise, 0, 255 * _between(*self.noise))
         if img.dtype == np.uint8:
             return cv2.add(img, noise, dtype=cv2.CV_8U)
-        return np.clip(img + noise, 0, 255)
+        return _clip(img + noise)
 
     def _erase(self, img: np.ndarray) -> np.ndarray:
         height, width = img.shape
@@ -325,7 +325,7 @@ class PhotometricCXR(BaseTransform):
 
     def _one(self, img: np.ndarray, view: int) -> np.ndarray:
         if self._hits("prob", view):
-            img = self._expose(img)
+            img = self._shift(img) if self.jitter == "shift" else self._factor(img)
         if self._hits("blur_prob", view):
             img = _blurred(img, _between(*self.blur))
         if self._hits("noise_prob", view):
