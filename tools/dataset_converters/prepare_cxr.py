@@ -169,9 +169,9 @@ def prepare(args: argparse.Namespace) -> bool:
     return unchanged
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Prepares the data set, and says in a line what went wrong."""
-    args = parser().parse_args()
+    args = parser().parse_args(arguments)
     try:
         unchanged = prepare(args)
     except KeyboardInterrupt:
