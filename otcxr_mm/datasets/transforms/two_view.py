@@ -108,13 +108,15 @@ class TwoViewCrop(BaseTransform):
             raise ValueError(f"TwoViewCrop: rotation lies in [0, 180] degrees, got {rotation}")
         if interpolation not in INTERPOLATE:
             raise ValueError(f"TwoViewCrop: interpolation is one of {list(INTERPOLATE)}, got {interpolation!r}")
-        self.scales, self.ratio, self.min_overlap, self.flip = scales, ratio, min_overlap, flip
+        self.scales, self.min_overlap, self.flip = scales, min_overlap, flip
+        self.log_ratio = math.log(ratio[0]), math.log(ratio[1])
+        self.ratio = ratio
         self.rotation, self.interpolation = rotation, interpolation
 
     def _draw(self, height: int, width: int, scale: Sequence[float]) -> Box:
         for _ in range(10):
             area = height * width * _between(*scale)
-            ratio = _log_between(*self.ratio)
+            ratio = math.exp(_between(*self.log_ratio))
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
                 return int(np.random.random() * (width - w + 1)), int(np.random.random() * (height - h + 1)), w, h
@@ -262,6 +264,7 @@ class PhotometricCXR(BaseTransform):
         probabilities = {"prob": prob, "blur_prob": blur_prob, "noise_prob": noise_prob}
         probabilities.update(solarize_prob=solarize_prob, erase_prob=erase_prob)
         for name, given in probabilities.items():
+            probabilities[name] = tuple(given) if isinstance(given, Sequence) else given
             if not all(0 <= p <= 1 for p in (given if isinstance(given, Sequence) else (given,))):
                 raise ValueError(f"PhotometricCXR: {name} lies in [0, 1], got {given}")
         self.brightness, self.contrast, self.gamma, self.jitter = brightness, contrast, gamma, jitter
@@ -317,9 +320,9 @@ class PhotometricCXR(BaseTransform):
 
     def _hits(self, name: str, view: int) -> bool:
         prob = self.probabilities[name]
-        if isinstance(prob, Sequence):
+        if type(prob) is tuple:
             if view >= len(prob):
-                raise ValueError(f"PhotometricCXR: {name}={tuple(prob)} has no entry for viewpoint {view}")
+                raise ValueError(f"PhotometricCXR: {name}={prob} has no entry for viewpoint {view}")
             prob = prob[view]
         return prob > 0 and np.random.random() < prob
 
