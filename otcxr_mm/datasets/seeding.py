@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 
 class Clock:
@@ -28,13 +29,16 @@ class Clock:
         """Within it, the global generators of Python, NumPy and torch (CPU) are those of one image.
 
         So the draws of any transform of any library are the same for every number of workers. The generators of the
-        process are put back afterwards.
+        process are put back afterwards, but not in a worker of a data loader, which draws for images alone.
         """
         seed, epoch, stream = self._state.tolist()
         if epoch < 0:
             yield
             return
-        states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+        # as long as all other draws of a sample together
+        own = get_worker_info() is None
+        if own:
+            states = random.getstate(), np.random.get_state(legacy=False), torch.default_generator.get_state()
         draw = int(np.random.SeedSequence([seed, epoch, stream, index]).generate_state(1)[0])
         random.seed(draw)
         np.random.seed(draw)
@@ -42,9 +46,10 @@ class Clock:
         try:
             yield
         finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.default_generator.set_state(states[2])
+            if own:
+                random.setstate(states[0])
+                np.random.set_state(states[1])
+                torch.default_generator.set_state(states[2])
 
     def replacement(self, index: int, attempt: int, n: int) -> int:
         """Another image in place of one that cannot be read: a draw of (seed, epoch, index, attempt) among n."""

@@ -1,5 +1,8 @@
 import json
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from otcxr_mm import LoadCXR, PackedImages, UnlabeledCXR, pack_images
 from otcxr_mm.datasets.packed import resize_shorter
+from otcxr_mm.datasets.transforms.loading import read_grey
 from tests.conftest import write_image
 
 PATHS = ["a.png", "sub/b.png", "c.png"]
@@ -60,7 +64,6 @@ def test_an_interrupted_call_leaves_nothing_to_read(folder):
     (folder / "c.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"c\.png: the file is empty"):
         pack_images(folder, PATHS, folder / "packed", 30)
-    assert not list((folder / "packed").iterdir())
     with pytest.raises(FileNotFoundError, match="pack them again"):
         PackedImages(folder / "packed")
 
@@ -109,3 +112,196 @@ def test_an_image_that_was_not_packed_is_named(folder):
     with pytest.raises(FileNotFoundError, match=r"packed/c\.png"):
         UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"))
     assert len(UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"), skip_missing=True)) == 2
+
+
+# 16 bits ------------------------------------------------------------------------------------------
+
+
+def test_16_bits_come_back_as_they_are_read(tmp_path):
+    img = np.random.default_rng(0).integers(0, 65536, (33, 50), dtype=np.uint16)
+    img[0, :2] = 0, 65535
+    cv2.imwrite(str(tmp_path / "a.png"), img)
+    cv2.imwrite(str(tmp_path / "b.png"), (img >> 8).astype(np.uint8))
+    pack_images(tmp_path, ["a.png", "b.png"], tmp_path / "packed", 64, depth=16)
+    images = PackedImages(tmp_path / "packed")
+    assert images.depth == 16 and images[0].dtype == np.float32
+    np.testing.assert_allclose(images[0], read_grey(str(tmp_path / "a.png")), rtol=1e-6)
+    np.testing.assert_array_equal(np.rint(images[0] * 257).astype(np.uint16), img)
+    np.testing.assert_allclose(images[1], img >> 8, rtol=1e-6)
+    images.verify()
+    with pytest.raises(ValueError, match=r"\(depth differ\)"):
+        pack_images(tmp_path, ["a.png", "b.png"], tmp_path / "packed", 64)
+    with pytest.raises(ValueError, match="depth is one of"):
+        pack_images(tmp_path, ["a.png"], tmp_path / "other", 64, depth=12)
+
+
+def test_other_settings_are_refused(folder):
+    pack_images(folder, PATHS, folder / "packed", 30, settings={"max_value": 4095})
+    with pytest.raises(ValueError, match="settings differ"):
+        pack_images(folder, PATHS, folder / "packed", 30)
+
+
+def test_folders_of_the_first_version_are_read_and_left_alone(folder):
+    pack_images(folder, PATHS, folder / "packed", 30)
+    record, index = folder / "packed" / "packed.json", folder / "packed" / "index.npz"
+    old = json.loads(record.read_text())
+    del old["depth"], old["settings"]
+    record.write_text(json.dumps({**old, "version": 1}))
+    with np.load(index) as arrays:
+        np.savez(index, path=arrays["path"], shape=arrays["shape"])
+    before = (folder / "packed" / "pixels.bin").stat().st_mtime_ns
+    pack_images(folder, PATHS, folder / "packed", 30)
+    images = PackedImages(folder / "packed")
+    images.verify()
+    assert (folder / "packed" / "pixels.bin").stat().st_mtime_ns == before
+    assert int(images[1].mean()) == 60
+    assert images.changed(folder) == []
+
+
+# interrupted --------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, python):
+    """Its result is that of a run that nothing happened to."""
+    for i in range(40):
+        write_image(tmp_path / f"{i:02d}.png", (20, 20 + i))
+    script = """
+import os, signal, sys
+from pathlib import Path
+from otcxr_mm import pack_images
+from otcxr_mm.datasets.transforms.loading import read_grey
+root = Path(sys.argv[1])
+reads = []
+def read(path):
+    reads.append(path)
+    if len(reads) == 25:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_grey(path)
+pack_images(root, [p.name for p in sorted(root.glob('*.png'))], root / 'packed', 18, read)
+"""
+    assert python("-c", script, tmp_path, check=False).returncode == -9
+    with pytest.raises(FileNotFoundError, match="pack them again"):
+        PackedImages(tmp_path / "packed")
+    paths, reads = [f"{i:02d}.png" for i in range(40)], []
+    pack_images(tmp_path, paths, tmp_path / "packed", 18, lambda path: reads.append(path) or read_grey(path))
+    assert 16 <= len(reads) < 30
+    pack_images(tmp_path, paths, tmp_path / "whole", 18)
+    PackedImages(tmp_path / "packed").verify()
+    for name in ("pixels.bin", "packed.json"):
+        assert (tmp_path / "packed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.fixture
+def interrupted(folder):
+    """Two images are packed, the third one is broken."""
+    good = (folder / "c.png").read_bytes()
+    (folder / "c.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"c\.png: the file is empty"):
+        pack_images(folder, PATHS, folder / "packed", 30)
+    (folder / "c.png").write_bytes(good)
+    return folder
+
+
+def packed_again(folder):
+    read = []
+    pack_images(folder, PATHS, folder / "packed", 30, lambda path: read.append(path) or read_grey(path))
+    images = PackedImages(folder / "packed")
+    images.verify()
+    assert not (folder / "packed" / "journal.txt").exists()
+    return [os.path.relpath(path, folder) for path in read], [int(images[i].mean()) for i in range(3)]
+
+
+def test_only_the_rest_is_read(interrupted):
+    assert packed_again(interrupted) == (["c.png"], [10, 60, 110])
+
+
+def test_what_changed_meanwhile_is_read_again(interrupted):
+    write_image(interrupted / "sub/b.png", (60, 30), value=99)
+    assert packed_again(interrupted) == (["sub/b.png", "c.png"], [10, 99, 110])
+
+
+@pytest.mark.parametrize("harm", ["torn line", "lost pixels", "zeros", "no header"])
+def test_what_did_not_reach_the_disk_is_read_again(interrupted, harm):
+    journal, pixels = interrupted / "packed" / "journal.txt", interrupted / "packed" / "pixels.bin"
+    if harm == "torn line":
+        journal.write_bytes(journal.read_bytes()[:-3])
+    elif harm == "lost pixels":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    elif harm == "zeros":
+        pixels.write_bytes(pixels.read_bytes()[:-5] + bytes(5))
+    else:
+        journal.write_bytes(b"{")
+    rest = ["a.png", "sub/b.png", "c.png"] if harm == "no header" else ["sub/b.png", "c.png"]
+    assert packed_again(interrupted) == (rest, [10, 60, 110])
+
+
+def test_another_packing_does_not_go_on_from_it(interrupted):
+    with pytest.raises(ValueError, match=r"journal.txt tells of other images, another size"):
+        pack_images(interrupted, PATHS, interrupted / "packed", 31)
+
+
+def test_two_at_a_time_make_one(tmp_path):
+    for i in range(30):
+        write_image(tmp_path / f"{i:02d}.png")
+    paths, reads = [f"{i:02d}.png" for i in range(30)], []
+    with ThreadPoolExecutor(3) as pool:
+        for future in [
+            pool.submit(
+                pack_images, tmp_path, paths, tmp_path / "packed", 30, lambda p: reads.append(p) or read_grey(p)
+            )
+            for _ in range(3)
+        ]:
+            future.result()
+    assert len(reads) == 30
+    PackedImages(tmp_path / "packed").verify()
+
+
+# what is read -------------------------------------------------------------------------------------
+
+
+def test_changed_sources_are_told(folder):
+    pack_images(folder, PATHS, folder / "packed", 30)
+    images = PackedImages(folder / "packed")
+    assert images.changed(folder) == []
+    os.utime(folder / "a.png", ns=(0, 0))
+    (folder / "sub/b.png").write_bytes(b"1234567")
+    (folder / "c.png").unlink()
+    lines = images.changed(folder)
+    assert lines[0] == "a.png: written to since"
+    assert lines[1].startswith("sub/b.png: ") and lines[1].endswith("7 now")
+    assert lines[2] == "c.png: gone"
+
+
+def test_no_pixel_is_pickled_and_processes_share_the_file(tmp_path):
+    img = np.random.default_rng(0).integers(0, 256, (512, 512), dtype=np.uint8)
+    paths = [f"{i}.png" for i in range(8)]
+    for path in paths:
+        cv2.imwrite(str(tmp_path / path), img)
+    pack_images(tmp_path, paths, tmp_path / "packed", 512)
+    images = PackedImages(tmp_path / "packed")
+    assert (images[3] == img).all()
+    images.rows(paths)
+    pickled = pickle.dumps(images)
+    assert len(pickled) < 5000 < images.record["bytes"] == 8 * 512 * 512
+    assert (pickle.loads(pickled)[3] == img).all()
+    if os.path.exists("/proc/self/maps"):
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        lines = [line for line in maps if line.endswith(str(tmp_path / "packed" / "pixels.bin"))]
+        # s: shared, so that all workers read the same memory
+        assert lines and all(line.split()[1] == "r--s" for line in lines)
+
+
+def test_an_index_of_other_images_is_noticed(folder):
+    pack_images(folder, PATHS, folder / "packed", 30)
+    index = folder / "packed" / "index.npz"
+    with np.load(index) as arrays:
+        arrays = dict(arrays)
+    np.savez(index, **{**arrays, "path": arrays["path"][::-1]})
+    with pytest.raises(ValueError, match="index.npz is damaged"):
+        PackedImages(folder / "packed").verify()
+    np.savez(index, **{name: array[:2] for name, array in arrays.items()})
+    with pytest.raises(ValueError, match="index.npz does not fit packed.json"):
+        PackedImages(folder / "packed")
+    (folder / "packed" / "pixels.bin").unlink()
+    with pytest.raises(ValueError, match="pixels.bin has 0 bytes"):
+        PackedImages(folder / "packed")

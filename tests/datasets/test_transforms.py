@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import otcxr_mm
+from otcxr_mm.datasets.transforms.resize import resize
 from otcxr_mm.datasets.transforms.two_view import _overlap
 from otcxr_mm.ops import token_centres
 from tests.conftest import write_image
@@ -150,11 +151,68 @@ def test_very_long_images_still_give_two_views():
         ({"scale": (0, 1)}, "scale is a range"),
         ({"scale": (0.8, 0.2)}, "scale is a range"),
         ({"flip": 2}, "lie in"),
+        ({"rotation": -1}, "rotation lies in"),
+        ({"interpolation": "nearest"}, "interpolation is one of"),
+        ({"ratio": (2, 1)}, "ratio is a range"),
+        ({"scale": ((0.1, 1), (0.1, 1), (0.1, 1))}, "one entry a viewpoint"),
+        ({"scale": ((0.1, 1), (0, 1))}, "scale is a range"),
     ],
 )
 def test_crop_arguments_are_checked(kwargs, message):
     with pytest.raises(ValueError, match=message):
         otcxr_mm.TwoViewCrop(size=8, **kwargs)
+
+
+@pytest.mark.parametrize("rotation", [5, 30, 180])
+@pytest.mark.parametrize(("shape", "size"), [((256, 256), 64), ((300, 200), 200), ((97, 400), 48)])
+def test_a_turned_crop_is_where_its_matrix_says(shape, size, rotation):
+    crop = otcxr_mm.TwoViewCrop(size, scale=(0.25, 1), rotation=rotation)
+    turned = 0
+    for seed in range(10):
+        seen = []
+        for image in ramp(*shape):
+            np.random.seed(seed)
+            out = crop({"img": image})
+            seen.append(out["img"])
+        centres = token_centres(torch.from_numpy(out["view_to_image"]), (size, size)).numpy()
+        turned = max(turned, abs(out["view_to_image"][:, 0, 1]).max())
+        for view in range(2):
+            xs, ys = centres[view, :, 0].reshape(size, size), centres[view, :, 1].reshape(size, size)
+            # beyond the image its border is repeated
+            inside = (np.minimum(xs, 1 - xs) > 3 / shape[1]) & (np.minimum(ys, 1 - ys) > 3 / shape[0])
+            assert inside.mean() > 0.2
+            assert abs(seen[0][view] - xs)[inside].max() < 1 / shape[1]
+            assert abs(seen[1][view] - ys)[inside].max() < 1 / shape[0]
+    assert turned > 0.01
+
+
+def test_views_of_several_sizes_and_scales():
+    crop = otcxr_mm.TwoViewCrop((48, 48, 16), scale=((0.5, 1), (0.5, 1), (0.05, 0.1)), min_overlap=0.5)
+    for _ in range(50):
+        out = crop({"img": np.zeros((90, 100), np.uint8)})
+        assert [view.shape for view in out["img"]] == [(48, 48), (48, 48), (16, 16)]
+        first, _, small = (boxes(matrix) for matrix in out["view_to_image"])
+        assert 0.04 < small[2] * small[3] < 0.11
+        assert _overlap(first, small) >= 0.45
+    packed = otcxr_mm.PackViews()(out)
+    assert [view.shape[-1] for view in packed["inputs"]] == [48, 48, 16]
+
+
+def test_a_crop_along_one_axis_only_neither_aliases_nor_is_blocky():
+    stripes = np.tile(np.array([0, 255], np.uint8), (32, 200))
+    assert abs(resize(stripes, 64, 100).astype(int) - 127).max() <= 1  # averaged
+    ramped = np.tile(np.linspace(0, 255, 16, dtype=np.float32)[:, None], (1, 400))
+    assert np.diff(resize(ramped, 64, 100)[:, 50]).max() < 255 / 15 / 3.9  # no steps
+    img = np.zeros((20, 30), np.uint8)
+    assert resize(img, 20, 30) is img
+
+
+def test_views_never_share_the_image():
+    image = np.random.randint(0, 256, (24, 24), dtype=np.uint8)
+    image.flags.writeable = False
+    for view in otcxr_mm.TwoViewCrop(24, scale=(1, 1), ratio=(1, 1), flip=0)({"img": image})["img"]:
+        assert np.array_equal(view, image)
+        assert not np.shares_memory(view, image)
 
 
 # exposure -----------------------------------------------------------------------------------------
@@ -182,6 +240,91 @@ def test_views_are_changed_one_by_one_and_zero_changes_nothing():
     assert np.array_equal(still, img)
     with pytest.raises(ValueError, match="contrast < 1"):
         otcxr_mm.PhotometricCXR(contrast=1)
+
+
+@pytest.mark.parametrize("eight", [True, False])
+def test_jitter_by_factors_is_pillows(eight):
+    from PIL import Image, ImageEnhance
+
+    img = np.random.randint(0, 256, (40, 40), dtype=np.uint8)
+    img[:20] //= 3
+    given = img if eight else img.astype(np.float32)
+    transform = otcxr_mm.PhotometricCXR(brightness=0.6, contrast=0.6, gamma=0, prob=1, blur_prob=0, jitter="factor")
+    for seed in range(20):
+        np.random.seed(seed)
+        own = transform({"img": given})["img"]
+        np.random.seed(seed)
+        np.random.random()  # prob
+        bright, slope = 0.4 + 1.2 * np.random.random(2)
+        steps = [(ImageEnhance.Brightness, bright), (ImageEnhance.Contrast, slope)]
+        expected = Image.fromarray(img)
+        for enhance, factor in steps if np.random.random() < 0.5 else steps[::-1]:
+            expected = enhance(expected).enhance(factor)
+        # Pillow rounds the mean, and rounds down after each step, the first of which the second enlarges by 1.6
+        assert abs(own.astype(np.float32) - np.asarray(expected, np.float32)).max() <= 4
+        assert own.dtype == given.dtype
+
+
+def test_blur_is_opencvs():
+    img = np.random.randint(0, 256, (64, 64), dtype=np.uint8)
+    for sigma in (0.1, 0.4, 1.0, 2.7):
+        own = otcxr_mm.PhotometricCXR(prob=0, blur=(sigma, sigma), blur_prob=1)({"img": img})["img"]
+        assert abs(own.astype(int) - cv2.GaussianBlur(img, (0, 0), sigma)).max() <= 2
+        flat = otcxr_mm.PhotometricCXR(prob=0, blur=(sigma, sigma), blur_prob=1)({"img": np.full_like(img, 77)})["img"]
+        assert (flat == 77).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_noise_solarisation_and_erasing(dtype):
+    img = np.full((100, 100), 100, dtype)
+    off = dict(prob=0, blur_prob=0)
+    noise = otcxr_mm.PhotometricCXR(**off, noise=(0.05, 0.05), noise_prob=1)
+    np.random.seed(1)
+    first = noise({"img": img})["img"]
+    assert first.dtype == dtype
+    assert abs(first.astype(float).std() - 0.05 * 255) < 4 * 0.05 * 255 / np.sqrt(2 * img.size)
+    assert abs(first.astype(float).mean() - 100) < 4 * 0.05 * 255 / 100
+    np.random.seed(1)
+    assert np.array_equal(first, noise({"img": img})["img"])  # keyed by NumPy's generator alone
+    assert not np.array_equal(first, noise({"img": img})["img"])
+    ramped = np.arange(256, dtype=dtype)[None]
+    inverted = otcxr_mm.PhotometricCXR(**off, solarize=100, solarize_prob=1)({"img": ramped})["img"][0]
+    assert np.array_equal(inverted[:100], ramped[0, :100])
+    assert np.array_equal(inverted[100:], 255 - ramped[0, 100:])
+    erase = otcxr_mm.PhotometricCXR(**off, erase=(0.1, 0.2), erase_value=7, erase_prob=1)
+    for _ in range(50):
+        missing = erase({"img": img})["img"] == 7
+        assert 0.09 < missing.mean() < 0.21
+        rows, columns = np.flatnonzero(missing.any(1)), np.flatnonzero(missing.any(0))
+        assert (
+            missing.sum() == len(rows) * len(columns) == np.ptp(rows) * np.ptp(columns) + len(rows) + len(columns) - 1
+        )
+    assert (img == 100).all()
+
+
+def test_probabilities_are_one_a_viewpoint():
+    img = np.full((8, 8), 200, np.uint8)
+    photo = otcxr_mm.PhotometricCXR(prob=0, blur_prob=0, solarize_prob=(0, 1))
+    for _ in range(5):
+        a, b = photo({"img": [img, img]})["img"]
+        assert (a == 200).all() and (b == 55).all()
+    with pytest.raises(ValueError, match=r"solarize_prob=\(0, 1\) has no entry for viewpoint 2"):
+        photo({"img": [img] * 3})
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"jitter": "hue"}, "jitter is one of"),
+        ({"noise": (0.3, 0.1)}, "noise is a range"),
+        ({"erase": (0.3, 1.1)}, "erase is a range"),
+        ({"blur_prob": 2}, "blur_prob lies in"),
+        ({"solarize_prob": (0, -1)}, "solarize_prob lies in"),
+    ],
+)
+def test_exposure_arguments_are_checked(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        otcxr_mm.PhotometricCXR(**kwargs)
 
 
 # packing ------------------------------------------------------------------------------------------

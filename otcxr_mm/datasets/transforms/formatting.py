@@ -27,6 +27,9 @@ class PackViews(BaseTransform):
         """Packs the results."""
         views = results["img"] if isinstance(results["img"], list) else [results["img"]]
         sample = DataSample()
-        sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        for key in self.meta_keys:
+            if key in results:
+                # set_metainfo would copy deeply, which takes longer than all the rest
+                sample.set_field(results[key], key, field_type="metainfo")
         inputs = [torch.from_numpy(np.ascontiguousarray(view))[None] for view in views]
         return {"inputs": inputs, "data_samples": sample}

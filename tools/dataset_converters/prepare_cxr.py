@@ -1,0 +1,186 @@
+"""Prepares a data set: its images, shrunk, in one memory-mapped file that `packed=OUT` of the data set reads.
+
+python tools/dataset_converters/prepare_cxr.py CONFIG OUT [--size 256] [--depth 16]
+python tools/dataset_converters/prepare_cxr.py otcxr_mm.UnlabeledCXR OUT --data-root FOLDER
+
+Stopped or killed, the same command goes on where it was. Run again, it checks what is there, and says which images have
+changed since (status 1).
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otcxr_mm.datasets import BaseCXRDataset
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="config file, or the type of a data set, such as otcxr_mm.NIHChestXray14")
+    parser.add_argument(
+        "out", type=Path, help="folder to write; of a config with several data roots, the folder of theirs"
+    )
+    parser.add_argument("--data-root", help="folder of the data set, where its type is given")
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        default=[256],
+        metavar="PIXELS",
+        help="shorter side (default 256), or height and width; nothing is enlarged by a shorter side",
+    )
+    parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits a pixel, default 8")
+    parser.add_argument("--max-value", type=int, help="white of 16-bit files; default that of the config's LoadCXR")
+    parser.add_argument("--jobs", type=int, default=0, help="threads; default one a core")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="settings of the config, or arguments of the data set, such as ann_file=table.csv",
+    )
+    return parser
+
+
+def leaves(dataset: dict) -> Iterator[dict]:
+    """The data sets within wrappers such as ConcatDataset and RepeatDataset."""
+    if "datasets" in dataset:
+        for part in dataset["datasets"]:
+            yield from leaves(part)
+    elif isinstance(dataset.get("dataset"), dict):
+        yield from leaves(dataset["dataset"])
+    else:
+        yield dataset
+
+
+def described(args: argparse.Namespace) -> list[dict]:
+    """Dicts of the data sets that the command line names.
+
+    Raises:
+        SystemExit: If there is none.
+    """
+    from otcxr_mm.apis.launch import load_config, parse_options
+
+    if not args.source.endswith((".py", ".json", ".yaml", ".yml")):
+        if args.data_root is None:
+            raise SystemExit(f"{args.source}: a type of data set needs --data-root FOLDER")
+        # all images, unless a split is asked for
+        options = parse_options(args.cfg_options or [], {"split", "ann_file", "img_prefix"})
+        return [{"type": args.source, "data_root": args.data_root, "split": "all", **options}]
+    if args.data_root is not None:
+        raise SystemExit("--data-root goes with a type of data set; for a config use --cfg-options")
+    launch = {"config": args.source, "cfg_options": args.cfg_options, "local_rank": 0, "launcher": "none"}
+    cfg = load_config(argparse.Namespace(**launch, work_dir=None))
+    loaders = [value for key, value in cfg.items() if key.endswith("_dataloader") and value]
+    found = [leaf for loader in loaders for leaf in leaves(loader.dataset)]
+    if not found:
+        raise SystemExit(f"{args.source}: no data set in a train_, val_ or test_dataloader")
+    return found
+
+
+def white(dataset: dict, given: int | None) -> int:
+    """The `max_value` of a data set's 16-bit files."""
+    own = [t.get("max_value") for t in dataset.get("pipeline", ()) if str(t.get("type", "")).endswith("LoadCXR")]
+    return given or next(filter(None, own), 65535)
+
+
+def build(dataset: dict) -> "BaseCXRDataset":
+    """The data set without its pipeline.
+
+    Raises:
+        SystemExit: If it is none of this package.
+    """
+    from otcxr_mm.datasets import BaseCXRDataset
+    from otcxr_mm.registry import DATASETS
+
+    kind = DATASETS.get(dataset["type"])
+    if kind is None or not issubclass(kind, BaseCXRDataset):
+        raise SystemExit(f"{dataset['type']}: no data set of otcxr_mm; radiographs in a folder: otcxr_mm.UnlabeledCXR")
+    kept = {key: value for key, value in dataset.items() if key not in ("type", "packed", "pipeline", "lazy_init")}
+    return kind(**kept)
+
+
+def folders(roots: list[str], out: Path) -> dict[str, Path]:
+    """The folder to write for each data root."""
+    if len(roots) == 1:
+        return {roots[0]: out}
+    names = [Path(root).name for root in roots]
+    if len(set(names)) < len(names):
+        raise SystemExit(f"data roots of the same name, {roots}: prepare them one by one, by type and --data-root")
+    return {root: out / name for root, name in zip(roots, names, strict=True)}
+
+
+def prepare(args: argparse.Namespace) -> bool:
+    """Prepares what the command line names.
+
+    Returns:
+        Whether no image has changed since it was prepared.
+    """
+    from functools import partial
+
+    from otcxr_mm.datasets import PackedImages, pack_images
+    from otcxr_mm.datasets.transforms.loading import read_grey
+
+    if len(args.size) > 2 or min(args.size) < 1:
+        raise SystemExit(f"--size takes a shorter side, or height and width, in pixels; got {args.size}")
+    size = args.size[0] if len(args.size) == 1 else tuple(args.size)
+    # splits and labels may share a data root: their images are prepared together
+    paths: dict[str, dict[str, None]] = {}
+    whites: dict[str, set[int]] = {}
+    for description in described(args):
+        dataset = build(description)
+        dataset.full_init()
+        if dataset.packed is not None:
+            print(f"{description['type']}: packs its images itself")
+            continue
+        root = os.path.realpath(dataset.root)
+        paths.setdefault(root, {}).update(dict.fromkeys(dataset.records.path.tolist()))
+        whites.setdefault(root, set()).add(white(description, args.max_value))
+    unchanged = True
+    for root, folder in folders(list(paths), args.out).items() if paths else ():
+        if len(whites[root]) > 1:
+            raise SystemExit(f"{root}: read with different max_value, {sorted(whites[root])}: say --max-value")
+        (max_value,) = whites[root]
+        pack_images(
+            root,
+            list(paths[root]),
+            folder,
+            size,
+            partial(read_grey, max_value=max_value),
+            args.jobs,
+            args.depth,
+            {} if max_value == 65535 else {"max_value": max_value},
+        )
+        images = PackedImages(folder)
+        images.verify()
+        megabytes = images.record["bytes"] / 1e6
+        print(f"{folder}: {len(images)} images, {args.depth} bit, {megabytes:.1f} MB, verified; read with")
+        print(f'    packed="{folder}"')
+        changed = images.changed(root)
+        if changed:
+            unchanged = False
+            print(f"{len(changed)} images have changed since they were prepared:", *changed[:20], sep="\n    ")
+            if len(changed) > 20:
+                print(f"    and {len(changed) - 20} more")
+            print(f"To prepare them again, remove {folder} and run this command again.")
+    return unchanged
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prepares the data set, and says in a line what went wrong."""
+    args = parser().parse_args(arguments)
+    try:
+        unchanged = prepare(args)
+    except KeyboardInterrupt:
+        print("Stopped: the same command goes on where it was.")
+        raise SystemExit(130) from None
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    raise SystemExit(not unchanged)
+
+
+if __name__ == "__main__":
+    main()
