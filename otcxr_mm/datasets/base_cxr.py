@@ -44,6 +44,7 @@ class BaseCXRDataset(BaseDataset):
             source's splits; relative to `data_root`.
         split_by_hash: Splits of one's own by the hash of the patient, the same on every machine, in place of the
             source's: ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
+        within: With `split_by_hash`: the source's split that it parts, such as NIH's ``'train_val'``; None: all images.
         classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's. What the
             data set does not know is NaN, so that sets with the same `classes` concatenate. None: its own.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
@@ -81,6 +82,7 @@ class BaseCXRDataset(BaseDataset):
         split: str = "all",
         split_file: str | None = None,
         split_by_hash: Sequence[tuple[str, float]] | None = None,
+        within: str | None = None,
         classes: Sequence[str] | Mapping[str, str] | None = None,
         views: Sequence[str] | None = None,
         ages: tuple[float, float] | None = None,
@@ -97,7 +99,7 @@ class BaseCXRDataset(BaseDataset):
         lazy_init: bool = False,
         metainfo: dict | None = None,
     ) -> None:
-        self.split, self.split_file, self.split_by_hash = split, split_file, split_by_hash
+        self.split, self.split_file, self.split_by_hash, self.within = split, split_file, split_by_hash, within
         self.views, self.ages, self.sexes, self.fraction, self.draw = views, ages, sexes, fraction, draw
         self.max_broken = max_broken
         self.broken: BrokenImages | None = None
@@ -141,6 +143,8 @@ class BaseCXRDataset(BaseDataset):
             raise ValueError(f"{name}: split_file and split_by_hash both say the splits: leave one of them out")
         if given and self.split == "all":
             raise ValueError(f"{given[0]}={own[given[0]]!r} needs the split to take, such as split='train'")
+        if self.within is not None and self.split_by_hash is None:
+            raise ValueError(f"{name}: within={self.within!r} goes with split_by_hash")
         if self.split_by_hash is not None:
             self.split_by_hash = check_shares(self.split_by_hash)
         if not given and self.SPLITS and self.split not in (*self.SPLITS, "all"):
@@ -160,6 +164,11 @@ class BaseCXRDataset(BaseDataset):
     def splits_of_ones_own(self) -> bool:
         """Whether the splits are those of `split_file` or `split_by_hash`, not the publisher's."""
         return self.split_file is not None or self.split_by_hash is not None
+
+    @property
+    def needs_published_splits(self) -> bool:
+        """Whether :meth:`load_records` must say the publisher's splits."""
+        return self.within is not None or not self.splits_of_ones_own
 
     def label_names(self) -> Sequence[str]:
         """Classes of the labels that :meth:`load_records` gives; () without labels."""
@@ -192,6 +201,9 @@ class BaseCXRDataset(BaseDataset):
         if self.split_file is not None:
             records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
         elif self.split_by_hash is not None:
+            if self.within is not None:
+                check_patient_disjoint(records.patient, records.split, self._source())
+                records = self._of_split(records, self.within)
             records.split = split_by_hash(records.path, records.patient, self.split_by_hash, self._source())
         check_patient_disjoint(records.patient, records.split, self._source())
         records = self._filter(self._select(records))
@@ -230,11 +242,16 @@ class BaseCXRDataset(BaseDataset):
                 logging.WARNING,
             )
         if self.split != "all":
-            chosen = records.split == self.split
-            if not chosen.any():
-                raise ValueError(f"{self._source()}: split {self.split!r} is empty; the splits are {found or 'none'}")
-            records = records.take(chosen)
+            records = self._of_split(records, self.split)
         return records
+
+    def _of_split(self, records: Records, split: str) -> Records:
+        chosen = records.split == split
+        if not chosen.any():
+            names, counts = np.unique(records.split[records.split != ""], return_counts=True)
+            found = dict(zip(names.tolist(), counts.tolist(), strict=True))
+            raise ValueError(f"{self._source()}: split {split!r} is empty; the splits are {found or 'none'}")
+        return records.take(chosen)
 
     def _filter(self, records: Records) -> Records:
         """What `views`, `ages` and `sexes` leave; it is printed what they take out."""

@@ -72,7 +72,7 @@ class NIHChestXray14(BaseCXRDataset):
                 f"{table_file}: {twice} stands in several rows, first in row {image.tolist().index(twice) + 2}"
             )
         split = np.full(len(image), "")
-        if self.split != "all" and not self.splits_of_ones_own:
+        if self.split != "all" and self.needs_published_splits:
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
         return Records(
             path=self._paths(image),

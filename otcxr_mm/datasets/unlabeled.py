@@ -70,7 +70,7 @@ class UnlabeledCXR(BaseCXRDataset):
         records = Records(self._prefixed(path))
         if self.patient_column or any(name in table for name in PATIENT_COLUMNS):
             records.patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
-        if not self.splits_of_ones_own and (self.split != "all" or SPLIT_COLUMNS[0] in table):
+        if self.needs_published_splits and (self.split != "all" or SPLIT_COLUMNS[0] in table):
             records.split = table[first_column(table, SPLIT_COLUMNS, file, "split")]
         records.view = next((table[name] for name in VIEW_COLUMNS if name in table), records.view)
         self._read_person(records, table, file)

@@ -112,6 +112,20 @@ def test_split_by_hash_of_a_data_set(nih_folder, log):
     assert "no patient id" not in log.text
 
 
+def test_split_by_hash_within_a_published_split(nih_folder, real_data):
+    parts = dict(split_by_hash=[["train", 0.8], ["val", 0.2]], within="train_val", check_files=False)
+    table = real_data / "nih"
+    official = set(otcxr_mm.NIHChestXray14(table, split="train_val", check_files=False).records.path.tolist())
+    found = [set(otcxr_mm.NIHChestXray14(table, split=s, **parts).records.path.tolist()) for s in ("train", "val")]
+    assert not found[0] & found[1]
+    assert found[0] | found[1] == official
+    assert 0.1 < len(found[1]) / len(official) < 0.3
+    with pytest.raises(ValueError, match="split 'nowhere' is empty; the splits are {'test': 1, 'train_val': 3}"):
+        otcxr_mm.NIHChestXray14(nih_folder, split="train", **{**parts, "within": "nowhere"})
+    with pytest.raises(ValueError, match="within='train_val' goes with split_by_hash"):
+        otcxr_mm.NIHChestXray14(nih_folder, within="train_val")
+
+
 def test_without_patients_images_are_split_with_a_warning(tmp_path, log):
     for i in range(40):
         write_image(tmp_path / f"{i}.png", (4, 4))

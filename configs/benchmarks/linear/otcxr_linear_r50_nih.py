@@ -3,7 +3,7 @@
 #   python tools/test.py configs/benchmarks/linear/otcxr_linear_r50_nih.py work_dirs/otcxr_linear_r50_nih/linear.pth
 # Another backbone, ImageNet's from a local file too (its stem is brought to one channel):
 #   --cfg-options custom_hooks.0.checkpoint=FILE
-# data/nih/patient_split.csv, with the columns "Patient ID" and "split", parts train_val into train and val by patient.
+# The official train_val list is parted by patient, the same way on every machine: val chooses the weight decay.
 _base_ = ["../../_base_/linear_runtime.py"]
 
 model = dict(
@@ -31,11 +31,8 @@ loader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
 )
-nih = dict(
-    type="otcxr_mm.NIHChestXray14",
-    data_root="data/nih",
-    pipeline=pipeline,
-)
-train_dataloader = dict(**loader, dataset=dict(**nih, split_file="patient_split.csv", split="train"))
-val_dataloader = dict(**loader, dataset=dict(**nih, split_file="patient_split.csv", split="val"))
+nih = dict(type="otcxr_mm.NIHChestXray14", data_root="data/nih", pipeline=pipeline)
+parts = dict(within="train_val", split_by_hash=(("train", 0.875), ("val", 0.125)))
+train_dataloader = dict(**loader, dataset=dict(**nih, **parts, split="train"))
+val_dataloader = dict(**loader, dataset=dict(**nih, **parts, split="val"))
 test_dataloader = dict(**loader, dataset=dict(**nih, split="test", test_mode=True))
