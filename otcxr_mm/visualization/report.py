@@ -24,7 +24,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 th { font-weight: 600; } td.best { font-weight: 700; color: var(--mark); }
-figure { margin: 1rem 0; } img { max-width: 100%; height: auto; border-radius: 4px; }
+figure { margin: 1rem 0; } figure .scroll { margin: 0; }
+img { display: block; width: 100%; min-width: 38rem; height: auto; border-radius: 4px; }
 figure.card { background: #fff; padding: .5rem; border: 1px solid var(--line); border-radius: 6px; }
 figcaption { color: var(--soft); font-size: .92rem; max-width: 44rem; margin-top: .3rem; }
 figure.card figcaption { color: #59636e; }
@@ -86,7 +87,7 @@ class Report:
             write_whole(os.path.join(self.folder, f"{name}.{kind}"), buffer.getvalue())
         data = base64.b64encode(buffer.getvalue()).decode()
         self.blocks.append(
-            f'<figure{extra}><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'
+            f'<figure{extra}><div class="scroll"><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}"></div>'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
 
