@@ -86,9 +86,9 @@ class Report:
         if self.folder is not None:
             write_whole(os.path.join(self.folder, f"{name}.{kind}"), buffer.getvalue())
         data = base64.b64encode(buffer.getvalue()).decode()
+        picture = f'<img alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'
         self.blocks.append(
-            f'<figure{extra}><div class="scroll"><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}"></div>'
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
+            f'<figure{extra}><div class="scroll">{picture}</div><figcaption>{escape(caption)}</figcaption></figure>'
         )
 
     def html(self) -> str:
