@@ -64,7 +64,7 @@ setup(
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
-    install_requires=["numpy", "torch>=2.1", "torchvision"],
+    install_requires=["numpy", "scikit-learn", "torch>=2.1", "torchvision"],
     extras_require={
         # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
         "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],

@@ -1,5 +1,5 @@
 # OTCXR: ResNet-50 pre-trained on the official train_val list of NIH ChestX-ray14.
-#   python tools/train.py configs/otcxr_r50_nih.py
+#   OTCXR_NIH=FOLDER python tools/train.py configs/otcxr_r50_nih.py
 # A starting point at a batch of 64 for one GPU of 24 GB, or of 12 GB with --amp. For several GPUs:
 #   bash tools/dist_train.sh configs/otcxr_r50_nih.py 4 --auto-scale-lr
 _base_ = [
@@ -13,7 +13,7 @@ train_dataloader = dict(
     dataset=dict(
         type="otcxr_mm.NIHChestXray14",
         # as NIH ships it: images/ or images_001/images/ ..., Data_Entry_2017*.csv, train_val_list.txt, test_list.txt
-        data_root="data/nih",
+        data_root="{{$OTCXR_NIH:data/nih}}",
         split="train_val",  # the patients of test_list.txt are never seen
         pipeline=_base_.two_view_pipeline,
     )

@@ -76,6 +76,7 @@ class Demo:
         self.images = out / "images"
         self.terminal = sys.stdout
         self.seconds: dict[str, float] = {}
+        self.keys: dict[str, str] = {}
         self.number, self.steps = 0, 8
 
     def say(self, text: str) -> None:
@@ -104,7 +105,9 @@ class Demo:
                 cfg.custom_hooks, cfg.train_cfg.calibrate = None, True
             else:
                 cfg.custom_hooks[0].checkpoint = str(self.work / f"pretrain_{name}" / "backbone.pth")
-            results[name] = self.step(f"linear_{name}", f"linear probe: {METHODS[name]}", cfg, train_and_test)
+            results[name] = self.step(
+                f"linear_{name}", f"linear probe: {METHODS[name]}", cfg, train_and_test, f"pretrain_{name}"
+            )
         cfg = self.config("supervised_r18_synthetic.py")
         results["supervised"] = self.step("supervised", "train the same network on labels", cfg, train_and_test)
         self.number += 1
@@ -157,15 +160,24 @@ class Demo:
                 cfg.train_cfg.val_interval = self.epochs
         return cfg
 
-    def step(self, name: str, title: str, cfg: "Config", run: Callable) -> dict:
-        """Runs a step unless it is done; what another version or setting left is removed first."""
+    def step(self, name: str, title: str, cfg: "Config", run: Callable, after: str = "") -> dict:
+        """Runs a step unless it is done; what another version or setting left is removed first.
+
+        Args:
+            name: Of its folder.
+            title: Of its line.
+            cfg: Its config.
+            run: Takes the config and gives the result.
+            after: Name of the step whose result it builds on: done anew, that makes this one undone.
+        """
         from otcxr_mm import __version__
         from otcxr_mm.fileio import write_whole
 
         self.number += 1
         folder = self.work / name
         cfg.work_dir, cfg.experiment_name = str(folder), f"{name}_seed{self.seed}"
-        key = hashlib.sha256(f"{__version__}\n{cfg.pretty_text}".encode()).hexdigest()
+        key = hashlib.sha256(f"{__version__}\n{self.keys.get(after)}\n{cfg.pretty_text}".encode()).hexdigest()
+        self.keys[name] = key
         mark, result = folder / "step.json", folder / "result.json"
         started = json.loads(mark.read_text())["key"] if mark.is_file() else None
         if folder.is_dir() and started != key:

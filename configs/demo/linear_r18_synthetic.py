@@ -23,5 +23,6 @@ model = dict(
         loss=dict(type="otcxr_mm.MaskedBCELoss"),
     ),
 )
+train_dataloader = dict(dataset=dict(test_mode=True))
 # an untrained backbone instead: --cfg-options custom_hooks=None train_cfg.calibrate=True
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_synthetic/backbone.pth")]

@@ -8,7 +8,7 @@ import numpy as np
 from ..registry import DATASETS
 from .base_cxr import BaseCXRDataset
 from .records import Records, parse_ages, parse_sexes
-from .splits import split_from_lists
+from .splits import split_from_lists, unpadded
 from .tables import read_csv
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -76,7 +76,7 @@ class NIHChestXray14(BaseCXRDataset):
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
         return Records(
             path=self._paths(image),
-            patient=np.char.lstrip(table["Patient ID"], "0"),
+            patient=unpadded(table["Patient ID"]),
             view=table["View Position"],
             split=split,
             labels=self._labels(table["Finding Labels"], table_file),

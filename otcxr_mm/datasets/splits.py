@@ -19,6 +19,12 @@ PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_
 SPLIT_COLUMNS = ("split",)
 
 
+def unpadded(patient: np.ndarray) -> np.ndarray:
+    """Patient ids without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
+    stripped = np.char.lstrip(patient.astype(str), "0")
+    return np.where((stripped == "") & (patient != ""), "0", stripped)
+
+
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
     """Fails when a patient stands in two splits.
 
@@ -92,23 +98,21 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
     table = read_csv(file, SPLIT_COLUMNS)
     for column in PATIENT_COLUMNS:
         if column in table:
-            check_patient_disjoint(table[column], table["split"], str(file))
+            check_patient_disjoint(unpadded(table[column]), table["split"], str(file))
     key_column = first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
-    keys = table[key_column]
+    keys = unpadded(table[key_column]) if key_column in PATIENT_COLUMNS else table[key_column]
     split_of: dict[str, str] = {}
     for row, (key, split) in enumerate(zip(keys.tolist(), table["split"].tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
             raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} further up")
     if key_column in PATIENT_COLUMNS:
-        # tables differ in whether they pad a patient's number with zeros
-        split_of = {key.lstrip("0"): split for key, split in split_of.items()}
         split_of.pop("", None)
         if not (patient != "").any():
             raise ValueError(
                 f"{file}: splits by {key_column!r}, but the data set knows no patients: name the images instead, or "
                 "give an ann_file with a column of patients"
             )
-        own = [p.lstrip("0") for p in patient.tolist()]
+        own = unpadded(patient).tolist()
     else:
         own = _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
@@ -138,10 +142,12 @@ def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
         "current",
         logging.WARNING,
     )
+    # by file name, wherever the folder stands; by path where a name is there twice
     names = [stem(p) for p in path.tolist()]
-    if len(set(names)) < len(names):
-        names = [os.path.splitext(p)[0] for p in path.tolist()]
-    return np.where(known, np.char.add("patient ", patient), np.char.add("image ", np.array(names)))
+    count = Counter(names)
+    names = [name if count[name] == 1 else os.path.splitext(p)[0] for name, p in zip(names, path.tolist(), strict=True)]
+    # a patient's key is the same whether or not there are images without one
+    return np.where(known, patient, np.char.add("image ", np.array(names)))
 
 
 def check_shares(shares: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:

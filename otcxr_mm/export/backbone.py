@@ -10,6 +10,8 @@ import mmengine
 import mmpretrain
 import torch
 from mmengine.config import Config
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.logging import print_log
 from torch import nn
 
 from ..fileio import write_whole
@@ -17,7 +19,7 @@ from ..version import __version__
 
 # parts of a run's config that the record holds, and entries of them that are left out
 RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
-PATHS = ("data_root", "ann_file", "split_file", "img_prefix", "data_prefix", "packed", "checkpoint")
+PATHS = ("data_root", "ann_file", "split_file", "img_prefix", "mask_prefix", "data_prefix", "packed", "checkpoint")
 
 
 def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
@@ -38,7 +40,7 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     torch.save({name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}, buffer)
     preprocessor = model.data_preprocessor
     record = {
-        "backbone": _plain(cfg["model"]["backbone"]),
+        "backbone": _without_paths(cfg["model"]["backbone"]),
         # what was trained, on what augmentation and schedule; no path, no name of an image
         "config": {key: _without_paths(cfg[key]) for key in RECORDED if cfg.get(key) is not None},
         "channels": getattr(preprocessor, "channels", None),
@@ -61,25 +63,31 @@ def data_sha256(dataset: object) -> str | None:
     """SHA-256 over the images and patients of a data set, in order; over its parts for concatenated ones.
 
     Equal if and only if the same images (by their paths relative to the root) of the same patients are there. None for
-    a data set that is neither a :class:`otcxr_mm.BaseCXRDataset` nor made of such.
+    a data set that is neither a :class:`otcxr_mm.BaseCXRDataset` nor MMEngine's concatenation, repetition or balancing
+    of such.
     """
-    parts = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if getattr(dataset, "records", None) is not None:
         records = dataset.records
         lines = (f"{path}\t{patient}\n" for path, patient in zip(records.path, records.patient, strict=True))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-    digests = [None if part is None else data_sha256(part) for part in parts]
-    if None in digests:
-        return None
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
+        return data_sha256(dataset.dataset)
+    digests = [data_sha256(part) for part in dataset.datasets] if isinstance(dataset, ConcatDataset) else [None]
+    return None if None in digests else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _without_paths(config: object) -> object:
     """A config as plain containers, without the entries that hold paths."""
     config = _plain(config)
     if isinstance(config, dict):
-        return {key: _without_paths(value) for key, value in config.items() if key not in PATHS}
-    return [_without_paths(value) for value in config] if isinstance(config, (list, tuple)) else config
+        return {key: _without_paths(value) for key, value in config.items() if key not in PATHS and not _is_path(value)}
+    if isinstance(config, (list, tuple)):
+        return [_without_paths(value) for value in config if not _is_path(value)]
+    return config
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and (value.startswith("~") or os.path.isabs(value) or value.endswith(".csv"))
 
 
 def _plain(config: object) -> object:
@@ -102,7 +110,8 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: flo
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If less than `min_matched` fits; names what is missing and what has another shape.
+        ValueError: If less than `min_matched` fits, or not the first convolution; names what is missing and what has
+            another shape.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -119,7 +128,8 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: flo
     missing = [name for name in wanted if name not in state]
     other_shape = [name for name, v in wanted.items() if name in state and state[name].shape != v.shape]
     matched = len(wanted) - len(missing) - len(other_shape)
-    if matched < min_matched * len(wanted):
+    stem = _stem(wanted)
+    if matched < min_matched * len(wanted) or stem in missing or stem in other_shape:
         shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}" for n in other_shape[:3]]
         raise ValueError(
             f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file"
@@ -128,13 +138,20 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: flo
             + f". It holds {', '.join(list(state)[:3]) or 'no tensor'}, ...: is it of the same architecture, depth and "
             "channels?"
         )
+    if matched < len(wanted):
+        print_log(f"{path}: not in this file, or of another shape: {', '.join(missing + other_shape)}", "current")
     backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in other_shape}, strict=False)
+
+
+def _stem(wanted: dict[str, torch.Tensor]) -> str | None:
+    """Name of the first convolution's weight."""
+    return next((name for name, tensor in wanted.items() if tensor.dim() == 4), None)
 
 
 def _convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
     """Brings the first convolution to the wanted number of channels, in place."""
-    name, target = next(((n, v) for n, v in wanted.items() if v.dim() == 4), (None, None))
-    given = state.get(name)
+    name = _stem(wanted)
+    given, target = state.get(name), wanted.get(name)
     if given is None or given.dim() != 4 or given.shape == target.shape:
         return
     same = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[2:]

@@ -8,7 +8,7 @@ import pytest
 from mmengine.logging import MMLogger
 
 import otcxr_mm
-from otcxr_mm.datasets.splits import draw_fraction, hash_share, split_by_hash
+from otcxr_mm.datasets.splits import draw_fraction, hash_share, split_by_hash, split_from_file, unpadded
 from tests.conftest import write_image
 
 THIRDS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
@@ -205,3 +205,25 @@ def test_fractions_and_lists_that_are_wrong(nih_folder, tmp_path):
         with pytest.raises(ValueError, match="l.csv: "):
             otcxr_mm.write_selection(paths, "train", tmp_path / "l.csv")
     assert not (tmp_path / "l.csv").exists()
+
+
+def test_a_patients_split_does_not_change_when_images_without_a_patient_join():
+    patient = np.array([str(i) for i in range(200)])
+    path = np.array([f"{i}.png" for i in range(200)])
+    before = split_by_hash(path, patient, THIRDS)
+    joined = split_by_hash(np.append(path, ["x.png", "sub/x.png", "y.png"]), np.append(patient, ["", "", ""]), THIRDS)
+    np.testing.assert_array_equal(joined[:200], before)
+    alone = split_by_hash(np.array(["y.png"]), np.array([""]), THIRDS)
+    assert joined[202] == alone[0]
+
+
+def test_patient_numbers_with_and_without_zeros_are_the_same_and_0_is_one(tmp_path):
+    np.testing.assert_array_equal(
+        unpadded(np.array(["0", "000", "0013", "13", "P01", ""])), ["0", "0", "13", "13", "P01", ""]
+    )
+    patient, path = np.array(["0", "1", "2"]), np.array(["a.png", "b.png", "c.png"])
+    (tmp_path / "s.csv").write_text("patient,split\n00,train\n01,train\n02,test\n")
+    assert split_from_file(path, patient, tmp_path / "s.csv").tolist() == ["train", "train", "test"]
+    (tmp_path / "s.csv").write_text("patient,split\n0013,train\n13,test\n")
+    with pytest.raises(ValueError, match="1 patients stand in two splits: 13"):
+        split_from_file(path, patient, tmp_path / "s.csv")

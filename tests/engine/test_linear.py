@@ -42,7 +42,10 @@ def test_the_fit_is_scikit_learns(decay):
     x = rng.standard_normal((200, 12)).astype(np.float32)
     y = (x @ rng.standard_normal((12, 3)) + rng.standard_normal((200, 3)) > 0.5).astype(np.float32)
     zeros = torch.zeros(3, 12, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    weight, bias = minimise(torch.from_numpy(x).double(), torch.from_numpy(y), *zeros, decay, MaskedBCELoss(), 500)
+    x64, target = torch.from_numpy(x).double(), torch.from_numpy(y)
+    weight, bias, converged = minimise(x64, target, *zeros, decay, MaskedBCELoss(), 500)
+    assert converged
+    assert not minimise(x64, target, *zeros, decay, MaskedBCELoss(), 2)[2]
     for c in range(3):
         reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-10, max_iter=10000).fit(
             x.astype(np.float64), y[:, c]

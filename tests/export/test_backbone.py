@@ -7,7 +7,7 @@ import torch
 from mmpretrain.models import ResNet
 
 import otcxr_mm
-from otcxr_mm.export import load_backbone, save_backbone
+from otcxr_mm.export import data_sha256, load_backbone, save_backbone
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
@@ -93,3 +93,33 @@ def test_what_does_not_fit_is_refused_by_name(file, tmp_path):
     torch.save({"state_dict": {"head.fc.weight": torch.zeros(2)}}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"only 0 of .*It holds head\.fc\.weight"):
         load_backbone(resnet(), tmp_path / "head.pth")
+
+
+def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr("otcxr_mm.export.backbone.print_log", lambda text, *args: lines.append(text))
+    state = torch.load(file, weights_only=True)
+    torch.save({n: v for n, v in state.items() if n != "conv1.weight"}, tmp_path / "no_stem.pth")
+    with pytest.raises(ValueError, match=r"missing: conv1\.weight"):
+        load_backbone(resnet(), tmp_path / "no_stem.pth", min_matched=0.5)
+    torch.save({n: v for n, v in state.items() if n != "bn1.weight"}, tmp_path / "no_bn.pth")
+    load_backbone(resnet(), tmp_path / "no_bn.pth")
+    assert "bn1.weight" in lines[0]
+
+
+def test_the_record_holds_no_path_and_the_hash_of_the_data(tmp_path, nih_folder):
+    from mmengine.dataset import ConcatDataset
+    from torch.utils.data import Subset
+
+    model = SimpleNamespace(backbone=torch.nn.Linear(2, 2), data_preprocessor=otcxr_mm.CXRDataPreprocessor())
+    backbone = {"type": "Linear", "init_cfg": {"type": "Pretrained", "checkpoint": "/home/someone/secret.pth"}}
+    dataset = {"type": "NIHChestXray14", "data_root": "/data/secret", "packed": "secret", "views": ["PA", "/secret/x"]}
+    cfg = {"model": {"backbone": backbone}, "train_dataloader": {"batch_size": 8, "dataset": dataset}}
+    save_backbone(model, tmp_path / "b.pth", cfg)
+    text = (tmp_path / "b.json").read_text()
+    assert json.loads(text)["config"]["train_dataloader"]["batch_size"] == 8
+    assert "secret" not in text
+    whole, train = (otcxr_mm.NIHChestXray14(nih_folder, split=split) for split in ("all", "train_val"))
+    assert data_sha256(whole) != data_sha256(train) != data_sha256(ConcatDataset([train, train]))
+    assert data_sha256(train) == data_sha256(otcxr_mm.NIHChestXray14(nih_folder))
+    assert data_sha256(Subset(train, [0])) is None

@@ -11,7 +11,10 @@ loader = dict(
     collate_fn=dict(type="default_collate"),
 )
 train_dataloader = dict(batch_size=64, **loader, dataset=dict(**synthetic, split="train", pipeline=pipeline))
-val_dataloader = dict(batch_size=64, **loader, dataset=dict(**synthetic, split="val", pipeline=pipeline))
+# with test_mode a broken image is an error: nothing else takes its place
+val_dataloader = dict(
+    batch_size=64, **loader, dataset=dict(**synthetic, split="val", pipeline=pipeline, test_mode=True)
+)
 test_dataloader = dict(
     batch_size=64, **loader, dataset=dict(**synthetic, split="test", pipeline=pipeline, test_mode=True)
 )

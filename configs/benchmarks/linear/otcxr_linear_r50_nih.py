@@ -1,4 +1,5 @@
 # Linear evaluation on NIH ChestX-ray14 of a backbone that a pre-training run has written.
+#   export OTCXR_NIH=FOLDER  # as NIH ships it
 #   python tools/train.py configs/benchmarks/linear/otcxr_linear_r50_nih.py
 #   python tools/test.py configs/benchmarks/linear/otcxr_linear_r50_nih.py work_dirs/otcxr_linear_r50_nih/linear.pth
 # Another backbone, ImageNet's from a local file too (its stem is brought to one channel):
@@ -31,8 +32,14 @@ loader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
 )
-nih = dict(type="otcxr_mm.NIHChestXray14", data_root="data/nih", pipeline=pipeline)
+# with test_mode a broken image is an error: nothing else takes its place
+nih = dict(
+    type="otcxr_mm.NIHChestXray14",
+    data_root="{{$OTCXR_NIH:data/nih}}",
+    pipeline=pipeline,
+    test_mode=True,
+)
 parts = dict(within="train_val", split_by_hash=(("train", 0.875), ("val", 0.125)))
 train_dataloader = dict(**loader, dataset=dict(**nih, **parts, split="train"))
 val_dataloader = dict(**loader, dataset=dict(**nih, **parts, split="val"))
-test_dataloader = dict(**loader, dataset=dict(**nih, split="test", test_mode=True))
+test_dataloader = dict(**loader, dataset=dict(**nih, split="test"))

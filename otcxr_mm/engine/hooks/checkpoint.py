@@ -89,6 +89,9 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
+        if not hasattr(runner.train_loop, "run_iter"):  # nothing that could be interrupted between two iterations
+            self.previous = {}
+            return
         loader = runner.train_dataloader
         loader.worker_init_fn = _IgnoreSignals(loader.worker_init_fn)
         atexit.register(_kill_workers)

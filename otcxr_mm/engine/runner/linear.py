@@ -31,7 +31,7 @@ class LinearEvalLoop(BaseLoop):
         runner: Its model is an ImageClassifier whose head has a linear layer `fc`, as MultiLabelLinearClsHead.
         dataloader: Of the training images, in any order, without augmentation.
         decays: Weight decays to try; more than one needs a validation data loader.
-        max_iters: L-BFGS iterations a decay.
+        max_iters: L-BFGS iterations a decay, after which a fit that has not converged is left as it is, with a warning.
         calibrate: Whether the statistics of batch norm are first set to those of up to 1,024 training images: for a
             network that was never trained, whose own are those of no data.
 
@@ -44,7 +44,7 @@ class LinearEvalLoop(BaseLoop):
         runner: Runner,
         dataloader: DataLoader | dict,
         decays: Sequence[float] = DECAYS,
-        max_iters: int = 200,
+        max_iters: int = 1000,
         calibrate: bool = False,
     ) -> None:
         super().__init__(runner, dataloader)
@@ -73,6 +73,8 @@ class LinearEvalLoop(BaseLoop):
         train = self.features(self.dataloader)
         val = self.features(runner.val_loop.dataloader) if runner.val_loop else None
         if is_main_process():
+            device = head.fc.weight.device
+            train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
             weight, bias = self.fit(*train, val, head.loss_module)
             head.fc.weight.copy_(weight)
             head.fc.bias.copy_(bias)
@@ -113,13 +115,17 @@ class LinearEvalLoop(BaseLoop):
         mean, std = x.mean(0), x.std(0) + 1e-6
         x = (x - mean) / std
         weight, bias = x.new_zeros(y.shape[1], x.shape[1]), x.new_zeros(y.shape[1])
-        loss, best = loss.cpu(), None
+        best = None
         for decay in self.decays:  # from strong to weak, each from where the last one ended
-            weight, bias = minimise(x, y, weight, bias, decay, loss, self._fit_iters)
+            weight, bias, converged = minimise(x, y, weight, bias, decay, loss, self._fit_iters)
+            if not converged:
+                self.runner.logger.warning(
+                    f"weight decay {decay:g}: no convergence in {self._fit_iters} iterations: raise train_cfg.max_iters"
+                )
             auroc = float("nan")
             if val is not None:
                 scores = (val[0] - mean) / std @ weight.T + bias
-                values, _ = per_class(val[1].double().numpy(), scores.double().numpy())
+                values, _ = per_class(val[1].double().cpu().numpy(), scores.double().cpu().numpy())
                 auroc = float(np.nanmean(values))
                 self.runner.logger.info(f"weight decay {decay:g}: macro AUROC on validation images {auroc:.4f}")
             if best is None or auroc > best[0]:
@@ -131,7 +137,7 @@ class LinearEvalLoop(BaseLoop):
 
 def minimise(
     x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, decay: float, loss: nn.Module, max_iters: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, bool]:
     """L-BFGS on loss(x w + b, y) a class + decay / 2 |w|^2; with binary cross-entropy scikit-learn's C = 1 / (decay n).
 
     Args:
@@ -144,12 +150,13 @@ def minimise(
         max_iters: At most so many iterations.
 
     Returns:
-        Weight and bias at the minimum.
+        Weight and bias at the minimum, and whether it was reached.
     """
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [weight, bias],
         max_iter=max_iters,
+        max_eval=4 * max_iters,
         history_size=20,
         tolerance_grad=1e-7,
         tolerance_change=1e-12,
@@ -164,7 +171,8 @@ def minimise(
         return value
 
     optimiser.step(objective)
-    return weight.detach(), bias.detach()
+    converged = optimiser.state[weight]["n_iter"] < max_iters
+    return weight.detach(), bias.detach(), converged
 
 
 @torch.no_grad()
@@ -183,3 +191,6 @@ def calibrate_batch_norm(model: nn.Module, loader: DataLoader, images: int = 102
         if seen >= images:
             break
     model.eval()
+    for norm in norms:  # those of the first process's images, in all processes
+        broadcast(norm.running_mean)
+        broadcast(norm.running_var)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ...registry import METRICS
 
@@ -31,6 +30,8 @@ def per_class(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
             f"{int((~np.isfinite(scores)).any(1).sum())} of {len(scores)} images have a score that is NaN "
             "or infinite: the model diverged"
         )
+    from sklearn.metrics import average_precision_score, roc_auc_score  # slow to import
+
     auroc, auprc = np.full(labels.shape[1], np.nan), np.full(labels.shape[1], np.nan)
     for c in range(labels.shape[1]):
         known = np.isfinite(labels[:, c])
