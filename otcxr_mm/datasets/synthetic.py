@@ -516,7 +516,7 @@ class SyntheticCXR(BaseCXRDataset):
         patients: Number of patients over all splits; each has 1 to 3 images.
         size: Side of the images in pixels.
         seed: Another seed, other patients.
-        jobs: Processes that draw; 0: one a core.
+        jobs: Threads that draw; 0: one a core.
         **kwargs: See :class:`BaseCXRDataset`.
 
     Raises:
