@@ -14,8 +14,18 @@ from .splits import IMAGE_COLUMNS, PATIENT_COLUMNS, SPLIT_COLUMNS
 from .tables import first_column, read_csv, read_list
 
 VIEW_COLUMNS = ("View Position", "view", "view_position", "ViewPosition")
-AGE_COLUMNS = ("Patient Age", "age", "patient_age", "PatientAge")
-SEX_COLUMNS = ("Patient Gender", "Patient Sex", "sex", "gender", "patient_sex", "PatientSex")
+# in any case, with or without spaces and underscores: Sex, patient_sex, PatientSex
+AGE_COLUMNS = ("Patient Age", "Age")
+SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace(" ", "").replace("_", "")
+
+
+def alike(table: dict[str, np.ndarray], candidates: tuple[str, ...]) -> list[str]:
+    """Columns of a table that some candidates name, in any case, in the order of the candidates."""
+    return [name for wanted in candidates for name in table if _folded(name) == _folded(wanted)]
 
 
 @DATASETS.register_module()
@@ -82,9 +92,10 @@ class UnlabeledCXR(BaseCXRDataset):
             ("age", AGE_COLUMNS, parse_ages, self.ages is not None),
             ("sex", SEX_COLUMNS, parse_sexes, self.sexes is not None),
         ):
-            if not needed and not any(column in table for column in columns):
+            found = alike(table, columns)
+            if not needed and not found:
                 continue
-            column = first_column(table, columns, file, name)
+            column = found[0] if found else first_column(table, columns, file, name)
             try:
                 setattr(records, name, parse(table[column], file))
             except ValueError as error:

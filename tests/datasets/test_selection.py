@@ -205,3 +205,16 @@ def test_fractions_and_lists_that_are_wrong(nih_folder, tmp_path):
         with pytest.raises(ValueError, match="l.csv: "):
             otcxr_mm.write_selection(paths, "train", tmp_path / "l.csv")
     assert not (tmp_path / "l.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "header", ["Sex,Age", "Gender,age", "GENDER,AGE", "patient_sex,patient_age", "Patient Gender,PatientAge"]
+)
+def test_columns_of_a_person_count_in_any_case(tmp_path, header):
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text(f"path,{header}\na.png,Female,68\nb.png,Male,40\nc.png,Unknown,0\n")
+    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", sexes=["F"])
+    assert data.records.path.tolist() == ["a.png"]
+    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", ages=(30, 50), sexes=["M"])
+    assert data.records.path.tolist() == ["b.png"]
