@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
 from .dicom import is_dicom, read_dicom
-from .errors import BrokenImageError, MissingImageError
+from .errors import BrokenImageError, MissingImageError, WhiteError
 
 MAX_PIXELS = 100_000_000  # a detector of 43 cm at 0.1 mm has 18.5 million
 
@@ -33,6 +33,7 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
     Raises:
         MissingImageError: (a FileNotFoundError) If there is no such file.
         BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
+        WhiteError: (a ValueError) If a pixel of 16 bits is above `max_value`.
         ImportError: If it is DICOM and pydicom is missing.
     """
     if not os.path.isfile(path):
@@ -62,7 +63,7 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
         img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
     if img.dtype == np.uint16:
         if img.max() > max_value:
-            raise ValueError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
+            raise WhiteError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
         if max_value == 65535 and 0 < img.max() < 4096:
             warnings.warn(
                 f"{path}: 16 bits, but no pixel above {img.max()}: if the data have 12 bits, say "
