@@ -34,8 +34,8 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
 
     Raises:
         ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
-        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, pixels that are no integers, or too
-            many of them.
+        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, pixels that are no integers,
+            or too many of them.
         WhiteError: If a pixel of 16 bits is above `max_value`.
     """
     try:
