@@ -289,21 +289,27 @@ class BaseCXRDataset(BaseDataset):
     def _check_files(self, records: Records) -> Records:
         paths = records.path.tolist()
         if self.packed is not None:
-            root, there = self.packed.folder, self.packed.rows(paths) >= 0
+            there = self.packed.rows(paths) >= 0
         else:
             root, listing = self.root, self.known_files()
             there = np.array([p in listing for p in paths] if listing else [os.path.isfile(root / p) for p in paths])
         missing = np.flatnonzero(~there)
         if not len(missing):
             return records
-        example = root / paths[missing[0]]
+        if self.packed is not None:
+            example = paths[missing[0]]
+            lack = f"not among the packed images in {self.packed.folder}"
+            way_out = "Run tools/dataset_converters/prepare_cxr.py for this split"
+        else:
+            example, lack = root / paths[missing[0]], "not there"
+            way_out = "Complete the folder, or set skip_missing=True to go on with those that are there"
         if not self.skip_missing or not there.any():
             raise FileNotFoundError(
-                f"{self._source()}: {len(missing)} of {len(paths)} listed images are not there, the first one "
-                f"{example}. Complete the folder, or set skip_missing=True to go on with those that are there"
+                f"{self._source()}: {len(missing)} of {len(paths)} listed images are {lack}, the first one "
+                f"{example}. {way_out}"
             )
         print_log(
-            f"{self._source()}: {len(missing)} listed images are not there and left out, {example} first",
+            f"{self._source()}: {len(missing)} listed images are {lack} and left out, {example} first",
             "current",
         )
         return records.take(there)

@@ -71,7 +71,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         """Reads the csv."""
         records, table = self._read()
         file = self.root / self.ann_file
-        if not table:
+        if table is None:
             raise ValueError(f"{file}: CSVLabeledCXR needs a .csv with columns of labels")
         records.labels = np.empty((len(records), len(self.label_columns)), np.float32)
         for c, column in enumerate(self.label_columns.values()):
@@ -79,7 +79,7 @@ class CSVLabeledCXR(UnlabeledCXR):
             unique, row_of = np.unique(table[column], return_inverse=True)
             for i, value in enumerate(unique.tolist()):
                 if canonical(value) not in self.meaning:
-                    row = int(np.flatnonzero(row_of == i)[0]) + 2
+                    row = table.lines[row_of == i][0]
                     raise ValueError(
                         f"{file}, row {row}: {value!r} in column {column!r} is none of {list(self.meaning)}; say with "
                         "positive, negative or unknown what it means"

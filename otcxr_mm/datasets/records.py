@@ -56,12 +56,17 @@ class Records:
         return Records(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 
-def parse_ages(text: np.ndarray, file: Path) -> np.ndarray:
+def _line(row: int, lines: np.ndarray | None) -> int:
+    return row + 2 if lines is None else int(lines[row])
+
+
+def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
     """Ages in years, from numbers of years or DICOM's age strings ('060Y', '011M', '003W', '001D').
 
     Args:
         text: (n,).
         file: What errors name.
+        lines: Line of `file` that each stands in, (n,); None: from 2 on, one a line.
 
     Returns:
         float32 (n,); NaN where nothing is said, or more than 120 years, which is counted and logged.
@@ -76,7 +81,7 @@ def parse_ages(text: np.ndarray, file: Path) -> np.ndarray:
             continue
         match = re.fullmatch(r"(\d+(?:\.\d*)?) *([YMWD]?)", value.upper())
         if match is None:
-            row = int(np.flatnonzero(row_of == i)[0]) + 2
+            row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
             raise ValueError(f"{file}, row {row}: {value!r} is no age; years, or as DICOM has it, such as '060Y'")
         years[i] = float(match[1]) * UNIT_YEARS[match[2]]
     age = years[row_of]
@@ -87,16 +92,17 @@ def parse_ages(text: np.ndarray, file: Path) -> np.ndarray:
     return age
 
 
-def parse_sexes(text: np.ndarray, file: Path) -> np.ndarray:
+def parse_sexes(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
     """'M', 'F' or '' from what publishers write.
 
     Raises:
-        ValueError: If something else stands there; the message names `file` and row.
+        ValueError: If something else stands there; the message names `file` and row, see :func:`parse_ages`.
     """
     unique, row_of = np.unique(text, return_inverse=True)
     sexes = []
     for i, value in enumerate(unique.tolist()):
         if value.upper() not in SEXES and value.upper() not in UNKNOWN:
-            raise ValueError(f"{file}, row {int(np.flatnonzero(row_of == i)[0]) + 2}: {value!r} is no sex; M, F or ''")
+            row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
+            raise ValueError(f"{file}, row {row}: {value!r} is no sex; M, F or ''")
         sexes.append(SEXES.get(value.upper(), ""))
     return np.array(sexes)[row_of]

@@ -14,7 +14,7 @@ from ..fileio import write_whole
 from .image_files import stem
 from .tables import first_column, read_csv, read_list
 
-IMAGE_COLUMNS = ("Image Index", "path", "filename", "image", "image_id")
+IMAGE_COLUMNS = ("Image Index", "path", "Path", "filename", "image", "image_id")
 PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_id")
 SPLIT_COLUMNS = ("split",)
 

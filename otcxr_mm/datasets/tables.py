@@ -8,6 +8,18 @@ from pathlib import Path
 import numpy as np
 
 
+class Table(dict[str, np.ndarray]):
+    """Columns by name, and where each row begins.
+
+    Attributes:
+        lines: Line of the file that each row begins in, from 1, (n,); lines may be empty, and fields hold several.
+    """
+
+    def __init__(self, columns: dict[str, np.ndarray], lines: np.ndarray) -> None:
+        super().__init__(columns)
+        self.lines = lines
+
+
 def _text(file: Path, what: str) -> str:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such {what}")
@@ -25,7 +37,7 @@ def _text(file: Path, what: str) -> str:
     return text
 
 
-def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | None = None) -> Table:
     """Reads a csv into columns of strings.
 
     Args:
@@ -34,7 +46,7 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
         only: Columns to read if they are there, besides the required ones; None for all.
 
     Returns:
-        Column name to array of strings, all of the same length.
+        Column name to array of strings, all of the same length, with the lines that they stand in.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -42,8 +54,12 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
             or the file is no csv in UTF-8.
     """
     reader = csv.reader(io.StringIO(_text(file, "table"), newline=""), strict=True)
+    rows, lines, before = [], [], 0
     try:
-        rows = list(reader)
+        for row in reader:
+            rows.append(row)
+            lines.append(before + 1)
+            before = reader.line_num
     except csv.Error as error:
         raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
@@ -55,16 +71,18 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
         raise ValueError(f"{file}: column {twice[0]!r} is there twice")
+    lines = [line for row, line in zip(rows[1:], lines[1:], strict=True) if row]
     body = [row for row in rows[1:] if row]
     if not body:
         raise ValueError(f"{file}: a header, but no row")
     width = len(header)
-    for number, row in enumerate(body, 2):
+    for number, row in zip(lines, body, strict=True):
         # one field too many is a comma without quotes: everything after it stands in the wrong column
         if len(row) < width or (len(row) > width and any(row[width:])):
             raise ValueError(f"{file}, row {number}: {len(row)} fields where the header has {width}: {str(row)[:200]}")
     wanted = set(header) if only is None else {*required, *only}
-    return {name: np.array([row[i].strip() for row in body]) for i, name in enumerate(header) if name in wanted}
+    columns = {name: np.array([row[i].strip() for row in body]) for i, name in enumerate(header) if name in wanted}
+    return Table(columns, np.array(lines))
 
 
 def read_list(file: Path) -> np.ndarray:

@@ -11,11 +11,21 @@ from .base_cxr import BaseCXRDataset
 from .image_files import SUFFIXES, walk_images
 from .records import Records, parse_ages, parse_sexes
 from .splits import IMAGE_COLUMNS, PATIENT_COLUMNS, SPLIT_COLUMNS
-from .tables import first_column, read_csv, read_list
+from .tables import Table, first_column, read_csv, read_list
 
 VIEW_COLUMNS = ("View Position", "view", "view_position", "ViewPosition")
-AGE_COLUMNS = ("Patient Age", "age", "patient_age", "PatientAge")
-SEX_COLUMNS = ("Patient Gender", "Patient Sex", "sex", "gender", "patient_sex", "PatientSex")
+# in any case, with or without spaces and underscores: Sex, patient_sex, PatientSex
+AGE_COLUMNS = ("Patient Age", "Age")
+SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace(" ", "").replace("_", "")
+
+
+def alike(table: dict[str, np.ndarray], candidates: tuple[str, ...]) -> list[str]:
+    """Columns of a table that some candidates name, in any case, in the order of the candidates."""
+    return [name for wanted in candidates for name in table if _folded(name) == _folded(wanted)]
 
 
 @DATASETS.register_module()
@@ -52,21 +62,21 @@ class UnlabeledCXR(BaseCXRDataset):
         """Lists the folder, or reads the list or csv."""
         return self._read()[0]
 
-    def _read(self) -> tuple[Records, dict[str, np.ndarray]]:
-        """The records, and the columns of the csv; {} without one."""
+    def _read(self) -> tuple[Records, Table | None]:
+        """The records, and the columns of the csv; None without one."""
         if not self.ann_file:
             found = walk_images(self.root, self.img_prefix)
             if not found:
                 start = self.root / self.img_prefix
                 raise ValueError(f"{start}: no image ({', '.join(SUFFIXES)}) in this folder or below it")
-            return Records(np.array(found)), {}
+            return Records(np.array(found)), None
         file = self.root / self.ann_file
         if file.suffix.lower() != ".csv":
-            return Records(self._prefixed(read_list(file))), {}
+            return Records(self._prefixed(read_list(file))), None
         table = read_csv(file)
         path = table[self._column(table, self.path_column, IMAGE_COLUMNS, file, "path")]
         if (path == "").any():
-            raise ValueError(f"{file}, row {int(np.flatnonzero(path == '')[0]) + 2}: no path")
+            raise ValueError(f"{file}, row {table.lines[path == ''][0]}: no path")
         records = Records(self._prefixed(path))
         if self.patient_column or any(name in table for name in PATIENT_COLUMNS):
             records.patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
@@ -76,17 +86,18 @@ class UnlabeledCXR(BaseCXRDataset):
         self._read_person(records, table, file)
         return records, table
 
-    def _read_person(self, records: Records, table: dict[str, np.ndarray], file: Path) -> None:
+    def _read_person(self, records: Records, table: Table, file: Path) -> None:
         """Ages and sexes; a column of that name may hold anything, which is an error only where a filter needs it."""
         for name, columns, parse, needed in (
             ("age", AGE_COLUMNS, parse_ages, self.ages is not None),
             ("sex", SEX_COLUMNS, parse_sexes, self.sexes is not None),
         ):
-            if not needed and not any(column in table for column in columns):
+            found = alike(table, columns)
+            if not needed and not found:
                 continue
-            column = first_column(table, columns, file, name)
+            column = found[0] if found else first_column(table, columns, file, name)
             try:
-                setattr(records, name, parse(table[column], file))
+                setattr(records, name, parse(table[column], file, table.lines))
             except ValueError as error:
                 if needed:
                     raise

@@ -62,6 +62,21 @@ def test_rescaling_goes_before_the_window(tmp_path):
     assert idle.dtype == np.uint8
 
 
+def test_a_negative_slope_inverts_the_contrast(tmp_path):
+    inverse = 255 - WORDS * (255 / 4095)
+    tags = dict(RescaleSlope=-1, RescaleIntercept=4095)
+    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "a.dcm", WORDS, 12, **tags)), inverse, atol=1e-3)
+    signed = (WORDS.astype(np.int32) - 2048).astype(np.int16)
+    tags = dict(RescaleSlope=-2, RescaleIntercept=0)
+    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "b.dcm", signed, 12, **tags)), inverse, atol=1e-3)
+    grey = read_grey(write_dicom(tmp_path / "c.dcm", WORDS, 12, "MONOCHROME1", **tags))
+    np.testing.assert_allclose(grey, 255 - inverse, atol=1e-3)
+    # a window after it: the same formula, on the values that the slope makes
+    tags = dict(RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2048, WindowWidth=1024)
+    expected = np.clip(((4095.0 - WORDS - 2047.5) / 1023 + 0.5) * 255, 0, 255)
+    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "d.dcm", WORDS, 12, **tags)), expected, atol=1e-3)
+
+
 def test_signed_values_and_a_table_of_values(tmp_path):
     import pydicom
 
@@ -81,6 +96,21 @@ def test_max_value_is_white_where_16_bits_are_claimed(tmp_path):
     write_dicom(path, WORDS + np.uint16(3000))
     with pytest.raises(ValueError, match="a.dcm: has a pixel of .*, more than max_value=4095"):
         read_grey(path, max_value=4095)
+
+
+@pytest.mark.parametrize("suffix", ["dcm", "png"])
+def test_a_max_value_that_is_too_small_stops_the_training(tmp_path, suffix):
+    # were it an error of the image, the brightest ones would be skipped
+    for name, brightest in ("a", 4000), ("b", 5000):
+        pixels = np.full((8, 8), brightest, np.uint16)
+        if suffix == "dcm":
+            write_dicom(tmp_path / f"{name}.dcm", pixels)
+        else:
+            cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[otcxr_mm.LoadCXR(max_value=4095)], max_broken=1.0)
+    assert data[0]["img"].shape == (8, 8)
+    with pytest.raises(ValueError, match=f"b.{suffix}: has a pixel of 5000, more than max_value=4095"):
+        data[1]
 
 
 def test_bits_beyond_the_stored_ones_are_left_out(tmp_path):
@@ -117,6 +147,8 @@ def test_what_a_file_is_tells_its_content(tmp_path):
     ("tags", "message"),
     [
         (dict(PixelData=None), "DICOM without pixel data .modality CR"),
+        (dict(PixelData=None, FloatPixelData=bytes(4800)), "DICOM with floating-point pixels"),
+        (dict(PixelData=None, DoubleFloatPixelData=bytes(9600)), "DICOM with floating-point pixels"),
         (dict(NumberOfFrames=3), "DICOM with 3 frames"),
         (dict(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "DICOM with 3 samples a pixel, RGB"),
         (dict(PhotometricInterpretation="PALETTE COLOR"), "DICOM with 1 samples a pixel, PALETTE COLOR"),

@@ -109,8 +109,12 @@ def test_a_data_set_reads_them_in_place_of_the_files(folder):
 def test_an_image_that_was_not_packed_is_named(folder):
     pack_images(folder, PATHS[:2], folder / "packed", 30)
     (folder / "list.txt").write_text("\n".join(PATHS))
-    with pytest.raises(FileNotFoundError, match=r"packed/c\.png"):
+    with pytest.raises(FileNotFoundError) as error:
         UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"))
+    assert str(error.value).endswith(
+        f"1 of 3 listed images are not among the packed images in {folder / 'packed'}, the first one c.png. Run "
+        "tools/dataset_converters/prepare_cxr.py for this split"
+    )
     assert len(UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"), skip_missing=True)) == 2
 
 

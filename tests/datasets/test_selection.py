@@ -227,3 +227,16 @@ def test_patient_numbers_with_and_without_zeros_are_the_same_and_0_is_one(tmp_pa
     (tmp_path / "s.csv").write_text("patient,split\n0013,train\n13,test\n")
     with pytest.raises(ValueError, match="1 patients stand in two splits: 13"):
         split_from_file(path, patient, tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    "header", ["Sex,Age", "Gender,age", "GENDER,AGE", "patient_sex,patient_age", "Patient Gender,PatientAge"]
+)
+def test_columns_of_a_person_count_in_any_case(tmp_path, header):
+    for name in "abc":
+        write_image(tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text(f"path,{header}\na.png,Female,68\nb.png,Male,40\nc.png,Unknown,0\n")
+    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", sexes=["F"])
+    assert data.records.path.tolist() == ["a.png"]
+    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", ages=(30, 50), sexes=["M"])
+    assert data.records.path.tolist() == ["b.png"]

@@ -1,3 +1,5 @@
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -30,10 +32,15 @@ def test_16_bit_keeps_its_depth_on_the_same_scale(tmp_path):
     np.testing.assert_allclose(out, [[0, 255 / 65535, 1, 255]], rtol=1e-6)
 
 
-def test_12_bit_in_16_bit_files_is_noticed(tmp_path):
+def test_12_bit_in_16_bit_files_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("otcxr_mm.datasets.transforms.loading._warned_of_12_bits", False)
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 4095]], np.uint16))
     with pytest.warns(UserWarning, match="a.png: 16 bits, but no pixel above 4095.*max_value=4095"):
         load(tmp_path / "a.png")
+    cv2.imwrite(str(tmp_path / "b.png"), np.array([[0, 4094]], np.uint16))
+    with warnings.catch_warnings():  # once, not for each path
+        warnings.simplefilter("error")
+        load(tmp_path / "b.png")
     out = otcxr_mm.LoadCXR(max_value=4095)({"img_path": str(tmp_path / "a.png")})["img"]
     np.testing.assert_allclose(out, [[0, 255]])
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 5000]], np.uint16))

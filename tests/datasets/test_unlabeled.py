@@ -130,3 +130,20 @@ def test_real_folders(real_data):
     data = otcxr_mm.UnlabeledCXR(real_data / "kermany", ann_file="labels.csv", img_prefix="images", split="train")
     assert len(data) == 3699
     assert len(otcxr_mm.UnlabeledCXR(real_data / "nih", img_prefix="images")) == 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "kwargs", "message"),
+    [
+        ("a.jpg,1,30\nb.png\n", {}, "row 5: 1 fields where"),
+        ("a.jpg,1,30\n\n,0,30\n", {}, "row 6: no path"),
+        ("a.jpg,1,30\nb.png,0,old\n", {"ages": (0, 99)}, "row 5: 'old' is no age"),
+        ("a.jpg,1,30\nb.png,2,30\n", {"label_columns": ["mass"]}, "row 5: '2' in column 'mass'"),
+        ('a.jpg,1,30\n"b\n.png",0,30\nc.png,7,30\n', {"label_columns": ["mass"]}, "row 7: '7' in column 'mass'"),
+    ],
+)
+def test_rows_are_numbered_as_in_the_file_with_its_empty_lines(folder, body, kwargs, message):
+    (folder / "t.csv").write_text("path,mass,age\n\n\n" + body)
+    kind = otcxr_mm.CSVLabeledCXR if "label_columns" in kwargs else otcxr_mm.UnlabeledCXR
+    with pytest.raises(ValueError, match=f"t.csv, {message}"):
+        kind(folder, ann_file="t.csv", **kwargs)

@@ -111,3 +111,51 @@ def test_errors_are_a_line(arguments, message, prepare, tmp_path):
     status, _, error = prepare(*[tmp_path if a == "OUT" else a for a in arguments])
     assert status == 1
     assert message in error
+
+
+def test_a_data_set_that_holds_its_images_is_refused(tmp_path, prepare):
+    images, labels = np.zeros((2, 28, 28), np.uint8), np.zeros((2, 1), np.uint8)
+    parts = {
+        f"{split}_{key}": a for split in ("train", "val", "test") for key, a in (("images", images), ("labels", labels))
+    }
+    np.savez(tmp_path / "pneumoniamnist.npz", **parts)
+    status, output, error = prepare(
+        "otcxr_mm.MedMNISTCXR",
+        tmp_path / "out",
+        "--data-root",
+        tmp_path,
+        "--cfg-options",
+        "ann_file=pneumoniamnist.npz",
+    )
+    assert status == 1
+    assert "otcxr_mm.MedMNISTCXR: holds its images in memory: nothing to prepare" in output
+    assert error == "otcxr_mm.MedMNISTCXR: no image files to prepare"
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_broken_images_are_listed_and_left_out_only_when_asked(tmp_path, prepare):
+    data, out = tmp_path / "data", tmp_path / "out"
+    for i in range(6):
+        write_image(data / f"{i}.png", (40, 40))
+    good = (data / "1.png").read_bytes()
+    (data / "1.png").write_bytes(b"")
+    (data / "4.png").write_bytes(b"no image")
+    command = ["otcxr_mm.UnlabeledCXR", out, "--data-root", data, "--size", 32, "--jobs", 1]
+    status, _, error = prepare(*command)
+    assert status == 1 and not (out / "packed.json").exists()
+    assert "2 of 6 images cannot be read" in error
+    assert f"{data}/1.png: the file is empty" in error and f"{data}/4.png: truncated" in error
+    assert f"remove {out}, and run it with --skip-broken" in error
+
+    others = tmp_path / "others"
+    for _ in range(2):  # the second time nothing is left to do
+        status, output, _ = prepare(command[0], others, *command[2:], "--skip-broken")
+        assert status == 0 and "2 of 6 images cannot be read and are left out" in output and "1.png: the file" in output
+        assert f'packed="{others}", skip_missing=True' in output
+    assert otcxr_mm.PackedImages(others).paths.tolist() == ["0.png", "2.png", "3.png", "5.png"]
+    assert len(otcxr_mm.UnlabeledCXR(data, packed=others, skip_missing=True)) == 4
+
+    for name in ("1.png", "4.png"):
+        (data / name).write_bytes(good)
+    assert prepare(*command)[0] == 0  # goes on where it was
+    assert len(otcxr_mm.PackedImages(out)) == 6

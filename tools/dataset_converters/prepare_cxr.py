@@ -5,15 +5,20 @@ python tools/dataset_converters/prepare_cxr.py otcxr_mm.UnlabeledCXR OUT --data-
 
 Stopped or killed, the same command goes on where it was. Run again, it checks what is there, and says which images have
 changed since (status 1).
+
+Images that cannot be read are all listed at the end (status 1); --skip-broken prepares the others.
 """
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from otcxr_mm.datasets import BaseCXRDataset
 
 
@@ -36,6 +41,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits a pixel, default 8")
     parser.add_argument("--max-value", type=int, help="white of 16-bit files; default that of the config's LoadCXR")
     parser.add_argument("--jobs", type=int, default=0, help="threads; default one a core")
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="list the images that cannot be read, and prepare the others; all are read twice",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -103,6 +113,11 @@ def build(dataset: dict) -> "BaseCXRDataset":
     return kind(**kept)
 
 
+def in_memory(dataset: "BaseCXRDataset") -> bool:
+    """Whether a data set gives its images itself, so that their paths only name them."""
+    return not os.path.exists(dataset.root / dataset.records.path[0]) and "img" in dataset.get_data_info(0)
+
+
 def folders(roots: list[str], out: Path) -> dict[str, Path]:
     """The folder to write for each data root."""
     if len(roots) == 1:
@@ -113,21 +128,89 @@ def folders(roots: list[str], out: Path) -> dict[str, Path]:
     return {root: out / name for root, name in zip(roots, names, strict=True)}
 
 
+def unreadable(root: str, paths: list[str], read: Callable[[str], "np.ndarray"], jobs: int) -> dict[str, str]:
+    """What is wrong with the images that cannot be read, by their path; all are tried."""
+    from otcxr_mm.datasets.transforms.errors import BrokenImageError
+
+    def wrong(path: str) -> str | None:
+        try:
+            read(os.path.join(root, path))
+        except BrokenImageError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
+        return {path: line for path, line in zip(paths, pool.map(wrong, paths), strict=True) if line is not None}
+
+
+def pack(
+    root: str,
+    paths: list[str],
+    folder: Path,
+    size: int | tuple[int, int],
+    max_value: int,
+    args: argparse.Namespace,
+) -> int:
+    """Packs the images of a data root.
+
+    Returns:
+        How many cannot be read and were left out, as `--skip-broken` says.
+
+    Raises:
+        SystemExit: If some cannot be read, and it is not said to leave them out.
+    """
+    from otcxr_mm.datasets import pack_images
+    from otcxr_mm.datasets.transforms.errors import BrokenImageError
+    from otcxr_mm.datasets.transforms.loading import read_grey
+
+    whole = set()  # need not be read again to find all that are broken
+
+    def read(file: str) -> "np.ndarray":
+        image = read_grey(file, max_value=max_value)
+        whole.add(file)
+        return image
+
+    settings = {} if max_value == 65535 else {"max_value": max_value}
+    broken = unreadable(root, paths, read, args.jobs) if args.skip_broken else {}
+    for line in broken.values():
+        print(f"    {line}")
+    if broken:
+        print(f"{root}: {len(broken)} of {len(paths)} images cannot be read and are left out")
+    kept = [path for path in paths if path not in broken]
+    if not kept:
+        raise SystemExit(f"{root}: no image can be read")
+    try:
+        pack_images(root, kept, folder, size, read, args.jobs, args.depth, settings)
+    except BrokenImageError:
+        rest = [path for path in kept if os.path.join(root, path) not in whole]
+        broken = unreadable(root, rest, read, args.jobs)
+        lines = [f"    {line}" for line in broken.values()]
+        raise SystemExit(
+            "\n".join(
+                [
+                    f"{root}: {len(broken)} of {len(paths)} images cannot be read, so {folder} is not complete:",
+                    *lines,
+                    "Mend them, and run this command again, which goes on where it was; or leave them out: remove "
+                    f"{folder}, and run it with --skip-broken.",
+                ]
+            )
+        ) from None
+    return len(broken)
+
+
 def prepare(args: argparse.Namespace) -> bool:
     """Prepares what the command line names.
 
     Returns:
         Whether no image has changed since it was prepared.
     """
-    from functools import partial
-
-    from otcxr_mm.datasets import PackedImages, pack_images
-    from otcxr_mm.datasets.transforms.loading import read_grey
+    from otcxr_mm.datasets import PackedImages
 
     if len(args.size) > 2 or min(args.size) < 1:
         raise SystemExit(f"--size takes a shorter side, or height and width, in pixels; got {args.size}")
     size = args.size[0] if len(args.size) == 1 else tuple(args.size)
     # splits and labels may share a data root: their images are prepared together
+    held: list[str] = []
     paths: dict[str, dict[str, None]] = {}
     whites: dict[str, set[int]] = {}
     for description in described(args):
@@ -136,29 +219,26 @@ def prepare(args: argparse.Namespace) -> bool:
         if dataset.packed is not None:
             print(f"{description['type']}: packs its images itself")
             continue
+        if in_memory(dataset):
+            print(f"{description['type']}: holds its images in memory: nothing to prepare, use it without packed=")
+            held.append(description["type"])
+            continue
         root = os.path.realpath(dataset.root)
         paths.setdefault(root, {}).update(dict.fromkeys(dataset.records.path.tolist()))
         whites.setdefault(root, set()).add(white(description, args.max_value))
+    if held and not paths:
+        raise SystemExit(f"{', '.join(dict.fromkeys(held))}: no image files to prepare")
     unchanged = True
     for root, folder in folders(list(paths), args.out).items() if paths else ():
         if len(whites[root]) > 1:
             raise SystemExit(f"{root}: read with different max_value, {sorted(whites[root])}: say --max-value")
         (max_value,) = whites[root]
-        pack_images(
-            root,
-            list(paths[root]),
-            folder,
-            size,
-            partial(read_grey, max_value=max_value),
-            args.jobs,
-            args.depth,
-            {} if max_value == 65535 else {"max_value": max_value},
-        )
+        left_out = pack(root, list(paths[root]), folder, size, max_value, args)
         images = PackedImages(folder)
         images.verify()
         megabytes = images.record["bytes"] / 1e6
         print(f"{folder}: {len(images)} images, {args.depth} bit, {megabytes:.1f} MB, verified; read with")
-        print(f'    packed="{folder}"')
+        print(f'    packed="{folder}"' + (", skip_missing=True" if left_out else ""))
         changed = images.changed(root)
         if changed:
             unchanged = False

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from .errors import BrokenImageError
+from .errors import BrokenImageError, WhiteError
 
 WHITE = np.float32(255)
 
@@ -34,7 +34,9 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
 
     Raises:
         ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
-        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, or too many pixels.
+        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, pixels that are no integers,
+            or too many of them.
+        WhiteError: If a pixel of 16 bits is above `max_value`.
     """
     try:
         import pydicom
@@ -58,7 +60,7 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
                     "(the extra otcxr_mm[dicom])"
                 )
         return _grey(path, data, max_value)
-    except (BrokenImageError, ImportError):
+    except (BrokenImageError, WhiteError, ImportError):
         raise
     except Exception as error:
         # pydicom and the decoders behind it raise anything at damaged files
@@ -68,7 +70,13 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
 
 def _check(path: str, data: object, max_pixels: int) -> None:
     """Fails unless the header is that of one grey image."""
-    if not any(key in data for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+    if any(key in data for key in ("FloatPixelData", "DoubleFloatPixelData")):
+        # what is white in them nothing says
+        raise BrokenImageError(
+            f"{path}: DICOM with floating-point pixels (FloatPixelData or DoubleFloatPixelData); integers (PixelData) "
+            "are read: take it out of the list"
+        )
+    if "PixelData" not in data:
         modality = data.get("Modality") or "unknown"
         raise BrokenImageError(f"{path}: DICOM without pixel data (modality {modality}): take it out of the list")
     frames = int(data.get("NumberOfFrames") or 1)
@@ -107,8 +115,10 @@ def _grey(path: str, data: object, max_value: int) -> np.ndarray:
             grey = stored.astype(np.uint8)
             return 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
         if data.BitsStored == 16 and stored.max() > max_value:
-            raise BrokenImageError(f"{path}: has a pixel of {stored.max()}, more than max_value={max_value}")
+            raise WhiteError(f"{path}: has a pixel of {stored.max()}, more than max_value={max_value}")
         high = min(high, max_value)
+    else:
+        low, high = sorted((low, high))  # a negative slope turns them round; a window is spread over them as they are
     scale = 255 / (high - low)
     grey = np.clip((values.astype(np.float64) - low) * scale, 0, 255).astype(np.float32)
     return WHITE - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey

@@ -11,11 +11,13 @@ from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
 from .dicom import is_dicom, read_dicom
-from .errors import BrokenImageError, MissingImageError
+from .errors import BrokenImageError, MissingImageError, WhiteError
 
 MAX_PIXELS = 100_000_000  # a detector of 43 cm at 0.1 mm has 18.5 million
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+_warned_of_12_bits = False
 
 
 def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -33,6 +35,7 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
     Raises:
         MissingImageError: (a FileNotFoundError) If there is no such file.
         BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
+        WhiteError: (a ValueError) If a pixel of 16 bits is above `max_value`.
         ImportError: If it is DICOM and pydicom is missing.
     """
     if not os.path.isfile(path):
@@ -62,17 +65,25 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
         img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
     if img.dtype == np.uint16:
         if img.max() > max_value:
-            raise ValueError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
+            raise WhiteError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
         if max_value == 65535 and 0 < img.max() < 4096:
-            warnings.warn(
-                f"{path}: 16 bits, but no pixel above {img.max()}: if the data have 12 bits, say "
-                "dict(type='otcxr_mm.LoadCXR', max_value=4095)",
-                stacklevel=2,
-            )
+            _warn_of_12_bits(path, int(img.max()))
         return img.astype(np.float32) * np.float32(255 / max_value)
     if img.dtype != np.uint8:
         raise BrokenImageError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
     return img
+
+
+def _warn_of_12_bits(path: str, brightest: int) -> None:
+    """Once a process: a folder of such images would fill the log, as each has its own path."""
+    global _warned_of_12_bits
+    if not _warned_of_12_bits:
+        _warned_of_12_bits = True
+        warnings.warn(
+            f"{path}: 16 bits, but no pixel above {brightest}: if the data have 12 bits, say "
+            "dict(type='otcxr_mm.LoadCXR', max_value=4095); said once, of the first such image",
+            stacklevel=3,
+        )
 
 
 def _pixels_of(raw: bytes) -> float:
@@ -123,8 +134,8 @@ class LoadCXR(BaseTransform):
     `gt_masks` of another size, where they are given, are brought to that of the image.
 
     Args:
-        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files. Packed images have 8 bits: it
-            counts where they are packed.
+        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files. For packed images, of 8
+            or 16 bits, it counts where they are packed.
         max_pixels: An image of more is refused before it is decoded.
 
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
