@@ -19,6 +19,12 @@ PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_
 SPLIT_COLUMNS = ("split",)
 
 
+def unpadded(patient: np.ndarray) -> np.ndarray:
+    """Patient ids without leading zeros; '0' stays."""
+    stripped = np.char.lstrip(patient.astype(str), "0")
+    return np.where((stripped == "") & (patient != ""), "0", stripped)
+
+
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
     """Fails when a patient stands in two splits.
 
