@@ -20,7 +20,7 @@ SPLIT_COLUMNS = ("split",)
 
 
 def unpadded(patient: np.ndarray) -> np.ndarray:
-    """Patient ids without leading zeros; '0' stays."""
+    """Patient ids without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
     stripped = np.char.lstrip(patient.astype(str), "0")
     return np.where((stripped == "") & (patient != ""), "0", stripped)
 
