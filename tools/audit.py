@@ -1,10 +1,12 @@
 """Looks for leaks: python tools/audit.py CONFIG [--pretrain CONFIG2] [--pixels] [--show-ids].
 
-Exit status 1 if training shares patients or images with validation or test, 2 for a wrong command line.
+Exit status 1 only if training shares patients or images with validation or test; 2 if that could not be found out: for
+a wrong command line, a missing file, wrong data, or any other error.
 """
 
 import argparse
 import sys
+import traceback
 
 from otcxr_mm.apis.launch import add_config_arguments, load_config
 
@@ -25,6 +27,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--origins", metavar="FILE.csv", help="columns image, original: which NIH image an image is")
     parser.add_argument("--show-ids", action="store_true", help="print patient ids and paths, up to 10 each")
     args = parser.parse_args(argv)
+    try:
+        return _audit(parser, args)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()  # Python's own status would be that of a leak
+    return 2
+
+
+def _audit(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     configs = {"": load_config(args)}
     if args.pretrain:
         configs["pretrain/"] = load_config(

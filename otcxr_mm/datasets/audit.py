@@ -13,12 +13,22 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from .base_cxr import BaseCXRDataset
 from .content import file_digests, pixel_digests
+from .image_files import stem
+from .splits import unpadded
+from .synthetic import SyntheticCXR
 from .tables import read_csv
 
 ROLES = ("train", "val", "test")
 PRETRAIN = "pretrain/"
 # beginnings of names of collections whose images come, or are believed to come, from another one
-CONTAINED = {"rsna": "NIH ChestX-ray14", "siim": "NIH ChestX-ray14"}
+NIH = "NIH ChestX-ray14"
+CONTAINED = {
+    "rsna": NIH,
+    "siim": NIH,
+    "chestmnist": NIH,
+    "pneumoniamnist": "Kermany's radiographs of children",
+    "vinbigdata": "VinDr-CXR",
+}
 NAMED = 10
 
 
@@ -160,7 +170,7 @@ class _Part:
         self.split, self.name, self.dataset = split, name, dataset
         records, root = dataset.records, os.path.realpath(dataset.root)
         # tables differ in whether they pad a patient's number with zeros
-        self.patient = [p.lstrip("0") or p for p in records.patient.tolist()]
+        self.patient = unpadded(records.patient).tolist()
         self.collection = dataset.collection or root
         paths = records.path.tolist()
         # where the files are gone, or never were, the packed images are what there is
@@ -178,15 +188,21 @@ class _Part:
         self.parent = next((c for key, c in CONTAINED.items() if self.collection.lower().startswith(key)), None)
         self.source = self.parent or self.collection
         self.traced = 0
-        bases = [os.path.basename(path) for path in paths]
-        if self.collection in CONTAINED.values():
-            self.images[self.collection] = bases
-        elif self.parent is not None:
-            original = [origins.get(base, origins.get(os.path.splitext(base)[0], "")) for base in bases]
+        # the extension does not count: a collection is there as DICOM, and converted
+        name_of = getattr(dataset, "image_id", stem)
+        names = [name_of(path) for path in paths]
+        # the drawings of a seed depend on their size, too
+        if dataset.collection and not isinstance(dataset, SyntheticCXR):
+            self.images[self.collection] = names
+        if self.parent is not None:
+            bases = names if name_of is not stem else map(os.path.basename, paths)
+            original = [origins.get(base, origins.get(name, "")) for base, name in zip(bases, names, strict=True)]
             self.traced = len(original) - original.count("")
-            self.images[self.parent] = original
-            # NIH's file names begin with the patient's number
-            self.patients[self.parent] = [image.split("_")[0].lstrip("0") for image in original]
+            # an image may have kept its id
+            self.images[self.parent] = [image or name for image, name in zip(original, names, strict=True)]
+            if self.parent == NIH:
+                # its file names begin with the patient's number
+                self.patients[NIH] = unpadded(np.array([image.split("_")[0] for image in original])).tolist()
 
     def row(self) -> dict:
         known = set(self.patient) - {""}
@@ -217,9 +233,10 @@ def audit(
             set; wrappers such as ConcatDataset are looked into.
         pixels: Whether to read the images, and compare their content: True or ``'decoded'`` compares decoded pixels
             (those of packed images where a set is packed), ``'bytes'`` whole files, of which only those are read that
-            are equally long: fast, but an image that was saved anew is missed.
+            are equally long: fast, but an image that was saved anew is missed. Files that cannot be read are counted
+            in the notes.
         origins: A csv with the columns `image` and `original`: which image of the containing collection (NIH's file
-            name) an image of a contained one (RSNA, SIIM-ACR) is.
+            name) an image of a contained one (RSNA, SIIM-ACR; ChestMNIST's are called `train/000017`) is.
         jobs: Threads that read images; 0: one a core.
 
     Returns:
@@ -254,7 +271,7 @@ def audit(
 
 def _read_origins(file: Path) -> dict[str, str]:
     table = read_csv(file, ("image", "original"))
-    return dict(zip(table["image"].tolist(), map(os.path.basename, table["original"].tolist()), strict=True))
+    return dict(zip(table["image"].tolist(), map(stem, table["original"].tolist()), strict=True))
 
 
 def _leaks(a: str, b: str) -> bool:
@@ -320,7 +337,14 @@ def _notes(parts: Sequence[_Part]) -> list[str]:
             continue
         if a.collection != b.collection and a.source == b.source:
             notes.append(_containment(a, b))
-        elif not a.patients.keys() & b.patients.keys() and any(a.patient) and any(b.patient):
+            continue
+        for inner, other in ((a, b), (b, a)):
+            if inner.parent and not other.dataset.collection and not inner.patients.keys() & other.patients.keys():
+                notes.append(
+                    f"{a.name} and {b.name}: images of {inner.collection} come, as far as is known, from "
+                    f"{inner.parent}: if those of {other.name} do too, the same patients may stand in both"
+                )
+        if not a.patients.keys() & b.patients.keys() and any(a.patient) and any(b.patient):
             equal = len((set(a.patient) & set(b.patient)) - {""})
             notes.append(
                 f"{a.name} and {b.name}: patient ids of different collections, not compared"
@@ -345,19 +369,20 @@ def _containment(a: _Part, b: _Part) -> str:
 def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes: list[str]) -> list[Overlap]:
     """Other files of the same content, between the data sets and within each."""
     if pixels == "bytes":
-        packed = [part.name for part in parts if part.dataset.packed is not None]
-        notes += [f"{name}: packed, no files to compare; decoded pixels can be" for name in packed]
-        parts = [part for part in parts if part.dataset.packed is None]
+        without = [part for part in parts if "img" in part.dataset.get_data_info(0)]
+        for part in without:
+            why = "packed" if part.dataset.packed is not None else "all images in one file"
+            notes.append(f"{part.name}: {why}, no files to compare; decoded pixels can be")
+        parts = [part for part in parts if part not in without]
         digests = file_digests([part.files for part in parts], jobs)
     else:
         digests = pixel_digests([(part.dataset, part.files) for part in parts], jobs)
-        sizes = {part.name: next(iter(spaces)) for part, spaces in zip(parts, digests, strict=True)}
-        notes += [
-            f"{a} and {b}: packed at different sizes ({sizes[a]} and {sizes[b]}), pixels not compared"
-            for a, b in combinations([name for name in sizes if sizes[name] is not None], 2)
-            if sizes[a] != sizes[b]
-        ]
+        notes += _packed_otherwise({part.name: next(iter(d)) for part, d in zip(parts, digests, strict=True)})
     overlaps = []
+    for part, spaces in zip(parts, digests, strict=True):
+        unread = next(iter(spaces.values())).count(None)
+        if unread:
+            notes.append(f"{part.name}: {unread} of {len(part.files)} images cannot be read, and are not compared")
     for part, spaces in zip(parts, digests, strict=True):
         pairs = _pairs_within(part.files, next(iter(spaces.values())))
         if pairs:
@@ -373,11 +398,25 @@ def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes
     return overlaps
 
 
+def _packed_otherwise(forms: Mapping[str, tuple | None]) -> list[str]:
+    """What data sets packed at other sizes or depths keep from being found; size and depth by name."""
+    notes = []
+    for (a, form_a), (b, form_b) in combinations([(name, form) for name, form in forms.items() if form], 2):
+        if form_a[0] != form_b[0]:
+            notes.append(f"{a} and {b}: packed at different sizes ({form_a[0]} and {form_b[0]}), pixels not compared")
+        elif form_a[1] != form_b[1]:
+            notes.append(
+                f"{a} and {b}: packed with {form_a[1]} and {form_b[1]} bits, pixels compared in 8: what was packed "
+                "from 16-bit files may be missed"
+            )
+    return notes
+
+
 def _names(pairs: set[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(f"{first} = {second}" for first, second in sorted(pairs))
 
 
-def _pairs_within(files: list[str], content: list[bytes]) -> set[tuple[str, str]]:
+def _pairs_within(files: list[str], content: list[bytes | None]) -> set[tuple[str, str]]:
     first: dict[bytes, str] = {}
     pairs = set()
     for file, digest in zip(files, content, strict=True):
@@ -386,7 +425,9 @@ def _pairs_within(files: list[str], content: list[bytes]) -> set[tuple[str, str]
     return pairs
 
 
-def _pairs(files_a: list[str], a: list[bytes], files_b: list[str], b: list[bytes]) -> set[tuple[str, str]]:
+def _pairs(
+    files_a: list[str], a: list[bytes | None], files_b: list[str], b: list[bytes | None]
+) -> set[tuple[str, str]]:
     """Pairs of different files; the same file is found without reading it."""
     first = dict(zip(reversed(a), reversed(files_a), strict=True))
     same = {(digest, file) for digest, file in zip(a, files_a, strict=True)}

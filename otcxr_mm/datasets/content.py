@@ -1,7 +1,6 @@
 """Digests of what images show, to find those that are stored twice."""
 
 import hashlib
-import json
 import os
 import warnings
 from collections import Counter
@@ -12,27 +11,48 @@ import numpy as np
 from rich.progress import track
 
 from .base_cxr import BaseCXRDataset
-from .packed import RECORD, resize_shorter
+from .packed import DTYPES, STEPS, _cores, resize_shorter
 from .transforms import LoadCXR
 
-# what packed images were resized to; None: as they are in the file
-Size = int | tuple[int, int] | None
+# what packed images were resized to, and their bits a pixel; None: as they are in the file
+Form = tuple[int | tuple[int, int], int] | None
+# what a broken file raises; a missing library is another thing
+UNREADABLE = (ValueError, OSError)
+
+
+def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
+    """Reads an image of a data set, by its row, as its pipeline does before any resizing.
+
+    Args:
+        dataset: Whose pipeline has a LoadCXR; else a default one reads.
+
+    Returns:
+        Takes a row, and gives (H, W), uint8 or float32 on the scale 0 to 255.
+    """
+    load = next((t for t in dataset.pipeline.transforms if isinstance(t, LoadCXR)), None) or LoadCXR()
+
+    def read(row: int) -> np.ndarray:
+        info = dataset.get_data_info(row)
+        # without the masks, which may not fit where the image is fine
+        return load.transform({key: info[key] for key in ("img_path", "img") if key in info})["img"]
+
+    return read
 
 
 def _map(function: Callable, items: Sequence, jobs: int, what: str) -> list:
     """Results in order, by threads, with a progress bar if they are many."""
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(jobs or _cores()) as pool:
         results = pool.map(function, items)
         return list(track(results, what, total=len(items), transient=True, disable=len(items) < 200))
 
 
 def _ambiguous(keys: Mapping[str, object]) -> list[str]:
-    """Files whose key another file has too, or that have none."""
+    """Files whose key another file has too; all, if the key of one is not known, as any may be its equal."""
     counts = Counter(keys.values())
-    return [file for file, key in keys.items() if key is None or counts[key] > 1]
+    return [file for file, key in keys.items() if counts[None] or counts[key] > 1]
 
 
-def file_digests(lists: Sequence[Sequence[str]], jobs: int = 0) -> list[dict[Size, list[bytes]]]:
+def file_digests(lists: Sequence[Sequence[str]], jobs: int = 0) -> list[dict[Form, list[bytes | None]]]:
     """Digests of whole files, of which only those are read that may have an equal.
 
     Args:
@@ -40,64 +60,89 @@ def file_digests(lists: Sequence[Sequence[str]], jobs: int = 0) -> list[dict[Siz
         jobs: Threads; 0: one a core.
 
     Returns:
-        For each data set {None: SHA-256 of each file}; b'' for a file that has no equal.
+        For each data set {None: SHA-256 of each file}; b'' for a file that has no equal, None for one that cannot
+        be read.
     """
-    files = sorted({file for one in lists for file in one})
-    sizes = dict(zip(files, map(os.path.getsize, files), strict=True))
+    sizes: dict[str, int] = {}
+    unread: set[str] = set()
+    for file in sorted({file for one in lists for file in one}):
+        try:
+            sizes[file] = os.path.getsize(file)
+        except OSError:
+            unread.add(file)
 
-    def middle(file: str) -> tuple[int, bytes]:
-        with open(file, "rb") as stream:
-            stream.seek(sizes[file] // 2)
-            return sizes[file], stream.read(4096)
+    def middle(file: str) -> tuple[int, bytes] | str:
+        try:
+            with open(file, "rb") as stream:
+                stream.seek(sizes[file] // 2)
+                return sizes[file], stream.read(4096)
+        except OSError:
+            unread.add(file)
+            return file  # which no other one has
 
-    def whole(file: str) -> bytes:
-        with open(file, "rb") as stream:
-            return hashlib.sha256(stream.read()).digest()
+    def whole(file: str) -> bytes | None:
+        try:
+            with open(file, "rb") as stream:
+                return hashlib.sha256(stream.read()).digest()
+        except OSError:
+            return None
 
     # equally long, then equal in the middle, then read as a whole
     files = _ambiguous(sizes)
     files = _ambiguous(dict(zip(files, _map(middle, files, jobs, "Comparing files"), strict=True)))
     digest_of = dict(zip(files, _map(whole, files, jobs, "Reading files"), strict=True))
+    digest_of.update(dict.fromkeys(unread))
     return [{None: [digest_of.get(file, b"") for file in one]} for one in lists]
 
 
-def pixel_digests(sets: Sequence[tuple[BaseCXRDataset, Sequence[str]]], jobs: int = 0) -> list[dict[Size, list[bytes]]]:
+def pixel_digests(
+    sets: Sequence[tuple[BaseCXRDataset, Sequence[str]]], jobs: int = 0
+) -> list[dict[Form, list[bytes | None]]]:
     """Digests of pixels, read as the pipeline of each data set does, or of its packed images.
 
     Where nothing is packed, images whose height and width no other one has are not read.
 
     Args:
-        sets: Each data set with the paths of its images.
+        sets: Each data set with the names of its images, one for all sets that hold it.
         jobs: Threads; 0: one a core.
 
     Returns:
-        For each data set, by size, the SHA-256 of each image; b'' for one that has no equal. A packed set has its own
-        size only. One of files has None, its pixels as they are, and every size that another set is packed at.
+        For each data set, by (size, depth), the SHA-256 of each image; b'' for one that has no equal, None for one that
+        cannot be read. A packed set has its own size only, with its own depth first, and 8 bits too if another one has
+        them. One of files has None, its pixels as they are, and every (size, depth) that another set is packed at.
     """
-    packed = {i: _packed_size(dataset) for i, (dataset, _) in enumerate(sets) if dataset.packed is not None}
-    sizes = [None, *sorted(set(packed.values()), key=str)]
-    reader_of: dict[str, Callable] = {}
+    own = {i: _packed_form(dataset) for i, (dataset, _) in enumerate(sets) if dataset.packed is not None}
+    forms = [None, *sorted(set(own.values()), key=str)]
+    source_of: dict[str, tuple[Callable, int]] = {}
     for i, (dataset, files) in enumerate(sets):
-        if i not in packed:
-            reader_of.update(dict.fromkeys(files, _reader(dataset)))
-    files = sorted(reader_of)
-    if not packed:
-        files = _ambiguous(dict(zip(files, _map(_shape, files, jobs, "Looking at sizes"), strict=True)))
+        if i not in own:
+            read = reader(dataset)
+            source_of.update({file: (read, row) for row, file in enumerate(files)})
+    names = sorted(source_of)
+    if not own:
+        names = _ambiguous(dict(zip(names, _map(_shape, names, jobs, "Looking at sizes"), strict=True)))
 
-    def of_file(file: str) -> list[bytes]:
-        img = reader_of[file](file)
-        return [_digest(img if size is None else _as_packed(img, size)) for size in sizes]
+    def of_file(file: str) -> list[bytes | None]:
+        read, row = source_of[file]
+        try:
+            img = read(row)
+        except UNREADABLE:
+            return [None] * len(forms)
+        return [_digest(img if form is None else _as_packed(img, *form)) for form in forms]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of 12-bit data in 16 bits: they are compared, not shown
-        found = dict(zip(files, _map(of_file, files, jobs, "Reading images"), strict=True))
-    nothing = [b""] * len(sizes)
-    digests: list[dict[Size, list[bytes]]] = []
+        found = dict(zip(names, _map(of_file, names, jobs, "Reading images"), strict=True))
+    nothing = [b""] * len(forms)
+    digests: list[dict[Form, list[bytes | None]]] = []
     for i, (dataset, files) in enumerate(sets):
-        if i in packed:
-            digests.append({packed[i]: _map(_of_packed(dataset), dataset.rows.tolist(), jobs, "Reading images")})
+        if i in own:
+            size, depth = own[i]
+            depths = [d for d in (depth, 8) if (size, d) in forms]
+            rows = _map(_of_packed(dataset, depths), dataset.rows.tolist(), jobs, "Reading images")
+            digests.append({(size, d): [row[k] for row in rows] for k, d in enumerate(depths)})
         else:
-            digests.append({size: [found.get(file, nothing)[k] for file in files] for k, size in enumerate(sizes)})
+            digests.append({form: [found.get(file, nothing)[k] for file in files] for k, form in enumerate(forms)})
     return digests
 
 
@@ -105,30 +150,32 @@ def _digest(img: np.ndarray) -> bytes:
     return hashlib.sha256(f"{img.dtype} {img.shape}".encode() + np.ascontiguousarray(img).tobytes()).digest()
 
 
-def _packed_size(dataset: BaseCXRDataset) -> int | tuple[int, int]:
-    size = json.loads((dataset.packed.folder / RECORD).read_text())["size"]
-    return tuple(size) if isinstance(size, list) else size
+def _packed_form(dataset: BaseCXRDataset) -> tuple[int | tuple[int, int], int]:
+    size = dataset.packed.record["size"]
+    return tuple(size) if isinstance(size, list) else size, dataset.packed.depth
 
 
-def _of_packed(dataset: BaseCXRDataset) -> Callable[[int], bytes]:
-    return lambda row: _digest(dataset.packed[row])
+def _of_packed(dataset: BaseCXRDataset, depths: Sequence[int]) -> Callable[[int], list[bytes]]:
+    return lambda row: [_digest(_rounded(dataset.packed[row], depth)) for depth in depths]
 
 
-def _as_packed(img: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    return np.clip(np.rint(resize_shorter(img, size)), 0, 255).astype(np.uint8)
+def _as_packed(img: np.ndarray, size: int | tuple[int, int], depth: int) -> np.ndarray:
+    return _rounded(resize_shorter(img, size), depth)
 
 
-def _reader(dataset: BaseCXRDataset) -> Callable[[str], np.ndarray]:
-    load = next((t for t in dataset.pipeline.transforms if isinstance(t, LoadCXR)), None) or LoadCXR()
-    return lambda file: load.transform({"img_path": file})["img"]
+def _rounded(img: np.ndarray, depth: int) -> np.ndarray:
+    """As :func:`.packed.pack_images` rounds: (H, W) on the scale 0 to 255 to the steps of a depth."""
+    step = STEPS[depth]
+    return np.clip(np.rint(img * np.float32(step)), 0, 255 * step).astype(DTYPES[depth])
 
 
 def _shape(file: str) -> tuple[int, int] | None:
     """Width and height from the head of a file; None if it does not say."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(file) as img:
             return img.size
-    except (UnidentifiedImageError, OSError):
+    except Exception:
+        # Pillow raises anything at damaged heads
         return None

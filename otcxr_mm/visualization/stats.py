@@ -3,71 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..datasets.audit import leaves, markdown
 from ..datasets.base_cxr import BaseCXRDataset
-from ..datasets.nih import NIHChestXray14
-from ..datasets.splits import IMAGE_COLUMNS
-from ..datasets.tables import read_csv
-from ..datasets.transforms import LoadCXR
+from ..datasets.content import UNREADABLE, reader
+from ..datasets.packed import _cores
+from ..datasets.records import OLDEST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AGE_COLUMNS = ("Patient Age", "PatientAge", "age", "Age")
-SEX_COLUMNS = ("Patient Gender", "Patient Sex", "PatientSex", "sex", "Sex", "gender", "Gender")
-# years; NIH's table has some above 400
-OLDEST = 120
-# as DICOM writes an age: 060Y, 018M, 002W, 005D
-_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 # of the sets, and of what is no set
 COLOURS = ("#3366aa", "#e08214", "#3a9a5b", "#b2447c", "#7a68ae", "#8c6d31")
 SHADES = ("#4b5563", "#7c8798", "#1f6f78", "#5aa3a8", "#6b5b4b", "#a08c74")
-
-
-def age_in_years(text: str) -> float:
-    """An age as tables write it: `60`, `060Y`, `018M`; NaN for another text and for more than 120 years."""
-    text = text.strip().upper()
-    unit = _YEARS.get(text[-1:])
-    try:
-        age = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        return float("nan")
-    return age if 0 <= age <= OLDEST else float("nan")
-
-
-def demographics(dataset: BaseCXRDataset) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Age in years and sex of each image, from the annotation table.
-
-    Args:
-        dataset: Whose table may have columns such as `Patient Age` and `Patient Gender`.
-
-    Returns:
-        Age (n,), NaN if unknown, and sex (n,), ``'F'``, ``'M'`` or ``''``; None where no table has them.
-    """
-    file = dataset._table() if isinstance(dataset, NIHChestXray14) else dataset.root / dataset.ann_file
-    if file.suffix.lower() != ".csv":
-        return None, None
-    table = read_csv(file)
-    key = next((column for column in (getattr(dataset, "path_column", None), *IMAGE_COLUMNS) if column in table), None)
-    age, sex = (next((c for c in columns if c in table), None) for columns in (AGE_COLUMNS, SEX_COLUMNS))
-    if key is None or (age is None and sex is None):
-        return None, None
-    row_of = {Path(name).name: row for row, name in enumerate(table[key].tolist())}
-    rows = [row_of.get(Path(path).name, -1) for path in dataset.records.path.tolist()]
-    ages = sexes = None
-    if age is not None:
-        known = [age_in_years(text) for text in table[age].tolist()]
-        ages = np.array([known[row] if row >= 0 else np.nan for row in rows])
-    if sex is not None:
-        letter = [text[:1].upper() for text in table[sex].tolist()]
-        sexes = np.array([letter[row] if row >= 0 and letter[row] in "FM" else "" for row in rows])
-    return ages, sexes
 
 
 def intensity(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0, jobs: int = 0) -> dict:
@@ -80,22 +32,33 @@ def intensity(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0, job
         jobs: Threads; 0: one a core.
 
     Returns:
-        images (read), mean, std, histogram (shares of the values 0 to 255).
+        images (read), unread (broken ones among those drawn), mean, std, histogram (shares of the values 0 to 255).
+
+    Raises:
+        ValueError: If none of them can be read.
     """
     n = len(dataset)
     count = min(max_images or n, n)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:count]).tolist()
-    load = next((t for t in dataset.pipeline.transforms if isinstance(t, LoadCXR)), None) or LoadCXR()
+    read = reader(dataset)
 
-    def one(row: int) -> np.ndarray:
-        img = load.transform(dataset.get_data_info(row))["img"]
+    def one(row: int) -> np.ndarray | Exception:
+        try:
+            img = read(row)
+        except UNREADABLE as error:
+            return error
         histogram = np.bincount(np.clip(np.rint(img), 0, 255).astype(np.uint8).ravel(), minlength=256) / img.size
         values = img.astype(np.float64)
         return np.concatenate([[values.mean(), (values**2).mean()], histogram])
 
-    with ThreadPoolExecutor(jobs or None) as pool:
-        mean, square, *histogram = np.mean(list(pool.map(one, rows)), 0).tolist()
-    return {"images": count, "mean": mean, "std": max(square - mean**2, 0) ** 0.5, "histogram": histogram}
+    with ThreadPoolExecutor(jobs or _cores()) as pool:
+        results = list(pool.map(one, rows))
+    found = [result for result in results if isinstance(result, np.ndarray)]
+    if not found:
+        raise ValueError(f"none of {count} images can be read; the first one: {results[0]}")
+    mean, square, *histogram = np.mean(found, 0).tolist()
+    std = max(square - mean**2, 0) ** 0.5
+    return {"images": len(found), "unread": count - len(found), "mean": mean, "std": std, "histogram": histogram}
 
 
 def describe(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0) -> dict:
@@ -115,7 +78,6 @@ def describe(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0) -> d
     records = dataset.records
     patients = Counter(records.patient.tolist())
     without = patients.pop("", 0)
-    ages, sexes = demographics(dataset)
     record = {
         "type": type(dataset).__name__,
         "images": len(records),
@@ -123,8 +85,8 @@ def describe(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0) -> d
         "without_id": without,
         "most_images": max(patients.values(), default=0),
         "view": dict(Counter(records.view.tolist()).most_common()) if (records.view != "").any() else None,
-        "sex": None if sexes is None else dict(Counter(sexes.tolist()).most_common()),
-        "age": None if ages is None else _ages(ages),
+        "sex": dict(Counter(records.sex.tolist()).most_common()) if (records.sex != "").any() else None,
+        "age": _ages(records.age),
         "labels": None,
         "cooccurrence": None,
         "intensity": intensity(dataset, max_images, seed),
@@ -202,6 +164,11 @@ def report(found: dict) -> str:
         )
     lines = ["## Images and patients", "", *markdown(head, rows)]
     lines += ["", f"For the config: `model.data_preprocessor` with {_preprocessor(found)}"]
+    for name, r in sets.items():
+        grey = r["intensity"]
+        if grey["unread"]:
+            drawn = grey["images"] + grey["unread"]
+            lines += ["", f"note: {name}: {grey['unread']} of {drawn} images cannot be read, and are not counted here"]
     lines += ["", "## Views, sex, age", "", *markdown(("set", "views", "sex", "age in years"), _people(sets))]
     labelled = {name: r for name, r in sets.items() if r["labels"]}
     if labelled:

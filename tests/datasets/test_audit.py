@@ -11,7 +11,7 @@ from torch.utils.data import Subset, TensorDataset
 
 import otcxr_mm
 from otcxr_mm.datasets.audit import audit, build_datasets, leaves
-from otcxr_mm.datasets.content import _ambiguous
+from otcxr_mm.datasets.content import _ambiguous, reader
 from tests.conftest import write_image
 
 
@@ -127,8 +127,8 @@ def test_concatenated_and_wrapped_sets_are_looked_into(tmp_path):
 
 
 def test_images_listed_twice_are_reported(tmp_path):
-    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("1.png", "1", "train"), ("2.png", "2", "train")])
-    data = unlabeled(root)
+    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "train")])
+    data = unlabeled(root).get_subset([0, 0, 1])
     found = audit({"train": data})
     assert [(o.kind, o.first, o.second, o.leak) for o in found.overlaps] == [("images", "train", "train", False)]
     assert "train: 1 image files listed more than once" in found.text()
@@ -175,9 +175,41 @@ def test_the_same_file_is_not_said_to_be_another_one(tmp_path):
         assert [o.kind for o in found.overlaps] == ["patients", "images"]
 
 
-def test_an_image_whose_size_is_not_known_is_read():
-    shapes = {"a": None, "b": (8, 8), "c": (8, 8), "d": (8, 9)}
-    assert _ambiguous(shapes) == ["a", "b", "c"]
+def test_where_the_size_of_an_image_is_not_known_all_are_read():
+    shapes = {"b": (8, 8), "c": (8, 8), "d": (8, 9)}
+    assert _ambiguous(shapes) == ["b", "c"]
+    assert _ambiguous({"a": None, **shapes}) == ["a", "b", "c", "d"]
+
+
+def test_a_dicom_and_its_copy_as_png_have_the_same_pixels(tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.datasets.dicoms import write_dicom
+
+    img = np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8)
+    (tmp_path / "a").mkdir()
+    write_dicom(tmp_path / "a" / "x.dcm", img)
+    b = folder(tmp_path / "b", [("2.png", "", "")])
+    train, test = otcxr_mm.UnlabeledCXR(tmp_path / "a"), unlabeled(b)
+    train.full_init()
+    assert cv2.imwrite(str(b / "2.png"), np.rint(reader(train)(0)).astype(np.uint8))
+    assert [o.kind for o in audit({"train": train, "test": test}, True).leaks] == ["pixels"]
+
+
+@pytest.mark.parametrize("pixels", ["decoded", "bytes"])
+def test_a_broken_file_is_a_note(tmp_path, pixels):
+    a = folder(tmp_path / "a", [(f"{i}.png", "", "train") for i in range(3)])
+    b = folder(tmp_path / "b", [("x.png", "", "test")])
+    shutil.copy(a / "1.png", b / "x.png")
+    train = unlabeled(a)
+    train.full_init()
+    if pixels == "bytes":
+        (a / "0.png").unlink()
+        (a / "0.png").symlink_to(a / "nowhere")
+    else:
+        (a / "0.png").write_bytes((a / "0.png").read_bytes()[:60])
+    found = audit({"train": train, "test": unlabeled(b)}, pixels)
+    assert [(o.kind, o.names) for o in found.leaks] == [("pixels", (f"{a}/1.png = {b}/x.png",))]
+    assert "train: 1 of 3 images cannot be read, and are not compared" in found.notes
 
 
 def test_colour_and_transparency_do_not_hide_an_image(tmp_path):
@@ -204,6 +236,23 @@ def test_packed_images_are_compared_over_their_pixels_and_with_files_resized_ali
     assert not found.overlaps
     assert "train and test: packed at different sizes (12 and 14), pixels not compared" in found.notes
     assert "packed, no files to compare" in audit({"train": train, "test": unlabeled(b)}, pixels="bytes").text()
+
+
+def test_packed_images_of_other_depths_are_compared(tmp_path):
+    a = folder(tmp_path / "a", [("1.png", "p", "train"), ("2.png", "q", "train")])
+    b = folder(tmp_path / "b", [("x.png", "r", "test"), ("y.png", "s", "test")])
+    shutil.copy(a / "1.png", b / "y.png")
+    otcxr_mm.pack_images(a, ["1.png", "2.png"], tmp_path / "deep", 12, depth=16)
+    otcxr_mm.pack_images(b, ["x.png", "y.png"], tmp_path / "deep_b", 12, depth=16)
+    otcxr_mm.pack_images(b, ["x.png", "y.png"], tmp_path / "flat_b", 12)
+    train = unlabeled(a, packed=str(tmp_path / "deep"))
+    wanted = ("pixels", "train", "test", (f"{a}/1.png = {b}/y.png",), True)
+    note = "train and test: packed with 16 and 8 bits, pixels compared in 8: "
+    for packed in (None, "deep_b", "flat_b"):
+        test = unlabeled(b, packed=packed and str(tmp_path / packed))
+        found = audit({"train": train, "test": test}, pixels=True)
+        assert kinds(found) == [wanted]
+        assert (note in found.text()) == (packed == "flat_b")
 
 
 def test_packed_images_whose_files_are_gone(tmp_path):
@@ -245,6 +294,87 @@ def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp
     origins.write_text("image,nih\na,b\n")
     with pytest.raises(ValueError, match="no column 'original'"):
         audit(data, origins=origins)
+
+
+def test_image_ids_of_a_collection_are_compared_in_any_folder_and_format(tmp_path):
+    """RSNA as DICOM here, as PNG there."""
+    a = folder(tmp_path / "a", [("x/aaaa.dcm", "", "")], images=False)
+    b = folder(tmp_path / "b", [("aaaa.png", "", ""), ("bbbb.png", "", "")])
+    found = audit({"train": RSNA(a, ann_file="table.csv", check_files=False), "test": RSNA(b)})
+    assert [(o.kind, o.names) for o in found.leaks] == [("images", (f"{b}/aaaa.png",))]
+    assert not audit({"train": unlabeled(a, check_files=False), "test": unlabeled(b)}).leaks
+
+
+def test_padded_zeros_are_one_patient_zero(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "0", "train")])
+    folder(root, [("2.png", "000", "test")], "other.csv")
+    assert [o.names for o in audit({"train": unlabeled(root), "test": unlabeled(root, name="other.csv")}).leaks] == [
+        ("0",)
+    ]
+
+
+def medmnist(root, name, classes, seed):
+    root.mkdir(exist_ok=True)
+    draws = np.random.default_rng(seed)
+    arrays = {f"{split}_images": draws.integers(0, 256, (3, 8, 8), np.uint8) for split in ("train", "val", "test")}
+    labels = {f"{split}_labels": np.zeros((3, classes), np.uint8) for split in ("train", "val", "test")}
+    np.savez(root / name, **arrays, **labels)
+    return root
+
+
+def test_chestmnist_is_made_of_nih(nih_folder, tmp_path):
+    root = medmnist(tmp_path / "m", "chestmnist.npz", 14, 0)
+    test = otcxr_mm.MedMNISTCXR(root, "chestmnist.npz", split="test")
+    assert test.collection == "ChestMNIST"
+    data = {"train": otcxr_mm.NIHChestXray14(nih_folder), "test": test}
+    assert "images of ChestMNIST come, as far as is known, from NIH ChestX-ray14" in audit(data).text()
+    origins = tmp_path / "origins.csv"
+    # of the image of that number in training nothing follows
+    origins.write_text("image,original\ntrain/000001,00000001_000.png\n")
+    assert not audit(data, origins=origins).leaks
+    origins.write_text("image,original\ntest/000001,00000001_000.png\n")
+    assert [(o.kind, o.images[1]) for o in audit(data, origins=origins).leaks] == [("patients", 1), ("images", 1)]
+
+
+def test_images_of_medmnist_are_known_by_split_and_number(tmp_path):
+    def make(name, file, split, seed=0, classes=14):
+        return otcxr_mm.MedMNISTCXR(medmnist(tmp_path / name, file, classes, seed), file, split=split)
+
+    train = make("a", "chestmnist.npz", "train")
+    assert not audit({"train": train, "test": make("a", "chestmnist.npz", "test")}, pixels=True).leaks
+    (leak,) = audit({"train": train, "test": make("b", "chestmnist_64.npz", "train", seed=1)}, pixels=True).leaks
+    assert (leak.kind, leak.images) == ("images", (3, 3))
+    assert not audit({"train": train, "test": make("b", "pneumoniamnist.npz", "train", 2, 1)}).leaks
+    # one array stored twice has the same pixels
+    again = make("c", "chestmnist.npz", "test")
+    again.images["test"] = train.images["train"]
+    assert [o.kind for o in audit({"train": train, "test": again}, pixels=True).leaks] == ["pixels"]
+
+
+def test_pneumoniamnist_is_made_of_kermanys_radiographs(tmp_path):
+    own = folder(tmp_path / "a", [("1.png", "", "")])
+    test = otcxr_mm.MedMNISTCXR(
+        medmnist(tmp_path / "m", "pneumoniamnist.npz", 1, 0), "pneumoniamnist.npz", split="test"
+    )
+    assert test.collection == "PneumoniaMNIST"
+    text = audit({"train": unlabeled(own), "test": test}).text()
+    assert "images of PneumoniaMNIST come, as far as is known, from Kermany's radiographs of children" in text
+
+
+def test_vinbigdata_and_vindr_are_one_source(tmp_path):
+    class VinBig(otcxr_mm.UnlabeledCXR):
+        collection = otcxr_mm.VinBigCXR.collection
+
+    class VinDr(otcxr_mm.UnlabeledCXR):
+        collection = otcxr_mm.VinDrCXR.collection
+
+    a = folder(tmp_path / "a", [("aaaa.png", "", "")])
+    b = folder(tmp_path / "b", [("bbbb.png", "", "")])
+    found = audit({"train": VinBig(a), "test": VinDr(b)})
+    assert not found.leaks
+    assert "images of VinBigData come, as far as is known, from VinDr-CXR: the same patients may" in found.text()
+    write_image(b / "aaaa.jpg", (20, 24))
+    assert [o.names for o in audit({"train": VinBig(a), "test": VinDr(b)}).leaks] == [(f"{b}/aaaa.jpg",)]
 
 
 def test_names_end_after_ten(tmp_path):

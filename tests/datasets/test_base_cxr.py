@@ -88,12 +88,12 @@ def test_the_clock_survives_a_copy_made_before_the_first_epoch(data):
 
 
 def test_sets_concatenate_and_draw_differently(data):
-    from otcxr_mm.engine.hooks.reproducibility import _leaves
+    from otcxr_mm.datasets.audit import leaves
 
     other = pickle.loads(pickle.dumps(data))
     both = ConcatDataset([data, other])
     assert len(both) == 22
-    for stream, leaf in enumerate(_leaves(both)):
+    for stream, leaf in enumerate(leaves(both)):
         leaf.set_epoch(0, 0, stream)
     assert not np.array_equal(both[0]["data_samples"].view_to_image, both[11]["data_samples"].view_to_image)
 

@@ -90,6 +90,31 @@ def test_content_is_read_only_when_asked_for(table, runner, caplog, tmp_path):
         otcxr_mm.LeakAuditHook(pixels=True).before_run(run)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_error_of_the_audit_reaches_every_process(table, runner, caplog, monkeypatch, rank):
+    """The word of the first process is sent in any case, or the others would wait for ever."""
+    from otcxr_mm.engine.hooks import audit as module
+
+    text = "LeakAuditHook: RuntimeError: disc is gone"
+    sent = []
+
+    def broadcast(message):
+        if rank == 0:
+            sent.extend(message)
+        else:
+            message[0] = text
+
+    def broken(*args):
+        raise RuntimeError("disc is gone")
+
+    monkeypatch.setattr(module, "get_rank", lambda: rank)
+    monkeypatch.setattr(module, "broadcast_object_list", broadcast)
+    monkeypatch.setattr(module, "audit", broken)
+    with pytest.raises(RuntimeError if rank == 0 else ValueError, match="disc is gone"):
+        otcxr_mm.LeakAuditHook().before_run(runner(table(TRAIN)("train"), caplog))
+    assert sent == ([text] if rank == 0 else [])
+
+
 def test_every_config_of_the_project_is_audited(table, tmp_path):
     train, test = table(TRAIN)("train"), table(TEST, "test.csv")("test")
     cfg = Config.fromfile(ROOT / "tests" / "tiny.py")

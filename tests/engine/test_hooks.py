@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import otcxr_mm
-from otcxr_mm.engine.hooks.reproducibility import _leaves
+from otcxr_mm.datasets.audit import leaves
 from tests.conftest import ROOT, write_image
 
 
@@ -210,8 +210,8 @@ def test_data_sets_are_found_inside_wrappers():
     repeat.dataset, concat.datasets = a, [b]
     outer = Wrapper()
     outer.datasets = [repeat, concat]
-    assert list(_leaves(outer)) == [a, b]
-    assert list(_leaves(a)) == [a]
+    assert list(leaves(outer)) == [a, b]
+    assert list(leaves(a)) == [a]
 
 
 def test_bfloat16_wrapper_trains_on_a_cpu(cfg):

@@ -70,6 +70,29 @@ def test_a_config_without_data_is_a_wrong_command_line(main, tmp_path, capsys):
     assert "has no train_dataloader, val_dataloader or test_dataloader" in capsys.readouterr().err
 
 
+def test_only_a_leak_has_the_status_of_a_leak(main, config, capsys):
+    for option in ("train_dataloader.dataset.data_root=/nowhere/at/all", "train_dataloader.dataset.fraction=7"):
+        assert main([config, "--cfg-options", option]) == 2
+        err = capsys.readouterr().err
+        assert "error: " in err
+        assert "nowhere" in err or "fraction lies above 0" in err
+        assert "Traceback" not in err
+    # what nobody thought of
+    assert main([config, "--cfg-options", "train_dataloader.dataset.type=Unheard"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_images_that_are_no_files(main, real_data, tmp_path, capsys):
+    one = f"dict(type='otcxr_mm.MedMNISTCXR', data_root={str(real_data / 'medmnist')!r}, "
+    one += "ann_file='pneumoniamnist.npz', split="
+    config = tmp_path / "mine.py"
+    config.write_text(f"val_dataloader = dict(dataset={one}'val'))\ntest_dataloader = dict(dataset={one}'test'))\n")
+    assert main([str(config), "--pixels"]) == 0
+    assert "cannot be read" not in capsys.readouterr().out
+    assert main([str(config), "--pixels", "bytes"]) == 0
+    assert "val: all images in one file, no files to compare" in capsys.readouterr().out
+
+
 def test_help_imports_nothing_heavy(python):
     script = "import sys, runpy; sys.argv = ['audit.py', '--help']\n"
     script += "try: runpy.run_path('tools/audit.py', run_name='__main__')\n"

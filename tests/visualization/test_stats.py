@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import math
 
 import cv2
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
-from otcxr_mm.visualization.stats import age_in_years, demographics, describe, intensity, picture, report, statistics
+from otcxr_mm.visualization.stats import describe, intensity, picture, report, statistics
 from tests.conftest import ROOT, write_image
 
 
@@ -20,19 +19,6 @@ def main():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
-
-
-@pytest.mark.parametrize(
-    ("text", "years"),
-    [("60", 60), ("060Y", 60), ("018M", 1.5), ("052W", 52 * 7 / 365.25), (" 7d ", 7 / 365.25), ("0", 0), ("120", 120)],
-)
-def test_ages_as_tables_write_them(text, years):
-    assert age_in_years(text) == pytest.approx(years)
-
-
-@pytest.mark.parametrize("text", ["", "Y", "414", "-3", "unknown", "nan", "inf"])
-def test_what_is_no_age(text):
-    assert math.isnan(age_in_years(text))
 
 
 def test_grey_values_are_over_pixels_with_each_image_weighing_the_same(tmp_path):
@@ -77,13 +63,43 @@ def test_people_of_an_own_table(tmp_path):
         write_image(tmp_path / "png" / f"{name}.png")
     (tmp_path / "table.csv").write_text("path,PatientAge,sex\nc.png,600Y,female\na.png,040Y,Male\nb.png,,\n")
     data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv", img_prefix="png")
-    ages, sexes = demographics(data)
-    np.testing.assert_array_equal(ages, [np.nan, 40, np.nan])
-    assert sexes.tolist() == ["F", "M", ""]
+    assert describe(data)["sex"] == {"F": 1, "M": 1, "": 1}
     assert "40 to 40, median 40 (of 1 images)" in report(statistics({"train": data}))
-    assert demographics(otcxr_mm.UnlabeledCXR(tmp_path)) == (None, None)
     (tmp_path / "bare.csv").write_text("path\na.png\n")
-    assert demographics(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="bare.csv", img_prefix="png")) == (None, None)
+    for bare in (dict(), dict(ann_file="bare.csv", img_prefix="png")):
+        found = describe(otcxr_mm.UnlabeledCXR(tmp_path, **bare))
+        assert found["age"] is found["sex"] is None
+
+
+def test_people_whose_images_are_called_alike(tmp_path):
+    """As in CheXpert: every study has a view1_frontal.jpg."""
+    rows = ["path,age,sex"]
+    for i, (age, sex) in enumerate((("20", "F"), ("30", "F"), ("70", "M"))):
+        write_image(tmp_path / f"patient{i}" / "view1_frontal.png")
+        rows.append(f"patient{i}/view1_frontal.png,{age},{sex}")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    found = describe(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv"))
+    assert found["sex"] == {"F": 2, "M": 1}
+    assert (found["age"]["min"], found["age"]["median"], found["age"]["max"]) == (20, 30, 70)
+
+
+def test_a_broken_file_is_counted_and_ends_nothing(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f"{i}.png", (8, 8), 40)
+    (tmp_path / "1.png").write_bytes(b"no image")
+    found = statistics({"train": otcxr_mm.UnlabeledCXR(tmp_path)})
+    grey = found["sets"]["train"]["intensity"]
+    assert (grey["images"], grey["unread"], grey["mean"]) == (2, 1, 40)
+    assert "note: train: 1 of 3 images cannot be read" in report(found)
+    (tmp_path / "0.png").write_bytes(b"")
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="none of 3 images can be read; the first one: .*0.png: the file is empty"):
+        intensity(otcxr_mm.UnlabeledCXR(tmp_path))
+
+
+def test_images_that_are_no_files_are_read(real_data):
+    data = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="val")
+    assert intensity(data, 0)["mean"] == pytest.approx(data.images["val"].mean())
 
 
 def test_mean_and_std_of_training_join_its_sets(tmp_path):

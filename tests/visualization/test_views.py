@@ -89,6 +89,13 @@ def test_captions_tell_labels_and_no_ids_unless_asked(nih_folder):
     assert named[7].caption == "set 1, image 3, PA, Pleural_Thickening\npatient 3, images/00000003_000.png"
 
 
+def test_images_that_are_no_files_are_drawn(real_data):
+    data = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="val", pipeline=PIPELINE)
+    for pair in view_pairs(data, 2, show_ids=True):
+        row = int(pair.caption.split(",")[0].split()[1])
+        assert np.array_equal(pair.image, data.images["val"][row])
+
+
 def test_a_sheet_outlines_the_crops_and_numbers_the_places(slope):
     pairs = view_pairs(slope, 3)
     figure = contact_sheet(pairs, grid=3)

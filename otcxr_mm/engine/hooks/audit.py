@@ -30,7 +30,8 @@ class LeakAuditHook(Hook):
         strict: Whether a leak ends the run; else it is a warning.
 
     Raises:
-        ValueError: At a leak.
+        ValueError: At a leak. Any other error of the audit is raised as it is in the process that audits, and as a
+            ValueError with its text in the others.
     """
 
     priority = "VERY_HIGH"
@@ -50,8 +51,15 @@ class LeakAuditHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Audits, in one process for all."""
-        message = [self._audit(runner) if get_rank() == 0 else None]
+        message, failure = [None], None
+        if get_rank() == 0:
+            try:
+                message = [self._audit(runner)]
+            except Exception as error:  # the others wait for a word
+                message, failure = [f"LeakAuditHook: {type(error).__name__}: {error}"], error
         broadcast_object_list(message)
+        if failure is not None:
+            raise failure
         if message[0] is not None:
             raise ValueError(message[0])
 

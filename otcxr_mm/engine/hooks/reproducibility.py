@@ -1,7 +1,6 @@
 """Random draws as a function of (seed, epoch, iteration), so that a resumed run is the uninterrupted one."""
 
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -9,16 +8,8 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...datasets.audit import leaves
 from ...registry import HOOKS
-
-
-def _leaves(dataset: object) -> Iterator[object]:
-    """The data sets inside ConcatDataset, RepeatDataset and the like."""
-    inner = getattr(dataset, "datasets", None) or [d for d in [getattr(dataset, "dataset", None)] if d is not None]
-    if not inner:
-        yield dataset
-    for child in inner:
-        yield from _leaves(child)
 
 
 @HOOKS.register_module()
@@ -41,7 +32,7 @@ class ReproducibilityHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Tells the data sets the epoch, before the workers start, and seeds what the loader draws."""
-        for stream, dataset in enumerate(_leaves(runner.train_dataloader.dataset)):
+        for stream, dataset in enumerate(leaves(runner.train_dataloader.dataset)):
             if hasattr(dataset, "set_epoch"):
                 dataset.set_epoch(runner.seed, runner.epoch, stream)
         sampler = runner.train_dataloader.sampler
