@@ -94,7 +94,8 @@ def report(work: Path, metrics: dict, dense: Dense, cfg: Config, pictures: Path)
     page.text(
         "AUROC on test patients. The backbone stays as it is and a linear map of its pooled features is fitted on the "
         "labels of training patients; its weight decay is chosen on validation patients. Supervised: the whole network "
-        "was trained on those labels from the start, as a ceiling."
+        "was trained on those labels from the start, as a ceiling. VICReg takes OTCXR's learning rate and schedule; a "
+        "comparison of methods, each with its own, is docs/results.md."
     )
     classes = list(metrics["otcxr"]["per_class"])
     rows = [["macro", *(f"{metrics[m]['macro_auroc']:.3f}" for m in TITLES)]]

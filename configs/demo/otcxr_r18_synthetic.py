@@ -1,4 +1,5 @@
-# OTCXR on the built-in procedural radiographs, on two CPU cores in two minutes: `make demo`.
+# OTCXR on the built-in procedural radiographs, on two CPU cores in two minutes: `make demo`. Network, schedule and
+# objective are those for real radiographs.
 #   python tools/train.py configs/demo/otcxr_r18_synthetic.py
 _base_ = ["../otcxr_r18_cpu.py"]
 
@@ -16,16 +17,3 @@ train_dataloader = dict(
         pipeline=_base_.pipeline,
     ),
 )
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-3,
-        by_epoch=True,
-        begin=1,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]

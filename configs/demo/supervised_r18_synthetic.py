@@ -1,27 +1,11 @@
 # What labels are worth: the same network trained on the labels of the built-in radiographs from the start.
 #   python tools/train.py configs/demo/supervised_r18_synthetic.py
-_base_ = ["../_base_/datasets/synthetic_96.py", "../_base_/default_runtime.py"]
+_base_ = [
+    "../_base_/models/classifier_r18_thin.py",
+    "../_base_/datasets/synthetic_96.py",
+    "../_base_/default_runtime.py",
+]
 
-model = dict(
-    type="ImageClassifier",
-    data_preprocessor=dict(type="otcxr_mm.CXRDataPreprocessor", mean=[127.5], std=[64.0], channels=1),
-    backbone=dict(
-        type="ResNet",
-        depth=18,
-        in_channels=1,
-        base_channels=32,
-        stem_channels=32,
-        norm_cfg=dict(type="BN"),
-        zero_init_residual=False,
-    ),
-    neck=dict(type="GlobalAveragePooling"),
-    head=dict(
-        type="MultiLabelLinearClsHead",
-        num_classes=8,
-        in_channels=256,
-        loss=dict(type="otcxr_mm.MaskedBCELoss"),
-    ),
-)
 train_dataloader = dict(
     batch_size=32,
     drop_last=True,
