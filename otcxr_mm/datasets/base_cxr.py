@@ -111,6 +111,7 @@ class BaseCXRDataset(BaseDataset):
         self.rows: np.ndarray | None = None
         self._check_arguments()
         self.root = Path(data_root).expanduser()
+        self._root = str(self.root)
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"data_root={str(data_root)!r} is no folder (looked at {self.root.absolute()}): set it to the folder "
@@ -338,15 +339,15 @@ class BaseCXRDataset(BaseDataset):
             self.full_init()
         if self.test_mode:
             return self.prepare_data(idx)
-        first = idx % len(self)
+        first = idx % len(self.records)
         for attempt in range(self.max_refetch + 1):
             try:
                 data = self.prepare_data(idx)
                 if data is not None:
                     return data
             except BrokenImageError as error:
-                self.broken.add(idx % len(self), self.records.path, error)
-            idx = self.clock.replacement(first, attempt, len(self))
+                self.broken.add(idx % len(self.records), self.records.path, error)
+            idx = self.clock.replacement(first, attempt, len(self.records))
         raise RuntimeError(f"{self._source()}: {self.max_refetch + 1} images in a row came to nothing in the pipeline")
 
     def prepare_data(self, idx: int) -> dict:
@@ -359,7 +360,8 @@ class BaseCXRDataset(BaseDataset):
         """The record of an image as the pipeline's input."""
         records = self.records
         info = {
-            "img_path": str(self.root / records.path[idx]),
+            # a tenth of the time that pathlib takes
+            "img_path": os.path.join(self._root, records.path[idx]),
             "sample_idx": idx if idx >= 0 else len(records) + idx,
             "patient_id": str(records.patient[idx]),
             "view_position": str(records.view[idx]),

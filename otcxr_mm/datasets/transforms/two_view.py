@@ -53,6 +53,8 @@ def _blurred(img: np.ndarray, sigma: float) -> np.ndarray:
         return img
     if img.dtype != np.uint8:
         return cv2.GaussianBlur(img, (0, 0), sigma)
+    if sigma < 0.25:  # the neighbours change less than half a grey level, which rounding takes away
+        return img
     # the kernel of cv2.GaussianBlur, whose own way is bit-exact on every machine and takes three times as long
     kernel = cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma, cv2.CV_32F)
     return cv2.sepFilter2D(img, cv2.CV_8U, kernel, kernel)
