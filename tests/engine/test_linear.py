@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
-from otcxr_mm import MaskedBCELoss
+from otcxr_mm import LinearEvalLoop, MaskedBCELoss
 from otcxr_mm.engine.runner.linear import minimise
 from tests.conftest import ROOT
 
@@ -106,3 +107,17 @@ def test_an_untrained_head_is_not_tested(folder, python, tmp_path):
     result = python(ROOT / "tools" / "test.py", tmp_path / "config.py", tmp_path / "backbone_only.pth", check=False)
     assert result.returncode == 1
     assert "lacks 2 of the model's weights (head.fc.weight, head.fc.bias)" in result.stderr
+
+
+def test_classes_that_cannot_be_learned_are_told():
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, float("nan")], [1.0, 0.0, 1.0]])
+    lines = []
+    loop = SimpleNamespace(
+        dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={"classes": ("Mass", "Hernia", "Edema")})),
+        runner=SimpleNamespace(logger=SimpleNamespace(warning=lines.append)),
+    )
+    LinearEvalLoop._check_labels(loop, labels)
+    assert "among the 3 training images" in lines[0]
+    assert lines[0].endswith("Hernia, Edema")
+    with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images"):
+        LinearEvalLoop._check_labels(loop, labels[:, 1:])

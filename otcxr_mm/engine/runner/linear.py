@@ -110,6 +110,7 @@ class LinearEvalLoop(BaseLoop):
 
     def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
         """The head's weight (C, D) and bias (C,), for features x (n, D) as they are, and labels y (n, C)."""
+        self._check_labels(y)
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
@@ -133,6 +134,20 @@ class LinearEvalLoop(BaseLoop):
         _, decay, weight, bias = best
         self.runner.logger.info(f"weight decay {decay:g} is taken")
         return weight / std, bias - (weight / std) @ mean
+
+    def _check_labels(self, y: Tensor) -> None:
+        lacking = ((y == 1).sum(0) == 0) | ((y == 0).sum(0) == 0)
+        names = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes") or range(len(lacking))
+        if lacking.all():
+            raise ValueError(
+                f"no class has both positives and negatives among the {len(y)} training images: take others, or more"
+            )
+        if lacking.any():
+            named = ", ".join(str(name) for name, no in zip(names, lacking.tolist(), strict=True) if no)
+            self.runner.logger.warning(
+                f"without positives or without negatives among the {len(y)} training images, so that their scores mean "
+                f"nothing: {named}"
+            )
 
 
 def minimise(
