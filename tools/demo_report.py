@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from demo import METHODS as TITLES
 from matplotlib import pyplot as plt
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -20,7 +21,6 @@ from otcxr_mm.visualization.features import backbone_tokens, pca_rgb
 from otcxr_mm.visualization.plans import draw_matches, plan_matches
 from otcxr_mm.visualization.report import Report
 
-TITLES = {"random_init": "untrained", "otcxr": "OTCXR", "vicreg": "VICReg", "supervised": "supervised"}
 SIZE, MASK = 96, 48
 NEAR = 0.15
 GREY = "#7d7d7d"  # readable on white and on black

@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from .base_cxr import BaseCXRDataset
-from .packed import DTYPES, STEPS, _cores, resize_shorter
+from .packed import _cores, resize_shorter, rounded
 from .transforms import LoadCXR
 
 # what packed images were resized to, and their bits a pixel; None: as they are in the file
@@ -156,17 +156,11 @@ def _packed_form(dataset: BaseCXRDataset) -> tuple[int | tuple[int, int], int]:
 
 
 def _of_packed(dataset: BaseCXRDataset, depths: Sequence[int]) -> Callable[[int], list[bytes]]:
-    return lambda row: [_digest(_rounded(dataset.packed[row], depth)) for depth in depths]
+    return lambda row: [_digest(rounded(dataset.packed[row], depth)) for depth in depths]
 
 
 def _as_packed(img: np.ndarray, size: int | tuple[int, int], depth: int) -> np.ndarray:
-    return _rounded(resize_shorter(img, size), depth)
-
-
-def _rounded(img: np.ndarray, depth: int) -> np.ndarray:
-    """As :func:`.packed.pack_images` rounds: (H, W) on the scale 0 to 255 to the steps of a depth."""
-    step = STEPS[depth]
-    return np.clip(np.rint(img * np.float32(step)), 0, 255 * step).astype(DTYPES[depth])
+    return rounded(resize_shorter(img, size), depth)
 
 
 def _shape(file: str) -> tuple[int, int] | None:

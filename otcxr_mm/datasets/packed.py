@@ -96,6 +96,14 @@ def pack_images(
             _pack([os.path.join(root, path) for path in paths], paths, folder, size, read, jobs or _cores(), wanted)
 
 
+def rounded(img: np.ndarray, depth: int) -> np.ndarray:
+    """An image (H, W) on the scale 0 to 255, uint8 or float32, in the steps of 8 or 16 bits, contiguous."""
+    step = STEPS[depth]
+    if img.dtype == np.uint8 and step == 1:
+        return np.ascontiguousarray(img)
+    return np.ascontiguousarray(np.clip(np.rint(img * np.float32(step)), 0, 255 * step), DTYPES[depth])
+
+
 def _paths_sha256(paths: list[str]) -> str:
     return hashlib.sha256("\n".join(paths).encode()).hexdigest()
 
@@ -124,16 +132,13 @@ def _pack(
     jobs: int,
     wanted: dict,
 ) -> None:
-    dtype, step = DTYPES[wanted["depth"]], STEPS[wanted["depth"]]
+    depth = wanted["depth"]
 
     def one(file: str) -> tuple[np.ndarray, tuple[int, int]]:
         source = stamp(file)  # before it is read: a change meanwhile shows later
-        img = resize_shorter(read(file), size)
-        if img.dtype == np.uint8 and step == 1:
-            return np.ascontiguousarray(img), source
-        return np.ascontiguousarray(np.clip(np.rint(img * np.float32(step)), 0, 255 * step), dtype), source
+        return rounded(resize_shorter(read(file), size), depth), source
 
-    pixels = GrowingPixels(folder / PIXELS, folder / JOURNAL, wanted, files, dtype)
+    pixels = GrowingPixels(folder / PIXELS, folder / JOURNAL, wanted, files, DTYPES[depth])
     try:
         done = len(pixels.shapes)
         with _progress(len(files)) as progress:
@@ -147,7 +152,7 @@ def _pack(
     index = folder / f"tmp.{os.getpid()}.{INDEX}"
     np.savez(index, path=np.array(paths), shape=shapes, source=np.array(pixels.stamps, np.int64).reshape(-1, 2))
     os.replace(index, folder / INDEX)
-    size_in_bytes = int(shapes.prod(1).sum()) * dtype.itemsize
+    size_in_bytes = int(shapes.prod(1).sum()) * DTYPES[depth].itemsize
     record = {**wanted, "bytes": size_in_bytes, "pixels_sha256": pixels.digest.hexdigest()}
     write_whole(folder / RECORD, (json.dumps(record, indent=2) + "\n").encode())
     (folder / JOURNAL).unlink()

@@ -16,10 +16,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import normalize
 
 from otcxr_mm.datasets import NIHChestXray14, PackedImages, PhotometricCXR, TwoViewCrop, pack_images
 from otcxr_mm.ops import correspondence, effective_rank
+from otcxr_mm.visualization.features import dense_tokens
 
 DECAYS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
 RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
@@ -130,15 +131,8 @@ class Frozen:
             feats = self._batch(images[start : start + 128])
             pooled.append(feats[-1].mean((2, 3)).cpu())
             if dense:
-                tokens.append(self.tokens(feats).cpu())
+                tokens.append(dense_tokens(feats)[0].cpu())
         return torch.cat(pooled), torch.cat(tokens) if dense else None
-
-    @staticmethod
-    def tokens(feats: tuple[Tensor, ...]) -> Tensor:
-        """Both stages on the finer grid, each of unit norm, (B, h w, C)."""
-        size = feats[0].shape[-2:]
-        maps = [f if f.shape[-2:] == size else interpolate(f, size, mode="bilinear") for f in feats]
-        return torch.cat([normalize(m, dim=1) for m in maps], 1).flatten(2).transpose(1, 2)
 
 
 def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> float:
@@ -285,7 +279,7 @@ def match(frozen: Frozen, images: np.ndarray, seed: int) -> np.ndarray:
         views = np.stack([p["img"][view] for p in pairs])
         feats = [frozen._batch(views[start : start + 128]) for start in range(0, len(views), 128)]
         grid = tuple(feats[0][0].shape[-2:])
-        tokens.append(torch.cat([frozen.tokens(f).cpu() for f in feats]))
+        tokens.append(torch.cat([dense_tokens(f)[0].cpu() for f in feats]))
     counts = correspondence(*tokens, matrices[:, 0], matrices[:, 1], grid)
     return torch.stack([counts.correct, counts.index, counts.chance, counts.tokens], 1).numpy()
 

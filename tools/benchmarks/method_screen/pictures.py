@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
 from otcxr_mm.ops import geometric_prior, visibility
+from otcxr_mm.visualization.features import pca_rgb
 
 from .frozen import Frozen
 
@@ -22,15 +23,6 @@ def viewpoints(images: np.ndarray, seed: int) -> tuple[list[np.ndarray], Tensor]
     return [np.stack([p["img"][view] for p in pairs]) for view in (0, 1)], matrices
 
 
-def as_rgb(tokens: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """First three principal components over all tokens of all images, (n, h, w, 3) in [0, 1]."""
-    flat = tokens.flatten(0, 1)
-    flat = flat - flat.mean(0)
-    scores = flat @ torch.linalg.svd(flat, full_matrices=False)[2][:3].T
-    low, high = scores.quantile(0.02, 0), scores.quantile(0.98, 0)
-    return ((scores - low) / (high - low)).clamp(0, 1).view(len(tokens), *grid, 3).numpy()
-
-
 def features(models: dict[str, Frozen], images: np.ndarray, path: Path) -> None:
     """Images, and below them each model's dense features as colours."""
     figure, axes = plt.subplots(1 + len(models), len(images), figsize=(1.6 * len(images), 1.7 * (1 + len(models))))
@@ -39,7 +31,7 @@ def features(models: dict[str, Frozen], images: np.ndarray, path: Path) -> None:
     for row, (name, model) in zip(axes[1:], models.items(), strict=True):
         tokens = model.features(images, dense=True)[1]
         side = int(tokens.shape[1] ** 0.5)
-        for axis, colours in zip(row, as_rgb(tokens, (side, side)), strict=True):
+        for axis, colours in zip(row, pca_rgb(tokens, (side, side)), strict=True):
             axis.imshow(colours)
         row[0].set_ylabel(name)
     for axis in axes.flat:
