@@ -155,6 +155,13 @@ def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
     schedulers = cfg.get("param_scheduler") or []
     ends = [s.get("end") for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) and s.get("end")]
     epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
+    ends_iters = [s.end for s in schedulers if isinstance(s, dict) and not s.get("by_epoch", True) and s.get("end")]
+    iters = (cfg.get("train_cfg") or {}).get("max_iters")
+    if ends_iters and iters and max(ends_iters) != iters:
+        logger.warning(
+            f"train_cfg.max_iters is {iters}, but the schedule of the learning rate ends at iteration "
+            f"{max(ends_iters)}: set param_scheduler.{len(schedulers) - 1}.end={iters} too"
+        )
     if ends and epochs and max(ends) != epochs:
         logger.warning(
             f"train_cfg.max_epochs is {epochs}, but the schedule of the learning rate ends at epoch {max(ends)}: set "

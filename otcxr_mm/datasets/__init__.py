@@ -11,7 +11,7 @@ from .segmentation import CXRSegmentation
 from .siim import SIIMPneumothorax
 from .splits import write_selection
 from .synthetic import SyntheticCXR
-from .transforms import LoadCXR, PackViews, PhotometricCXR, TwoViewCrop
+from .transforms import LoadCXR, PackCXR, PackViews, PhotometricCXR, TwoViewCrop
 from .unlabeled import UnlabeledCXR
 from .vinbig import VinBigCXR, VinDrCXR
 
@@ -22,6 +22,7 @@ __all__ = [
     "LoadCXR",
     "MedMNISTCXR",
     "NIHChestXray14",
+    "PackCXR",
     "PackViews",
     "PackedImages",
     "PhotometricCXR",

@@ -23,8 +23,9 @@ from .transforms.errors import BrokenImageError
 class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
-    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `view_position`, with labels
-    `gt_score` (float32 (C,), NaN for unknown), and with packed images `img` (H, W), which LoadCXR then takes.
+    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `view_position`, `age` (years, NaN
+    for unknown), `sex`, with labels `gt_score` (float32 (C,), NaN for unknown), and with packed images `img` (H, W),
+    which LoadCXR then takes.
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
@@ -365,6 +366,8 @@ class BaseCXRDataset(BaseDataset):
             "sample_idx": idx if idx >= 0 else len(records) + idx,
             "patient_id": str(records.patient[idx]),
             "view_position": str(records.view[idx]),
+            "age": float(records.age[idx]),
+            "sex": str(records.sex[idx]),
         }
         if self.packed is not None:
             info["img"] = self.packed[self.rows[idx]]

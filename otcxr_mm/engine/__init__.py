@@ -9,10 +9,11 @@ from .hooks import (
     FiniteLossHook,
     LeakAuditHook,
     LoadBackboneHook,
+    PositiveWeightHook,
     ProgressBarHook,
     ReproducibilityHook,
 )
-from .runner import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop
+from .runner import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -22,10 +23,13 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
+    "KNNEvalLoop",
     "LinearEvalLoop",
     "LeakAuditHook",
     "LoadBackboneHook",
+    "PositiveWeightHook",
     "ProgressBarHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",
+    "ValThenTestLoop",
 ]

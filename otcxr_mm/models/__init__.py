@@ -1,8 +1,8 @@
 """The algorithm and its parts, registered as `otcxr_mm.X`."""
 
 from .data_preprocessor import CXRDataPreprocessor
-from .heads import OTHead, VICRegHead
-from .losses import CovarianceLoss, MaskedBCELoss, TransportLoss, VarianceLoss
+from .heads import KNNHead, OTHead, VICRegHead
+from .losses import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, TransportLoss, VarianceLoss
 from .necks import CVSIM
 from .selfsup import OTCXR
 
@@ -10,6 +10,8 @@ __all__ = [
     "CVSIM",
     "CXRDataPreprocessor",
     "CovarianceLoss",
+    "KNNHead",
+    "MaskedAsymmetricLoss",
     "MaskedBCELoss",
     "OTCXR",
     "OTHead",

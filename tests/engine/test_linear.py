@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
 from otcxr_mm import LinearEvalLoop, MaskedBCELoss
-from otcxr_mm.engine.runner.linear import minimise
+from otcxr_mm.engine.runner.linear import LinearProblem
 from tests.conftest import ROOT
 
 
@@ -42,11 +42,10 @@ def test_the_fit_is_scikit_learns(decay):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 12)).astype(np.float32)
     y = (x @ rng.standard_normal((12, 3)) + rng.standard_normal((200, 3)) > 0.5).astype(np.float32)
-    zeros = torch.zeros(3, 12, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    x64, target = torch.from_numpy(x).double(), torch.from_numpy(y)
-    weight, bias, converged = minimise(x64, target, *zeros, decay, MaskedBCELoss(), 500)
+    problem = LinearProblem(torch.from_numpy(x).double(), torch.from_numpy(y), MaskedBCELoss())
+    assert not problem.minimise(decay, 1)[2]
+    weight, bias, converged = problem.minimise(decay, 500)
     assert converged
-    assert not minimise(x64, target, *zeros, decay, MaskedBCELoss(), 2)[2]
     for c in range(3):
         reference = LogisticRegression(C=1 / (decay * len(x)), tol=1e-10, max_iter=10000).fit(
             x.astype(np.float64), y[:, c]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmpretrain.datasets import PackInputs
 from mmpretrain.structures import DataSample
 
 from ...registry import TRANSFORMS
@@ -33,3 +34,22 @@ class PackViews(BaseTransform):
                 sample.set_field(results[key], key, field_type="metainfo")
         inputs = [torch.from_numpy(np.ascontiguousarray(view))[None] for view in views]
         return {"inputs": inputs, "data_samples": sample}
+
+
+@TRANSFORMS.register_module()
+class PackCXR(PackInputs):
+    """MMPretrain's PackInputs, which also keeps who is on the image, so that metrics know patients and subgroups.
+
+    The metainfo gets `patient_id`, `view_position`, `age` and `sex` besides MMPretrain's.
+
+    Args:
+        meta_keys: Results kept in the sample's metainfo, where they are there.
+        **kwargs: See MMPretrain's PackInputs.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (*PackInputs.DEFAULT_META_KEYS, "patient_id", "view_position", "age", "sex"),
+        **kwargs: object,
+    ) -> None:
+        super().__init__(meta_keys=tuple(meta_keys), **kwargs)

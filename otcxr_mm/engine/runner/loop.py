@@ -49,14 +49,30 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         runner: The runner.
         dataloader: The loader or its config.
         max_epochs: Epochs to train.
+        max_iters: In place of it, iterations to train: so that 1 % of the labels get as many as all of them.
+        val_interval: Epochs between validations; with `max_iters`, iterations, rounded up to whole epochs.
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, if an epoch has no iteration, or OTCXR would end an epoch on a batch of one image.
+        ValueError: Before training, if an epoch has no iteration, OTCXR would end an epoch on a batch of one image, or
+            not one of `max_epochs` and `max_iters` is given.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader | dict, max_epochs: int, **kwargs: object) -> None:
-        super().__init__(runner, dataloader, max_epochs, **kwargs)
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_epochs: int | None = None,
+        max_iters: int | None = None,
+        val_interval: int = 1,
+        **kwargs: object,
+    ) -> None:
+        if (max_epochs is None) == (max_iters is None):
+            raise ValueError(
+                f"ResumableTrainLoop takes max_epochs or max_iters, got {max_epochs} and {max_iters}: set one of "
+                "them to None"
+            )
+        super().__init__(runner, dataloader, max_epochs or 1, val_interval=val_interval, **kwargs)
         loader = self.dataloader
         images, batch = len(loader.sampler), loader.batch_sampler.batch_size
         if not len(loader):
@@ -64,6 +80,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"{images} images a process and batches of {batch} with drop_last=True make no iteration: "
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
+        if max_iters is not None:
+            self._max_epochs, self._max_iters = -(-max_iters // len(loader)), max_iters
+            self.val_interval = -(-val_interval // len(loader))
+            self.dynamic_intervals = [self.val_interval]
         model = bare_model(runner)
         if (
             isinstance(model, OTCXR)
@@ -102,5 +122,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         with _skipping(self.dataloader, done):
             for idx, batch in enumerate(self.dataloader, done):
                 self.run_iter(idx, batch)
+                if self._iter == self._max_iters:  # may be in the middle of the last epoch
+                    break
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1

@@ -1,6 +1,7 @@
 """Heads."""
 
+from .knn_head import KNNHead
 from .ot_head import OTHead
 from .vicreg_head import VICRegHead
 
-__all__ = ["OTHead", "VICRegHead"]
+__all__ = ["KNNHead", "OTHead", "VICRegHead"]

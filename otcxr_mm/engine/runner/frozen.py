@@ -1,0 +1,183 @@
+"""What evaluations of a frozen backbone share: features that are computed once and kept."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import mmpretrain
+import torch
+from mmengine.config import Config
+from mmengine.dist import broadcast, broadcast_object_list, collect_results, is_main_process
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ...datasets import BaseCXRDataset
+from ...export.backbone import data_sha256
+from ...fileio import write_whole
+from ...version import __version__
+from ..model import bare_model
+
+
+class FrozenEvalLoop(BaseLoop):
+    """Base of the loops that fit a head on features of a frozen backbone; a subclass implements :meth:`fit_head`.
+
+    Features of training and validation images are computed once, in evaluation mode, and kept in files: another run
+    with the same weights, images, labels and pipeline reads them. Then the head is fitted, the validation loop runs,
+    and an ordinary checkpoint of the classifier is written.
+
+    Args:
+        runner: Its model is an ImageClassifier.
+        dataloader: Of the training images, in any order, without augmentation.
+        calibrate: Whether the statistics of batch norm are first set to those of up to 1,024 training images: for a
+            network that was never trained, whose own are those of no data.
+        cache: Folder for the features, to be shared by several runs; True: `WORK_DIR/features`; False: none. Only for
+            data sets of this package.
+    """
+
+    # name of the checkpoint
+    FILE = ""
+
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader | dict, calibrate: bool = False, cache: bool | str = True
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.calibrate = calibrate
+        self.cache = Path(runner.work_dir, "features") if cache is True else Path(cache) if cache else None
+        self.val_interval = self.val_begin = 1
+        self._done = 0
+
+    # what MMEngine's runner asks a training loop
+    max_epochs = max_iters = property(lambda self: 1)
+    epoch = iter = property(lambda self: self._done)
+
+    def check(self, model: nn.Module) -> None:
+        """Fails if the model is not one that this loop can fit."""
+
+    def fit_head(
+        self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
+    ) -> None:
+        """Fits the head.
+
+        Args:
+            model: The classifier.
+            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
+            val: Those of the validation images; None without them.
+        """
+        raise NotImplementedError
+
+    def run(self) -> nn.Module:
+        """Computes the features, fits the head, validates, and writes the checkpoint."""
+        runner, model = self.runner, bare_model(self.runner)
+        self.check(model)
+        runner.call_hook("before_train")
+        model.requires_grad_(False)
+        if self.calibrate:
+            calibrate_batch_norm(model, self.dataloader)
+        train = self.features(self.dataloader)
+        val = self.features(runner.val_loop.dataloader) if runner.val_loop else None
+        if not is_main_process():
+            train = val = None
+        self.fit_head(model, train, val)
+        self._done = 1
+        if runner.val_loop:
+            runner.val_loop.run()
+        runner.save_checkpoint(
+            runner.work_dir, self.FILE, save_optimizer=False, save_param_scheduler=False, by_epoch=False
+        )
+        runner.logger.info(f"classifier written to {os.path.join(runner.work_dir, self.FILE)}")
+        runner.call_hook("after_train")
+        return runner.model
+
+    def features(self, loader: DataLoader) -> tuple[Tensor, Tensor]:
+        """Features (n, D) and labels (n, C) of a loader's images, on the CPU, in the data set's order.
+
+        In all processes but the main one they are empty.
+        """
+        key = [self._key(loader) if self.cache is not None and is_main_process() else None]
+        file = self.cache / f"{key[0]}.pth" if key[0] else None
+        found = [bool(file and file.is_file())]
+        broadcast_object_list(found)
+        if found[0]:
+            if not is_main_process():
+                return torch.empty(0), torch.empty(0)
+            self.runner.logger.info(f"features read from {file}")
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            return state["features"], state["labels"]
+        x, y = self._compute(loader)
+        if file is not None:
+            buffer = io.BytesIO()
+            torch.save({"features": x, "labels": y}, buffer)
+            write_whole(file, buffer.getbuffer())
+            self.runner.logger.info(
+                f"features of {len(x)} images written to {file}, {file.stat().st_size / 1e6:.0f} MB"
+            )
+        return x, y
+
+    @torch.no_grad()
+    def _compute(self, loader: DataLoader) -> tuple[Tensor, Tensor]:
+        model = bare_model(self.runner)
+        model.eval()
+        rows = []
+        for batch in loader:
+            data = model.data_preprocessor(batch, False)
+            feats = model.extract_feat(data["inputs"])[-1].float().cpu()
+            for sample, feature in zip(data["data_samples"], feats, strict=True):
+                if "gt_score" not in sample:
+                    raise ValueError(f"the data set of {type(self).__name__} must have labels (gt_score)")
+                rows.append((feature, sample.gt_score.float().cpu()))
+        rows = collect_results(rows, len(loader.dataset), "cpu")
+        if rows is None:  # not the main process
+            return torch.empty(0), torch.empty(0)
+        return torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows])
+
+    def _key(self, loader: DataLoader) -> str | None:
+        """A digest of all that the features and labels depend on; None if that cannot be known."""
+        dataset, cfg = loader.dataset, self._config(loader)
+        if not isinstance(dataset, BaseCXRDataset) or cfg is None or "pipeline" not in cfg:
+            return None
+        dataset.full_init()
+        records, model = dataset.records, bare_model(self.runner)
+        if records.labels is None:
+            return None
+        digest = hashlib.sha256()
+        plain = Config(dict(pipeline=cfg["pipeline"], preprocessor=self.runner.cfg.model.get("data_preprocessor")))
+        versions = (__version__, mmpretrain.__version__, torch.__version__)
+        # a file that has been changed under its old name is another image
+        folder = dataset.packed.folder if dataset.packed is not None else None
+        files = sorted(folder.iterdir()) if folder else [dataset.root / path for path in records.path.tolist()]
+        stamps = [(os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+        digest.update(repr((plain.pretty_text, versions, data_sha256(dataset), str(dataset.root), stamps)).encode())
+        digest.update(records.labels.tobytes())
+        for name, tensor in model.state_dict().items():
+            if not name.startswith("head."):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def _config(self, loader: DataLoader) -> dict | None:
+        which = "train_dataloader" if loader is self.dataloader else "val_dataloader"
+        loader_cfg = self.runner.cfg.get(which)
+        return loader_cfg.get("dataset") if isinstance(loader_cfg, dict) else None
+
+
+@torch.no_grad()
+def calibrate_batch_norm(model: nn.Module, loader: DataLoader, images: int = 1024) -> None:
+    """Sets the statistics of batch norm to those of a loader's first images, averaged over its batches."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    seen = 0
+    for batch in loader:
+        data = model.data_preprocessor(batch, False)
+        model.extract_feat(data["inputs"])
+        seen += len(data["inputs"])
+        if seen >= images:
+            break
+    model.eval()
+    for norm in norms:  # those of the first process's images, in all processes
+        broadcast(norm.running_mean)
+        broadcast(norm.running_var)
