@@ -1,4 +1,4 @@
-"""Tests a checkpoint: python tools/test.py CONFIG CHECKPOINT [--out metrics.json]."""
+"""Tests a run or a checkpoint: python tools/test.py WORK_DIR, or CONFIG CHECKPOINT [--out metrics.json]."""
 
 from otcxr_mm.apis.launch import test
 

@@ -1,6 +1,7 @@
 """From a command line to a config and a runner: shared by the scripts of tools/."""
 
 import argparse
+import glob
 import os
 import warnings
 from difflib import get_close_matches
@@ -187,6 +188,23 @@ def latest_checkpoint(work_dir: str) -> str | None:
     return max((f for f in found if f.endswith(".pth")), key=os.path.getmtime, default=None)
 
 
+def best_checkpoint(work_dir: str) -> str | None:
+    """What a run is tested with: its classifier on frozen features, the best on validation images, or the last one."""
+    for pattern in ("linear.pth", "knn.pth", "best_*.pth"):
+        found = glob.glob(os.path.join(glob.escape(work_dir), pattern))
+        if found:
+            return max(found, key=os.path.getmtime)
+    return latest_checkpoint(work_dir)
+
+
+def _config_of(work_dir: str) -> str:
+    """The config that a run left in its work dir, with its --cfg-options."""
+    found = glob.glob(os.path.join(glob.escape(work_dir), "*.py"))
+    if len(found) != 1:
+        raise SystemExit(f"{work_dir}: {len(found)} configs (*.py) in this folder, one is expected: name the config")
+    return found[0]
+
+
 def train(argv: list[str] | None = None) -> None:
     """The command `tools/train.py`.
 
@@ -266,13 +284,26 @@ def test(argv: list[str] | None = None) -> None:
         argv: Arguments; default those of the process.
     """
     parser = _parser("Test a checkpoint")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        help="checkpoint file; default, for a config or the work dir of a run in place of it: the run's best one, else "
+        "its last one",
+    )
     _add_common(parser)
     parser.add_argument("--out", metavar="FILE.json", help="file for the metrics")
     args = parser.parse_args(argv)
-    if not os.path.isfile(args.checkpoint):
+    if os.path.isdir(args.config):
+        args.work_dir = args.work_dir or args.config
+        args.config = _config_of(args.config)
+    if args.checkpoint is not None and not os.path.isfile(args.checkpoint):
         raise SystemExit(f"{args.checkpoint}: no such checkpoint")
     cfg = load_config(args)
+    if args.checkpoint is None:
+        args.checkpoint = best_checkpoint(cfg.work_dir)
+        if args.checkpoint is None:
+            raise SystemExit(f"{cfg.work_dir}: no checkpoint there: run tools/train.py first, or name one")
+        print(f"testing {args.checkpoint}")
     if cfg.get("test_dataloader") is None:
         raise SystemExit(
             f"{args.config} has no test_dataloader: pre-training has nothing to test. "
@@ -280,7 +311,7 @@ def test(argv: list[str] | None = None) -> None:
         )
     if args.amp:
         cfg.test_cfg.fp16 = True
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.resume = args.checkpoint, False
     start_processes(cfg)
     runner = build_runner(cfg)
     runner.register_hook(_complete_weights())

@@ -1,12 +1,13 @@
 """Radiographs with labels in a csv of one's own."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..registry import DATASETS
 from .records import Records
-from .tables import first_column
+from .tables import Table, first_column
 from .unlabeled import UnlabeledCXR
 
 
@@ -27,6 +28,9 @@ class CSVLabeledCXR(UnlabeledCXR):
         data_root: Where the paths of the csv begin.
         ann_file: The csv, relative to `data_root`.
         label_columns: Columns of labels, which are the names of the classes; or a mapping from names to columns.
+        category_column: In place of a column a class: the one column that names the classes of an image, several
+            separated by '|', as 'Mass|Nodule'. `label_columns` are then what stands there, or a mapping from names to
+            it; where another class is named they are 0, where nothing is, unknown.
         positive: What counts as 1.
         negative: What counts as 0.
         unknown: What counts as unknown (NaN): nothing, NaN and -1, CheXpert's mark of uncertainty.
@@ -34,7 +38,8 @@ class CSVLabeledCXR(UnlabeledCXR):
 
     Raises:
         FileNotFoundError: If the folder, the csv or a listed image is missing.
-        ValueError: If a column is missing, a field of a label is none of these, or stands for two of them.
+        ValueError: If a column is missing, a field of a label is none of these, or stands for two of them, or a class
+            stands nowhere in `category_column`.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         data_root: str,
         ann_file: str,
         label_columns: Sequence[str] | Mapping[str, str],
+        category_column: str | None = None,
         positive: Sequence[object] = ("1",),
         negative: Sequence[object] = ("0",),
         unknown: Sequence[object] = ("", "nan", "-1"),
@@ -53,6 +59,7 @@ class CSVLabeledCXR(UnlabeledCXR):
             self.label_columns = dict(label_columns)
         else:
             self.label_columns = {name: name for name in label_columns}
+        self.category_column = category_column
         self.meaning: dict[str, float] = {}
         for values, label in ((positive, 1.0), (negative, 0.0), (unknown, np.nan)):
             if isinstance(values, str):
@@ -73,6 +80,9 @@ class CSVLabeledCXR(UnlabeledCXR):
         file = self.root / self.ann_file
         if table is None:
             raise ValueError(f"{file}: CSVLabeledCXR needs a .csv with columns of labels")
+        if self.category_column is not None:
+            records.labels = self._from_categories(table, file)
+            return records
         records.labels = np.empty((len(records), len(self.label_columns)), np.float32)
         for c, column in enumerate(self.label_columns.values()):
             first_column(table, (column,), file, "label")
@@ -86,3 +96,18 @@ class CSVLabeledCXR(UnlabeledCXR):
                     )
             records.labels[:, c] = np.array([self.meaning[canonical(value)] for value in unique.tolist()])[row_of]
         return records
+
+    def _from_categories(self, table: Table, file: Path) -> np.ndarray:
+        first_column(table, (self.category_column,), file, "category")
+        unique, row_of = np.unique(table[self.category_column], return_inverse=True)
+        named = [{canonical(part) for part in value.split("|")} - {"", "nan"} for value in unique.tolist()]
+        there = set().union(*named)
+        labels = np.full((len(unique), len(self.label_columns)), np.nan, np.float32)
+        for c, category in enumerate(self.label_columns.values()):
+            if canonical(category) not in there:
+                raise ValueError(
+                    f"{file}: {category!r} stands in no row of column {self.category_column!r}, which holds "
+                    f"{sorted(there)[:20]}: correct label_columns"
+                )
+            labels[:, c] = [canonical(category) in names if names else np.nan for names in named]
+        return labels[row_of]

@@ -1,0 +1,19 @@
+# Fine-tuning on VinBigData of a backbone that a pre-training run has written.
+#   export OTCXR_VINBIG=FOLDER  # as Kaggle ships it
+#   python tools/train.py configs/benchmarks/finetune/otcxr_finetune_r50_vinbig.py
+#   python tools/test.py work_dirs/otcxr_finetune_r50_vinbig
+# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
+# custom_hooks=None. From 1 % of the patients: train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=0
+_base_ = [
+    "../../_base_/models/classifier_r50.py",
+    "../../_base_/datasets/vinbig_224.py",
+    "../../_base_/finetune_runtime.py",
+]
+
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+train_dataloader = dict(
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(shuffle=True),
+    dataset=dict(pipeline=_base_.augmented, test_mode=False),
+)

@@ -1,0 +1,14 @@
+# Weighted k nearest neighbours on NIH ChestX-ray14 with a backbone that a pre-training run has written.
+#   export OTCXR_NIH=FOLDER  # as NIH ships it
+#   python tools/train.py configs/benchmarks/knn/otcxr_knn_r50_nih.py
+#   python tools/test.py work_dirs/otcxr_knn_r50_nih
+# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
+# custom_hooks=None train_cfg.calibrate=True
+_base_ = [
+    "../../_base_/models/classifier_r50.py",
+    "../../_base_/datasets/nih_224.py",
+    "../../_base_/knn_runtime.py",
+]
+
+model = dict(head=dict(num_classes=14, in_channels=2048))
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]

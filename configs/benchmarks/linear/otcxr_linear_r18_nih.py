@@ -1,0 +1,14 @@
+# Linear evaluation on NIH ChestX-ray14 of a backbone that a pre-training run has written.
+#   export OTCXR_DATA=FOLDER  # laid out as the head of configs/otcxr_r18_cpu.py says
+#   python tools/train.py configs/benchmarks/linear/otcxr_linear_r18_nih.py
+#   python tools/test.py work_dirs/otcxr_linear_r18_nih
+# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
+# custom_hooks=None train_cfg.calibrate=True
+_base_ = [
+    "../../_base_/models/classifier_r18_thin.py",
+    "../../_base_/datasets/nih_96.py",
+    "../../_base_/linear_runtime.py",
+]
+
+model = dict(head=dict(num_classes=14))
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]
