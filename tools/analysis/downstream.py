@@ -1,0 +1,221 @@
+"""What a pre-trained backbone is worth downstream, beside another method's and none: every run of docs/results.md.
+
+    python tools/analysis/downstream.py run --backbone OTCXR=FILE [FILE ...] --backbone VICRegL=FILE [FILE ...]
+    python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
+
+Every run is what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own; the
+command is the first line of its log. A run whose results are there is left out, so an interrupted series goes on. With
+several files a method's runs go through them in turn: pre-training differs from seed to seed as much as draws do.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs" / "benchmarks"
+OUT = Path("work_dirs/downstream")
+RANDOM = "random init"
+TASKS = {
+    ("kermany", "linear"): "linear/otcxr_linear_r18_kermany.py",
+    ("kermany", "knn"): "knn/otcxr_knn_r18_kermany.py",
+    ("kermany", "finetune"): "finetune/otcxr_finetune_r18_kermany.py",
+    ("nih", "linear"): "linear/otcxr_linear_r18_nih.py",
+    ("nih", "knn"): "knn/otcxr_knn_r18_nih.py",
+    ("nih", "finetune"): "finetune/otcxr_finetune_r18_nih.py",
+    ("lungs", "frozen"): "segmentation/otcxr_upernet_r18_lungs.py",
+    ("lungs", "finetune"): "segmentation/otcxr_upernet_r18_lungs.py",
+}
+# share of the training patients, and how many draws of them (at 100 %: seeds)
+FRACTIONS = ((1.0, 3), (0.1, 5), (0.01, 5))
+RATES = (3e-4, 1e-3, 3e-3)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its test."""
+
+    task: str
+    protocol: str
+    method: str
+    backbone: str
+    fraction: float
+    draw: int
+    rate: float | None = None
+    tested: bool = True
+
+    @property
+    def work_dir(self) -> Path:
+        """Where it writes."""
+        name = f"{self.task}_{self.protocol}_{self.method.replace(' ', '_')}_{100 * self.fraction:g}_{self.draw}"
+        return OUT / (name if self.tested else f"rates/{name}_{self.rate:g}")
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return (self.work_dir / ("results.json" if self.tested else "validated")).is_file()
+
+    def options(self) -> list[str]:
+        """What stands behind --cfg-options."""
+        options = [
+            f"method={self.method}",
+            f"randomness.seed={self.draw}",
+            f"train_dataloader.dataset.fraction={self.fraction}",
+            f"train_dataloader.dataset.draw={self.draw}",
+        ]
+        options.append(f"custom_hooks.0.checkpoint={self.backbone}" if self.backbone else "custom_hooks=None")
+        if self.protocol in ("linear", "knn"):
+            options.append(f"train_cfg.cache={OUT / 'features'}")
+            if not self.backbone:
+                options.append("train_cfg.calibrate=True")
+        if self.protocol == "frozen":
+            options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
+        if self.rate is not None:
+            options.append(f"optim_wrapper.optimizer.lr={self.rate}")
+        return options
+
+    def execute(self) -> None:
+        """Trains and tests, in this process."""
+        from otcxr_mm.apis.launch import test, train
+
+        config = os.path.relpath(CONFIGS / TASKS[self.task, self.protocol])
+        arguments = [config, "--work-dir", str(self.work_dir), "--resume", "--cfg-options", *self.options()]
+        print("$ python tools/train.py", shlex.join(arguments), flush=True)
+        train(arguments)
+        if self.tested:
+            print("$ python tools/test.py", self.work_dir, flush=True)
+            test([str(self.work_dir)])
+        else:
+            (self.work_dir / "validated").touch()
+
+
+def series(methods: dict[str, list[str]], only: str, rates: dict) -> list[Run]:
+    """All runs, the cheap ones first.
+
+    Args:
+        methods: Files of backbones by method.
+        only: Part of a task's name, to run less.
+        rates: Learning rate by task, protocol and method, from :func:`chosen_rates`.
+    """
+    runs = []
+    for task, protocol in TASKS:
+        for method, files in methods.items():
+            for fraction, draws in FRACTIONS:
+                for draw in range(draws):
+                    backbone = files[draw % len(files)] if files else ""
+                    rate = rates.get(f"{task} {protocol} {method}")
+                    runs.append(Run(task, protocol, method, backbone, fraction, draw, rate))
+    return [run for run in runs if only in f"{run.task}_{run.protocol}"]
+
+
+def rate_series(methods: dict[str, list[str]], only: str) -> list[Run]:
+    """Runs that choose the learning rate of each method on validation patients, at 10 % of the labels."""
+    return [
+        Run(task, protocol, method, files[0] if files else "", 0.1, 0, rate, tested=False)
+        for task, protocol in TASKS
+        if protocol in ("finetune", "frozen") and only in f"{task}_{protocol}"
+        for method, files in methods.items()
+        for rate in RATES
+    ]
+
+
+def best_validation(work_dir: Path) -> float:
+    """The best value on validation patients that a run's log holds."""
+    values = []
+    for file in work_dir.glob("*/vis_data/scalars.json"):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            values += [row[key] for key in ("multilabel/auroc", "mask/dice") if key in row]
+    return max(values)
+
+
+def chosen_rates(methods: dict[str, list[str]], only: str) -> dict[str, float]:
+    """The learning rate with the best validation result, by task, protocol and method."""
+    table: dict[str, dict[float, float]] = {}
+    for run in rate_series(methods, only):
+        if run.done:
+            table.setdefault(f"{run.task} {run.protocol} {run.method}", {})[run.rate] = best_validation(run.work_dir)
+    for name, values in table.items():
+        print(name, {rate: round(value, 4) for rate, value in values.items()})
+    return {name: max(values, key=values.get) for name, values in table.items()}
+
+
+def execute(runs: list[Run], jobs: int) -> int:
+    """Executes runs, each in a forked process with one thread; returns how many failed."""
+    import torch
+
+    import otcxr_mm.engine
+    import otcxr_mm.models  # noqa: F401  # imported once, before the forks
+
+    torch.set_num_threads(1)
+    waiting, running, failed, done = [run for run in runs if not run.done], {}, 0, 0
+    print(f"{len(runs)} runs, {len(waiting)} to do")
+    total, start = len(waiting), time.time()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            run = waiting.pop(0)
+            process = os.fork()
+            if not process:
+                _child(run)
+            running[process] = run
+        process, status = os.wait()
+        run = running.pop(process)
+        done += 1
+        failed += status != 0
+        state = "failed, see" if status else "done,"
+        print(f"[{done}/{total}, {(time.time() - start) / 60:.1f} min] {state} {run.work_dir}", flush=True)
+    return failed
+
+
+def _child(run: Run) -> None:
+    status = 1
+    try:
+        run.work_dir.mkdir(parents=True, exist_ok=True)
+        log = os.open(run.work_dir / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        run.execute()
+        status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["rates", "run"], help="rates: choose learning rates on validation patients")
+    parser.add_argument("--backbone", nargs="+", action="append", default=[], metavar="NAME=FILE [FILE ...]")
+    parser.add_argument("--only", default="", help="part of a task and protocol, as kermany or lungs_frozen")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
+    args = parser.parse_args()
+    methods = {RANDOM: []}
+    for first, *rest in args.backbone:
+        name, _, file = first.partition("=")
+        methods[name] = [file, *rest]
+        missing = [f for f in methods[name] if not os.path.isfile(f)]
+        if missing:
+            parser.error(f"--backbone {name}: no such file {missing[0]}")
+    # one thread a run: set before torch is imported
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if args.command == "rates":
+        failed = execute(rate_series(methods, args.only), args.jobs)
+        chosen_rates(methods, args.only)
+    else:
+        failed = execute(series(methods, args.only, chosen_rates(methods, args.only)), args.jobs)
+    if failed:
+        raise SystemExit(f"{failed} runs failed")
+
+
+if __name__ == "__main__":
+    main()
