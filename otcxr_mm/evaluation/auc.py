@@ -1,0 +1,123 @@
+"""AUROC and average precision a class, of the images as they are and of many bootstrap draws at once."""
+
+import numpy as np
+
+_BLOCK = 2**21  # float64 numbers of one array at a time: 16 MiB
+
+
+def check(labels: np.ndarray, scores: np.ndarray) -> None:
+    """Refuses what no metric can be computed of.
+
+    Raises:
+        ValueError: For shapes that differ, or scores that are not finite.
+    """
+    if labels.shape != scores.shape or labels.ndim != 2:
+        raise ValueError(f"labels and scores have the same shape (n, C), got {labels.shape} and {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"{int((~np.isfinite(scores)).any(1).sum())} of {len(scores)} images have a score that is NaN "
+            "or infinite: the model diverged"
+        )
+
+
+def per_class(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and average precision of each class over the images whose label is known.
+
+    Args:
+        labels: (n, C): 1, 0, or NaN for unknown.
+        scores: (n, C), larger means more likely.
+
+    Returns:
+        AUROC and AUPRC, (C,) each; NaN for a class that lacks positives or negatives.
+
+    Raises:
+        ValueError: For shapes that differ, or scores that are not finite.
+    """
+    check(labels, scores)
+    from sklearn.metrics import average_precision_score, roc_auc_score  # slow to import
+
+    auroc, auprc = np.full(labels.shape[1], np.nan), np.full(labels.shape[1], np.nan)
+    for c in range(labels.shape[1]):
+        known = np.isfinite(labels[:, c])
+        y, s = labels[known, c] > 0.5, scores[known, c]
+        if 0 < y.sum() < len(y):
+            auroc[c], auprc[c] = roc_auc_score(y, s), average_precision_score(y, s)
+    return auroc, auprc
+
+
+def bootstrap_per_class(
+    labels: np.ndarray, scores: np.ndarray, patient: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`per_class` of each bootstrap draw: what scikit-learn gives with the draw's `sample_weight`.
+
+    Args:
+        labels: (n, C): 1, 0, or NaN for unknown.
+        scores: (n, C).
+        patient: Code of each image's patient, (n,).
+        counts: Weight of each patient in each draw, (draws, P): :func:`.bootstrap.patient_weights`.
+
+    Returns:
+        AUROC and AUPRC, (draws, C) each; NaN where a draw lacks positives or negatives of a class.
+
+    Raises:
+        ValueError: For shapes that differ, or scores that are not finite.
+    """
+    check(labels, scores)
+    if len(patient) != len(labels):
+        raise ValueError(f"{len(patient)} codes of patients, {len(labels)} images")
+    auroc = np.full((len(counts), labels.shape[1]), np.nan)
+    auprc = auroc.copy()
+    for c in range(labels.shape[1]):
+        known = np.isfinite(labels[:, c])
+        y = labels[known, c] > 0.5
+        if 0 < y.sum() < len(y):
+            auroc[:, c], auprc[:, c] = _one_class(y, scores[known, c], patient[known], counts)
+    return auroc, auprc
+
+
+def _one_class(y: np.ndarray, s: np.ndarray, patient: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both areas of one class, (draws,) each.
+
+    Both are sums over the distinct scores that a positive has ("steps", K): its positives, the negatives tied with it,
+    and the negatives between it and the step above. Weights of patients become those of steps by a sparse product, so
+    the work of a draw is one pass over the images and a few over K.
+    """
+    from scipy.sparse import csr_array  # slow to import
+
+    order = np.argsort(-s, kind="stable")
+    y, s, patient = y[order], s[order], patient[order]
+    tie = np.concatenate([[0], np.cumsum(s[1:] != s[:-1])])
+    is_step = np.bincount(tie, weights=y) > 0
+    # the step that an image is on, or the next one below it; `steps` for those below all
+    step, on_step = (np.cumsum(is_step) - is_step)[tie], is_step[tie]
+    steps, units = int(is_step.sum()), counts.shape[1]
+
+    def matrix(images: np.ndarray) -> csr_array:
+        entries = (step[images], patient[images])
+        return csr_array((np.ones(int(images.sum())), entries), shape=(steps, units))
+
+    positives, tied = matrix(y), matrix(~y & on_step)
+    above = matrix(~y & ~on_step & (step < steps))
+    negatives = np.bincount(patient[~y], minlength=units).astype(np.float64)
+    auroc, auprc = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
+    rows = max(1, _BLOCK // max(steps, units))
+    for start in range(0, len(counts), rows):
+        block = slice(start, start + rows)
+        weight = np.ascontiguousarray(counts[block].T, dtype=np.float64)
+        pos, neg = positives @ weight, negatives @ weight
+        false = above @ weight
+        half = 0.0
+        if tied.nnz:
+            level = tied @ weight
+            false += level
+            half = np.einsum("kb,kb->b", pos, level) / 2
+        true = np.cumsum(pos, axis=0)
+        false = np.cumsum(false, axis=0)
+        total = true[-1].copy()
+        usable = (total > 0) & (neg > 0)
+        area = neg * total - np.einsum("kb,kb->b", pos, false) + half
+        np.divide(area, total * neg, out=auroc[block], where=usable)
+        false += true
+        np.divide(true, false, out=true, where=false > 0)  # the precision; where nothing is drawn, pos is 0
+        np.divide(np.einsum("kb,kb->b", pos, true), total, out=auprc[block], where=usable)
+    return auroc, auprc

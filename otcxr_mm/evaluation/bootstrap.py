@@ -1,0 +1,89 @@
+"""Intervals over patients: the one bootstrap that every metric and comparison takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+DRAWS = 2000
+_BLOCK = 2**22  # numbers drawn at once: 32 MiB
+
+
+def patient_codes(patient: Sequence[str]) -> np.ndarray:
+    """Codes of the units to draw: patients, and each image without a patient id by itself.
+
+    Args:
+        patient: Patient id of each image, '' for unknown, (n,).
+
+    Returns:
+        int64 (n,): place among the sorted patient ids; after them, in the order of the images, those without one.
+    """
+    patient = np.asarray(patient, dtype=str)
+    known = patient != ""
+    names, places = np.unique(patient[known], return_inverse=True)
+    codes = np.empty(len(patient), dtype=np.int64)
+    codes[known] = places
+    codes[~known] = len(names) + np.arange((~known).sum())
+    return codes
+
+
+def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """How often each patient stands in each draw of as many patients, with replacement.
+
+    The draws depend on the number of patients and the seed alone, so that two models on the same images get the same.
+
+    Args:
+        patient: Codes of the patients, 0 to P - 1, of each image, (n,).
+        draws: Number of draws.
+        seed: Of the draws.
+
+    Returns:
+        uint16 (draws, P); an image's weight in a draw is its patient's.
+
+    Raises:
+        ValueError: For codes that are no integers from 0 on, or none.
+    """
+    patient = np.asarray(patient)
+    if patient.ndim != 1 or not len(patient) or patient.dtype.kind not in "iu" or patient.min() < 0:
+        raise ValueError(
+            f"patient holds the code of each image's patient, integers from 0 on, (n,); got {patient.dtype} "
+            f"{patient.shape}: patient_codes makes them of ids"
+        )
+    units = int(patient.max()) + 1
+    counts = np.empty((draws, units), dtype=np.uint16)
+    rng, rows = np.random.default_rng(seed), max(1, _BLOCK // units)
+    share = np.full(units, 1 / units)
+    for start in range(0, draws, rows):
+        size = min(rows, draws - start)
+        counts[start : start + size] = rng.multinomial(units, share, size=size)
+    return counts
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap draws.
+
+    Args:
+        values: Of each draw, NaN where it is not defined, (draws,).
+        level: Coverage.
+
+    Returns:
+        Lower and upper end; both NaN if fewer than half of the draws are defined.
+
+    Raises:
+        ValueError: For a level outside (0, 1).
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level lies between 0 and 1, got {level}")
+    values = np.asarray(values, dtype=np.float64)
+    defined = values[np.isfinite(values)]
+    if not len(defined) or 2 * len(defined) < len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the classes that are defined in a draw, (draws, C) to (draws,); NaN where none is."""
+    defined = np.isfinite(values)
+    number = defined.sum(1)
+    total = np.where(defined, values, 0.0).sum(1)
+    return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)

@@ -1,0 +1,88 @@
+"""The same metric for groups of people and of views: over the same classes, so that groups can be compared."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .auc import bootstrap_per_class, per_class
+from .bootstrap import interval, mean_defined
+from .plain import number, numbers, pair
+
+ATTRIBUTES = ("sex", "age", "view")
+AGES = {"0-17": (0, 18), "18-39": (18, 40), "40-59": (40, 60), "60-79": (60, 80), "80+": (80, np.inf)}  # years
+
+
+def groups(attribute: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Which images each group holds.
+
+    Args:
+        attribute: ``'age'``: values are years, NaN for unknown, grouped in bands; else they are names, '' for unknown.
+        values: Of each image, (n,).
+
+    Returns:
+        Name of a group that has images to mask (n,); an image of unknown value is in none.
+    """
+    if attribute == "age":
+        years = np.asarray(values, dtype=np.float64)
+        found = {name: (years >= low) & (years < high) for name, (low, high) in AGES.items()}
+    else:
+        found = {str(name): values == name for name in np.unique(values) if name != ""}
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def subgroups(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    patient: np.ndarray,
+    people: Mapping[str, np.ndarray],
+    names: list[str],
+    counts: np.ndarray | None = None,
+    level: float = 0.95,
+) -> dict:
+    """AUROC of each group.
+
+    A group is shown if a class has positives and negatives in it. Groups of an attribute share the classes that are
+    defined in every shown group; their macro AUROC is over these.
+
+    Args:
+        labels: (n, C): 1, 0, or NaN for unknown.
+        scores: (n, C).
+        patient: Code of each image's patient, (n,).
+        people: Attribute to its values, (n,): see :func:`groups`.
+        names: Of the classes.
+        counts: Bootstrap draws of all patients, (draws, P); None: no intervals.
+        level: Coverage of the intervals.
+
+    Returns:
+        Plain JSON, an attribute: classes (names shared), unknown (images), left_out (groups without such a class: images
+        of each), groups: name to images, patients, auroc, auroc_interval, per_class (class to AUROC); None if the value
+        is unknown for all images.
+    """
+    found = {}
+    for attribute, values in people.items():
+        masks = groups(attribute, values)
+        areas = {name: per_class(labels[mask], scores[mask])[0] for name, mask in masks.items()}
+        shown = [name for name in masks if np.isfinite(areas[name]).any()]
+        shared = np.flatnonzero(np.all([np.isfinite(areas[name]) for name in shown], axis=0)) if shown else np.array([])
+        shared = shared.astype(int)
+        rows = {}
+        for name in shown:
+            mask, ends = masks[name], None
+            if counts is not None and len(shared):
+                part = labels[np.ix_(mask, shared)], scores[np.ix_(mask, shared)]
+                drawn, _ = bootstrap_per_class(*part, patient[mask], counts)
+                ends = pair(interval(mean_defined(drawn), level))
+            rows[name] = {
+                "images": int(mask.sum()),
+                "patients": len(np.unique(patient[mask])),
+                "auroc": number(areas[name][shared].mean()) if len(shared) else None,
+                "auroc_interval": ends,
+                "per_class": dict(zip(names, numbers(areas[name]), strict=True)),
+            }
+        found[attribute] = masks and {
+            "classes": [names[c] for c in shared],
+            "unknown": int(len(labels) - sum(mask.sum() for mask in masks.values())),
+            "left_out": {name: int(mask.sum()) for name, mask in masks.items() if name not in shown},
+            "groups": rows,
+        }
+    return {attribute: rows or None for attribute, rows in found.items()}
