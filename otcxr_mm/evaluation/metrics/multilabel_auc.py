@@ -12,7 +12,7 @@ from ..auc import per_class
 from ..bootstrap import DRAWS, patient_codes
 from ..classification import report
 from ..subgroups import ATTRIBUTES
-from ..table import table
+from ..log_table import table
 
 __all__ = ["MultiLabelAUC", "per_class"]
 
