@@ -54,6 +54,7 @@ _PUBLIC = {
         "LoadBackboneHook",
         "ProgressBarHook",
         "ReproducibilityHook",
+        "ResultsHook",
         "ResumableTrainLoop",
     ),
 }

@@ -11,6 +11,7 @@ from .hooks import (
     LoadBackboneHook,
     ProgressBarHook,
     ReproducibilityHook,
+    ResultsHook,
 )
 from .runner import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop
 
@@ -27,5 +28,6 @@ __all__ = [
     "LoadBackboneHook",
     "ProgressBarHook",
     "ReproducibilityHook",
+    "ResultsHook",
     "ResumableTrainLoop",
 ]

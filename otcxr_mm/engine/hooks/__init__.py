@@ -9,6 +9,7 @@ from .finite import FiniteLossHook
 from .load import LoadBackboneHook
 from .progress import ProgressBarHook
 from .reproducibility import ReproducibilityHook
+from .results import ResultsHook
 from .schedule import AttributeScheduleHook
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "LoadBackboneHook",
     "ProgressBarHook",
     "ReproducibilityHook",
+    "ResultsHook",
 ]
