@@ -50,11 +50,21 @@ def leaf_specs(spec: Mapping) -> Iterator[Mapping]:
         yield from leaf_specs(child)
 
 
-def backbone_source(cfg: Mapping) -> str | None:
-    """The file, or address, that a config's backbone starts from; None for random weights."""
+def backbone_source(cfg: Mapping, with_load_from: bool = False) -> str | None:
+    """The file, or address, that a config's backbone starts from.
+
+    Args:
+        cfg: Of a training.
+        with_load_from: Whether `load_from` says where the training started; in the config of a test it does not.
+
+    Returns:
+        None for random weights.
+    """
     for hook in cfg.get("custom_hooks") or []:
         if isinstance(hook, Mapping) and str(hook.get("type")).split(".")[-1] == "LoadBackboneHook":
             return hook["checkpoint"]
+    if with_load_from and cfg.get("load_from") and not cfg.get("resume"):
+        return cfg["load_from"]
     backbone = (cfg.get("model") or {}).get("backbone") or {}
     init = backbone.get("init_cfg")
     for part in init if isinstance(init, (list, tuple)) else [init]:

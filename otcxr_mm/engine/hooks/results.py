@@ -93,7 +93,8 @@ class ResultsHook(Hook):
                 f"ResultsHook: the training sets have different fractions and draws, {shares}; recorded are the first's"
             )
         seed = runner.seed if here else self._seed
-        source = backbone_source(trained)
+        # the test's own load_from is the tested checkpoint
+        source = backbone_source(trained, with_load_from=here or trained is self._trained)
         return {
             "method": runner.cfg.get("method") or trained.get("method") or _method(source),
             "protocol": runner.cfg.get("protocol") or trained.get("protocol") or "",
@@ -103,7 +104,7 @@ class ResultsHook(Hook):
             "draw": int(draw),
             "checkpoint": None if here or not runner._load_from else _file(runner, runner._load_from),
             "backbone": None if source is None else _file(runner, source, parent=True),
-            "train": _train_set(runner, here, fraction, draw),
+            "train": _train_set(runner, here, shares),
         }
 
 
@@ -157,7 +158,7 @@ def _counts(dataset: object) -> dict:
     }
 
 
-def _train_set(runner: Runner, here: bool, fraction: float, draw: int) -> dict:
+def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) -> dict:
     """Counts of the training set, which a test does not build: of its tables alone, for its images may be gone."""
     try:
         if here:
@@ -166,7 +167,10 @@ def _train_set(runner: Runner, here: bool, fraction: float, draw: int) -> dict:
         if spec is None:
             raise ValueError("the config has no train_dataloader")
         with DefaultScope.overwrite_default_scope(runner.cfg.get("default_scope")):
-            for leaf in leaf_specs(spec):
+            parts = list(leaf_specs(spec))
+            if len(parts) != len(shares):
+                raise ValueError(f"the checkpoint was trained on {len(shares)} data sets, the config has {len(parts)}")
+            for leaf, (fraction, draw) in zip(parts, shares, strict=True):
                 cls = DATASETS.get(leaf["type"]) if isinstance(leaf["type"], str) else leaf["type"]
                 if isinstance(cls, type) and issubclass(cls, BaseCXRDataset):
                     found = leaf.get("fraction", 1.0), leaf.get("draw", 0)
