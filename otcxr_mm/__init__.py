@@ -59,6 +59,7 @@ _PUBLIC = {
         "PositiveWeightHook",
         "ProgressBarHook",
         "ReproducibilityHook",
+        "ResultsHook",
         "ResumableTrainLoop",
         "ValThenTestLoop",
     ),

@@ -12,6 +12,7 @@ from .hooks import (
     PositiveWeightHook,
     ProgressBarHook,
     ReproducibilityHook,
+    ResultsHook,
 )
 from .runner import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
 
@@ -30,6 +31,7 @@ __all__ = [
     "PositiveWeightHook",
     "ProgressBarHook",
     "ReproducibilityHook",
+    "ResultsHook",
     "ResumableTrainLoop",
     "ValThenTestLoop",
 ]

@@ -47,16 +47,21 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
         "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
         "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
         "intensity_range": [0, 255],
-        "versions": {
-            "otcxr_mm": __version__,
-            "mmpretrain": mmpretrain.__version__,
-            "mmengine": mmengine.__version__,
-            "torch": str(torch.__version__),
-        },
+        "versions": versions(),
         **facts,
     }
     write_whole(path, buffer.getvalue())
     write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide what a run computes."""
+    return {
+        "otcxr_mm": __version__,
+        "mmpretrain": mmpretrain.__version__,
+        "mmengine": mmengine.__version__,
+        "torch": str(torch.__version__),
+    }
 
 
 def data_sha256(dataset: object) -> str | None:

@@ -10,6 +10,7 @@ from .load import LoadBackboneHook
 from .positive_weight import PositiveWeightHook
 from .progress import ProgressBarHook
 from .reproducibility import ReproducibilityHook
+from .results import ResultsHook
 from .schedule import AttributeScheduleHook
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "PositiveWeightHook",
     "ProgressBarHook",
     "ReproducibilityHook",
+    "ResultsHook",
 ]

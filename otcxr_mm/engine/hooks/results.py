@@ -1,0 +1,229 @@
+"""A record of a finished test: what tables are made of."""
+
+import hashlib
+import io
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, DefaultScope
+from mmengine.runner import BaseLoop, Runner
+
+from ...datasets.audit import leaves
+from ...datasets.base_cxr import BaseCXRDataset
+from ...export.backbone import data_sha256, versions
+from ...fileio import write_whole
+from ...registry import HOOKS
+from ..model import bare_model
+from ..trained import backbone_source, leaf_specs, trained_config
+
+VERSION = 1
+RANDOM_INIT = "random init"
+
+
+@HOOKS.register_module()
+class ResultsHook(Hook):
+    """Writes `WORK_DIR/results.json` and `predictions.npz` after a test, for `tools/analysis/table.py`.
+
+    The record says what was trained (method, protocol, seed, share of the patients, backbone, training images) and
+    tested (test images, metrics and what the metric says beyond them in its attribute `details`); it holds no path and
+    no patient id. `predictions.npz` holds the metric's `arrays`. A metric without these leaves its figures alone.
+
+    `method` and `protocol` are keys of the config; without `method` it is the folder of the file that the backbone was
+    filled from, or "random init". Seed, fraction and draw are those that the checkpoint was trained with, even where
+    the config of the test says something else. A record that is there already is replaced.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self) -> None:
+        self._trained: dict | None = None
+        self._seed: int | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keeps the settings that the checkpoint was trained with."""
+        self._trained = trained_config(checkpoint)
+        self._seed = (checkpoint.get("meta") or {}).get("seed")
+
+    @master_only
+    def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        """Writes the record."""
+        metric = _detailed_metric(runner)
+        arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
+        record = {"version": VERSION, "task": _task(runner, arrays), **self._run(runner)}
+        record["test"] = _test_set(runner, metric)
+        record["metrics"] = {name: value for name, value in _plain(dict(metrics or {})).items() if _is_number(value)}
+        record["details"] = _plain(details)
+        record["versions"] = versions()
+        self._write(Path(runner.work_dir), record, arrays)
+        runner.logger.info(f"record of this test written to {os.path.join(runner.work_dir, 'results.json')}")
+        if record["task"] == "classification" and details:
+            _reliability_picture(details, Path(runner.work_dir) / "reliability.png")
+
+    @staticmethod
+    def _write(folder: Path, record: dict, arrays: Mapping[str, np.ndarray]) -> None:
+        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        # the record goes first and comes last: it never stands beside the predictions of another test
+        for name in ("results.json", "predictions.npz"):
+            (folder / name).unlink(missing_ok=True)
+        if arrays:
+            write_whole(folder / "predictions.npz", buffer.getvalue())
+        write_whole(folder / "results.json", text.encode())
+
+    def _run(self, runner: Runner) -> dict:
+        """What was trained, on what, from what."""
+        # trained and tested in one process: the weights at hand are those of no file
+        here = isinstance(runner._train_loop, BaseLoop)
+        trained = runner.cfg if here or self._trained is None else self._trained
+        spec = ((trained.get("train_dataloader") or {}).get("dataset")) or {}
+        shares = [(leaf.get("fraction", 1.0), leaf.get("draw", 0)) for leaf in leaf_specs(spec)]
+        fraction, draw = shares[0]
+        if len(set(shares)) > 1:
+            runner.logger.warning(
+                f"ResultsHook: the training sets have different fractions and draws, {shares}; recorded are the first's"
+            )
+        seed = runner.seed if here else self._seed
+        # the test's own load_from is the tested checkpoint
+        source = backbone_source(trained, with_load_from=here or trained is self._trained)
+        return {
+            "method": runner.cfg.get("method") or trained.get("method") or _method(source),
+            "protocol": runner.cfg.get("protocol") or trained.get("protocol") or "",
+            "config": Path(runner.cfg.filename).stem if runner.cfg.filename else "",
+            "seed": seed if seed is not None else (trained.get("randomness") or {}).get("seed"),
+            "fraction": float(fraction),
+            "draw": int(draw),
+            "checkpoint": None if here or not runner._load_from else _file(runner, runner._load_from),
+            "backbone": None if source is None else _file(runner, source, parent=True),
+            "train": _train_set(runner, here, shares),
+        }
+
+
+def _detailed_metric(runner: Runner) -> object | None:
+    """The first metric that gives details; failing that, the first."""
+    found = list(runner.test_evaluator.metrics)
+    detailed = [metric for metric in found if getattr(metric, "details", None) is not None]
+    if len(detailed) > 1:
+        names = [type(metric).__name__ for metric in detailed]
+        runner.logger.warning(f"ResultsHook: {names} all give details; recorded are those of the first")
+    return next(iter([*detailed, *found]), None)
+
+
+def _task(runner: Runner, arrays: Mapping) -> str:
+    if arrays:
+        return "segmentation" if "dice" in arrays else "classification"
+    return "segmentation" if hasattr(bare_model(runner), "decode_head") else "classification"
+
+
+def _method(source: str | None) -> str:
+    if source is None:
+        return RANDOM_INIT
+    path = Path(source)
+    return path.parent.name if "://" not in source and path.parent.name else path.stem
+
+
+def _file(runner: Runner, path: str, parent: bool = False) -> dict:
+    """Name and SHA-256 of a file; the latter is None where it is not there any more."""
+    source = Path(path).expanduser()
+    name = f"{source.parent.name}/{source.name}" if parent and source.parent.name else source.name
+    if not source.is_file():
+        runner.logger.warning(f"ResultsHook: {path} is no file here, and goes without SHA-256")
+        return {"file": name, "sha256": None}
+    digest = hashlib.sha256()
+    with open(source, "rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return {"file": name, "sha256": digest.hexdigest()}
+
+
+def _counts(dataset: object) -> dict:
+    parts = list(leaves(dataset))
+    known = all(isinstance(part, BaseCXRDataset) for part in parts)
+    for part in parts if known else ():
+        part.full_init()
+    patients = {(part.collection, p) for part in parts for p in part.records.patient.tolist()} if known else set()
+    return {
+        "images": len(dataset),
+        "patients": sum(patient != "" for _, patient in patients) if known else None,
+        "sha256": data_sha256(dataset),
+    }
+
+
+def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) -> dict:
+    """Counts of the training set, which a test does not build: of its tables alone, for its images may be gone."""
+    try:
+        if here:
+            return _counts(runner.train_dataloader.dataset)
+        spec = deepcopy((runner.cfg.get("train_dataloader") or {}).get("dataset"))
+        if spec is None:
+            raise ValueError("the config has no train_dataloader")
+        with DefaultScope.overwrite_default_scope(runner.cfg.get("default_scope")):
+            parts = list(leaf_specs(spec))
+            if len(parts) != len(shares):
+                raise ValueError(f"the checkpoint was trained on {len(shares)} data sets, the config has {len(parts)}")
+            for leaf, (fraction, draw) in zip(parts, shares, strict=True):
+                cls = DATASETS.get(leaf["type"]) if isinstance(leaf["type"], str) else leaf["type"]
+                if isinstance(cls, type) and issubclass(cls, BaseCXRDataset):
+                    found = leaf.get("fraction", 1.0), leaf.get("draw", 0)
+                    if found != (fraction, draw):
+                        runner.logger.warning(
+                            f"ResultsHook: the config says fraction={found[0]}, draw={found[1]}, the checkpoint was "
+                            f"trained with fraction={fraction}, draw={draw}: recorded is what was trained"
+                        )
+                    leaf.update(check_files=False, fraction=fraction, draw=draw)
+            return _counts(DATASETS.build(spec))
+    except Exception as error:  # a record without these counts is worth more than none
+        runner.logger.warning(f"ResultsHook: the training set is not counted: {type(error).__name__}: {error}")
+        return {"images": None, "patients": None, "sha256": None}
+
+
+def _test_set(runner: Runner, metric: object) -> dict:
+    dataset = runner.test_dataloader.dataset
+    parts = list(leaves(dataset))
+    splits = sorted({str(getattr(part, "split", "")) for part in parts})
+    classes = getattr(metric, "classes", None) or (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
+    return {
+        "type": "+".join(sorted({type(part).__name__ for part in parts})),
+        "split": "+".join(splits),
+        **_counts(dataset),
+        "classes": [str(name) for name in classes],
+    }
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _plain(value: object) -> object:
+    """A value as JSON takes it: NumPy's and torch's numbers as Python's, and None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _reliability_picture(details: Mapping, path: Path) -> None:
+    """Draws how far probabilities can be taken at their word, where the module for it is installed."""
+    name = "otcxr_mm.visualization.reliability"
+    if find_spec(name) is None:
+        return
+    from importlib import import_module
+
+    drawn = import_module(name).draw_reliability(details)
+    if not isinstance(drawn, bytes):
+        import cv2
+
+        drawn = cv2.imencode(".png", drawn[..., ::-1] if drawn.ndim == 3 else drawn)[1].tobytes()
+    write_whole(path, drawn)

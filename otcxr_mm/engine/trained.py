@@ -1,0 +1,73 @@
+"""With what settings a checkpoint was trained."""
+
+import ast
+from collections.abc import Iterator, Mapping
+
+
+def trained_config(checkpoint: Mapping) -> dict | None:
+    """The config in a checkpoint of MMEngine, as plain containers; no code in it is run.
+
+    Args:
+        checkpoint: As it was loaded.
+
+    Returns:
+        None if there is none, or if it holds anything but literals.
+    """
+    text = (checkpoint.get("meta") or {}).get("cfg")
+    if not isinstance(text, str):
+        return None
+    try:
+        found = {}
+        for statement in ast.parse(text).body:
+            (target,) = statement.targets
+            found[target.id] = _value(statement.value)
+    except (SyntaxError, ValueError, AttributeError, TypeError):
+        return None
+    return found
+
+
+def _value(node: ast.expr) -> object:
+    """The value of a literal that may hold calls of `dict`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        items = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return {**(_value(node.args[0]) if node.args else {}), **items}
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    return ast.literal_eval(node)
+
+
+def leaf_specs(spec: Mapping) -> Iterator[Mapping]:
+    """The configs of the data sets inside ConcatDataset, RepeatDataset and the like."""
+    inner = spec.get("datasets") or ([spec["dataset"]] if isinstance(spec.get("dataset"), Mapping) else [])
+    if not inner:
+        yield spec
+    for child in inner:
+        yield from leaf_specs(child)
+
+
+def backbone_source(cfg: Mapping, with_load_from: bool = False) -> str | None:
+    """The file, or address, that a config's backbone starts from.
+
+    Args:
+        cfg: Of a training.
+        with_load_from: Whether `load_from` says where the training started; in the config of a test it does not.
+
+    Returns:
+        None for random weights.
+    """
+    for hook in cfg.get("custom_hooks") or []:
+        if isinstance(hook, Mapping) and str(hook.get("type")).split(".")[-1] == "LoadBackboneHook":
+            return hook["checkpoint"]
+    if with_load_from and cfg.get("load_from") and not cfg.get("resume"):
+        return cfg["load_from"]
+    backbone = (cfg.get("model") or {}).get("backbone") or {}
+    init = backbone.get("init_cfg")
+    for part in init if isinstance(init, (list, tuple)) else [init]:
+        if isinstance(part, Mapping) and part.get("type") == "Pretrained":
+            return part.get("checkpoint")
+    return None

@@ -1,0 +1,63 @@
+"""Two runs on the same test set, compared by patient."""
+
+from .build import METRICS, NAMES, interval, run_draws
+from .draws import DRAWS
+from .runs import Run, check_same_test
+from .text import MISSING
+
+
+def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict]:
+    """Figures of two runs and their differences, paired by bootstrap draw of patients.
+
+    Args:
+        a: A run.
+        b: Another one on the same test set; its arrays are brought into the order of a's images, in place.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        One row a metric and class ("macro" first): metric, class, a, b, difference (b minus a), low, high, and p,
+        DeLong's two-sided p for AUROC of a class; None for what is not defined.
+
+    Raises:
+        ValueError: If the two were not tested on the same images, classes and labels.
+    """
+    check_same_test(a, b)
+    rows = []
+    for metric in METRICS[a.task]:
+        first, second = (run_draws(run, metric, draws, seed) for run in (a, b))
+        p = delong(a, b, draws, seed) if metric == "auroc" else {}
+        for k, name in enumerate(("macro", *a.classes)):
+            value, low, high = interval(second[:, k] - first[:, k])
+            row = {"metric": metric, "class": name, "a": interval(first[:, k])[0], "b": interval(second[:, k])[0]}
+            rows.append({**row, "difference": value, "low": low, "high": high, "p": p.get(name)})
+    return rows
+
+
+def delong(a: Run, b: Run, draws: int, seed: int) -> dict[str, float]:
+    """DeLong's p for the difference of the AUROC of each class; {} where nothing computes it."""
+    try:
+        from ..paired import compare
+    except ImportError:
+        return {}
+    found = compare(a.arrays, b.arrays, draws, seed)
+    return dict(zip(a.classes, found["p"], strict=True))
+
+
+def pair_rows(rows: list[dict]) -> list[list[str]]:
+    """Rows of :func:`compare_runs` as text."""
+
+    def shown(value: float | None, form: str) -> str:
+        return MISSING if value is None else f"{value:{form}}"
+
+    return [
+        [
+            NAMES[row["metric"]],
+            row["class"],
+            shown(row["a"], ".3f"),
+            shown(row["b"], ".3f"),
+            MISSING if row["low"] is None else f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            shown(row["p"], ".2g"),
+        ]
+        for row in rows
+    ]
