@@ -1,7 +1,8 @@
 """Transforms for radiographs; they go together with MMCV's and MMPretrain's."""
 
-from .formatting import PackViews
+from .formatting import PackMasks, PackViews
 from .loading import LoadCXR
+from .masked_crop import MaskedCrop
 from .two_view import PhotometricCXR, TwoViewCrop
 
-__all__ = ["LoadCXR", "PackViews", "PhotometricCXR", "TwoViewCrop"]
+__all__ = ["LoadCXR", "MaskedCrop", "PackMasks", "PackViews", "PhotometricCXR", "TwoViewCrop"]

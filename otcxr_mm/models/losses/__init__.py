@@ -1,7 +1,8 @@
 """Losses: configurable modules over the functions of `otcxr_mm.ops`."""
 
+from .mask_loss import MaskLoss
 from .masked_bce import MaskedBCELoss
 from .regularisation import CovarianceLoss, VarianceLoss
 from .transport_loss import TransportLoss
 
-__all__ = ["CovarianceLoss", "MaskedBCELoss", "TransportLoss", "VarianceLoss"]
+__all__ = ["CovarianceLoss", "MaskLoss", "MaskedBCELoss", "TransportLoss", "VarianceLoss"]
