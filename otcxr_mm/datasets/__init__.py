@@ -11,7 +11,7 @@ from .segmentation import CXRSegmentation
 from .siim import SIIMPneumothorax
 from .splits import write_selection
 from .synthetic import SyntheticCXR
-from .transforms import LoadCXR, PackCXR, PackViews, PhotometricCXR, TwoViewCrop
+from .transforms import LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
 from .unlabeled import UnlabeledCXR
 from .vinbig import VinBigCXR, VinDrCXR
 
@@ -20,9 +20,11 @@ __all__ = [
     "CSVLabeledCXR",
     "CXRSegmentation",
     "LoadCXR",
+    "MaskedCrop",
     "MedMNISTCXR",
     "NIHChestXray14",
     "PackCXR",
+    "PackMasks",
     "PackViews",
     "PackedImages",
     "PhotometricCXR",

@@ -77,6 +77,7 @@ class CXRSegmentation(UnlabeledCXR):
         self.mask_folders, self.mask_suffix, self.threshold = folders, mask_suffix, threshold
         self.mask_classes = tuple(folders)
         self.mask_paths: np.ndarray | None = None
+        kwargs["metainfo"] = {**(kwargs.get("metainfo") or {}), "mask_classes": self.mask_classes}
         super().__init__(data_root, ann_file=ann_file, img_prefix=img_prefix, **kwargs)
 
     def load_records(self) -> Records:

@@ -54,7 +54,7 @@ class SIIMPneumothorax(ImagesById):
             row and -1 in another, or an image is there twice.
     """
 
-    METAINFO = {"classes": ("Pneumothorax",)}
+    METAINFO = {"classes": ("Pneumothorax",), "mask_classes": ("Pneumothorax",)}
     collection = "SIIM-ACR pneumothorax"
     PATIENT_NOTE = "the table names no patients: nothing keeps a patient out of two splits"
     mask_classes = ("Pneumothorax",)

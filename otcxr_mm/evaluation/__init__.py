@@ -1,5 +1,5 @@
 """Metrics, registered as `otcxr_mm.X`."""
 
-from .metrics import MultiLabelAUC
+from .metrics import MaskMetric, MultiLabelAUC
 
-__all__ = ["MultiLabelAUC"]
+__all__ = ["MaskMetric", "MultiLabelAUC"]

@@ -2,8 +2,9 @@
 
 from .data_preprocessor import CXRDataPreprocessor
 from .heads import KNNHead, OTHead, VICRegHead
-from .losses import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, TransportLoss, VarianceLoss
+from .losses import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, MaskLoss, TransportLoss, VarianceLoss
 from .necks import CVSIM
+from .segmentation import FCNMaskHead, MaskSegmentor, UPerMaskHead
 from .selfsup import OTCXR
 
 __all__ = [
@@ -12,10 +13,14 @@ __all__ = [
     "CovarianceLoss",
     "KNNHead",
     "MaskedAsymmetricLoss",
+    "FCNMaskHead",
+    "MaskLoss",
+    "MaskSegmentor",
     "MaskedBCELoss",
     "OTCXR",
     "OTHead",
     "TransportLoss",
+    "UPerMaskHead",
     "VICRegHead",
     "VarianceLoss",
 ]

@@ -1,7 +1,8 @@
 """Transforms for radiographs; they go together with MMCV's and MMPretrain's."""
 
-from .formatting import PackCXR, PackViews
+from .formatting import PackCXR, PackMasks, PackViews
 from .loading import LoadCXR
+from .masked_crop import MaskedCrop
 from .two_view import PhotometricCXR, TwoViewCrop
 
-__all__ = ["LoadCXR", "PackCXR", "PackViews", "PhotometricCXR", "TwoViewCrop"]
+__all__ = ["LoadCXR", "MaskedCrop", "PackCXR", "PackMasks", "PackViews", "PhotometricCXR", "TwoViewCrop"]

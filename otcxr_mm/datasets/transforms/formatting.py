@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.structures import PixelData
 from mmpretrain.datasets import PackInputs
 from mmpretrain.structures import DataSample
 
+from ...mmseg import require_mmseg
 from ...registry import TRANSFORMS
 
 
@@ -53,3 +55,42 @@ class PackCXR(PackInputs):
         **kwargs: object,
     ) -> None:
         super().__init__(meta_keys=tuple(meta_keys), **kwargs)
+
+
+@TRANSFORMS.register_module()
+class PackMasks(BaseTransform):
+    """Packs an image and its masks for MMSegmentation: `inputs` (1, H, W), and a SegDataSample as `data_samples`.
+
+    The tensor stays uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest. The sample
+    holds `gt_masks`, uint8 (K, H', W'), of the size they have: at test that of the original, whatever the network's.
+
+    Args:
+        meta_keys: Results kept in the sample's metainfo, where they are there. No path by default.
+
+    Raises:
+        ImportError: If MMSegmentation is missing.
+    """
+
+    META_KEYS = (
+        *("sample_idx", "patient_id", "view_position", "age", "sex", "pixel_spacing"),
+        *("ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction"),
+    )
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+        self.sample_type = require_mmseg("otcxr_mm.PackMasks", "mmseg.structures").SegDataSample
+
+    def transform(self, results: dict) -> dict:
+        """Packs the results."""
+        if "gt_masks" not in results:
+            raise ValueError(
+                "PackMasks: there are no gt_masks: the data set is otcxr_mm.CXRSegmentation or another with masks"
+            )
+        img = results["img"]
+        known = {"pad_shape": img.shape[:2], "flip": False, "flip_direction": None, **results}
+        sample = self.sample_type()
+        for key in self.meta_keys:
+            if key in known:
+                sample.set_field(known[key], key, field_type="metainfo")
+        sample.gt_masks = PixelData(data=torch.from_numpy(np.ascontiguousarray(results["gt_masks"])))
+        return {"inputs": torch.from_numpy(np.ascontiguousarray(img))[None], "data_samples": sample}

@@ -48,6 +48,26 @@ def _log_between(low: float, high: float) -> float:
     return math.exp(_between(math.log(low), math.log(high)))
 
 
+def draw_box(height: int, width: int, scale: Sequence[float], ratio: Sequence[float]) -> Box:
+    """A random crop (x, y, w, h) in pixels.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        scale: Range of the crop's area as a share of the image's, uniform.
+        ratio: Range of its width / height, log-uniform.
+    """
+    for _ in range(10):
+        area = height * width * _between(*scale)
+        drawn = _log_between(*ratio)
+        w, h = round(math.sqrt(area * drawn)), round(math.sqrt(area / drawn))
+        if 0 < w <= width and 0 < h <= height:
+            return int(np.random.random() * (width - w + 1)), int(np.random.random() * (height - h + 1)), w, h
+    # a very long or wide image: its largest centred part within the ratios
+    w, h = min(width, round(height * ratio[1])), min(height, round(width / ratio[0]))
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
 def _blurred(img: np.ndarray, sigma: float) -> np.ndarray:
     if not sigma:
         return img
@@ -111,30 +131,18 @@ class TwoViewCrop(BaseTransform):
         if interpolation not in INTERPOLATE:
             raise ValueError(f"TwoViewCrop: interpolation is one of {list(INTERPOLATE)}, got {interpolation!r}")
         self.scales, self.min_overlap, self.flip = scales, min_overlap, flip
-        self.log_ratio = math.log(ratio[0]), math.log(ratio[1])
         self.ratio = ratio
         self.rotation, self.interpolation = rotation, interpolation
 
-    def _draw(self, height: int, width: int, scale: Sequence[float]) -> Box:
-        for _ in range(10):
-            area = height * width * _between(*scale)
-            ratio = math.exp(_between(*self.log_ratio))
-            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < w <= width and 0 < h <= height:
-                return int(np.random.random() * (width - w + 1)), int(np.random.random() * (height - h + 1)), w, h
-        # a very long or wide image: its largest centred part within the ratios
-        w, h = min(width, round(height * self.ratio[1])), min(height, round(width / self.ratio[0]))
-        return (width - w) // 2, (height - h) // 2, w, h
-
     def _draw_all(self, height: int, width: int) -> list[Box]:
-        first = self._draw(height, width, self.scales[0])
+        first = draw_box(height, width, self.scales[0], self.ratio)
         boxes = [first]
         for scale in self.scales[1:]:
-            best = self._draw(height, width, scale)
+            best = draw_box(height, width, scale, self.ratio)
             for _ in range(9):
                 if _overlap(first, best) >= self.min_overlap:
                     break
-                best = max(best, self._draw(height, width, scale), key=lambda box: _overlap(first, box))
+                best = max(best, draw_box(height, width, scale, self.ratio), key=lambda box: _overlap(first, box))
             boxes.append(best)
         return boxes
 

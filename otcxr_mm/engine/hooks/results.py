@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,6 @@
 """Metrics."""
 
+from .masks import MaskMetric
 from .multilabel_auc import MultiLabelAUC
 
-__all__ = ["MultiLabelAUC"]
+__all__ = ["MaskMetric", "MultiLabelAUC"]

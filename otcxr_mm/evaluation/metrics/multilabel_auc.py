@@ -11,8 +11,8 @@ from ...registry import METRICS
 from ..auc import per_class
 from ..bootstrap import DRAWS, patient_codes
 from ..classification import report
-from ..subgroups import ATTRIBUTES
 from ..log_table import table
+from ..subgroups import ATTRIBUTES
 
 __all__ = ["MultiLabelAUC", "per_class"]
 

@@ -32,7 +32,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """classification or segmentation."""
+        """Classification or segmentation."""
         return self.record["task"]
 
     @property

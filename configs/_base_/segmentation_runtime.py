@@ -1,0 +1,26 @@
+# Segmentation with MMSegmentation's parts: MMPretrain's go by mmpretrain.X, ours by otcxr_mm.X.
+_base_ = ["./default_runtime.py"]
+
+default_scope = "mmseg"
+default_hooks = dict(
+    checkpoint=dict(interval=-1, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
+    logger=dict(interval=20),
+)
+# AdamW, warm-up over the first tenth, cosine. Iterations, not epochs, say how long: 1 % of the labels get as many.
+max_iters = 300
+train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_iters=max_iters, val_interval=100)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(
+    type="OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    clip_grad=dict(max_norm=5.0),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
+    dict(type="CosineAnnealingLR", eta_min_ratio=1e-2, by_epoch=False, begin=30, end=max_iters),
+]
+visualizer = dict(type="Visualizer")
+val_evaluator = dict(type="otcxr_mm.MaskMetric")
+test_evaluator = dict(type="otcxr_mm.MaskMetric")

@@ -1,0 +1,16 @@
+# Lungs at 96 pixels by UPerNet on the thin ResNet-18: one CPU core, a minute.
+#   export OTCXR_DATA=FOLDER  # holds kermany_lungmask/
+#   python tools/train.py configs/benchmarks/segmentation/otcxr_upernet_r18_lungs.py
+#   python tools/test.py configs/benchmarks/segmentation/otcxr_upernet_r18_lungs.py \
+#       work_dirs/otcxr_upernet_r18_lungs/best_mask_dice_*.pth
+# The whole network is trained; the head alone: --cfg-options model.backbone.frozen_stages=4 model.backbone.norm_eval=True
+# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks=None
+# Few labels: --cfg-options train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+_base_ = [
+    "../../_base_/models/mask_upernet_r18_thin.py",
+    "../../_base_/datasets/kermany_lungs_96.py",
+    "../../_base_/segmentation_runtime.py",
+]
+
+protocol = "finetune"
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]

@@ -1,0 +1,78 @@
+"""A random crop of a radiograph and its masks."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from .resize import MILD, resize
+from .two_view import Box, draw_box
+
+
+def _cut(img: np.ndarray, box: Box, height: int, width: int, area_from: float) -> np.ndarray:
+    x, y, w, h = box
+    return resize(img[y : y + h, x : x + w], height, width, area_from=area_from)
+
+
+@TRANSFORMS.register_module()
+class MaskedCrop(BaseTransform):
+    """A random crop, flipped by chance, of `img` and `gt_masks` alike; masks stay 0 and 1.
+
+    A pixel of a mask is inside if at least half of it was. For training; at test ``dict(type='Resize', scale=...)``
+    resizes the image alone and the masks stay those of the original.
+
+    Changed keys: `img` (H, W), `gt_masks` uint8 (K, H, W), `img_shape`, `flip`, `flip_direction`.
+
+    Args:
+        size: Height and width of the result in pixels; or one number for both.
+        scale: Range of the crop's area as a share of the image's.
+        ratio: Range of the crop's width / height.
+        flip: Probability of a horizontal flip: 0 where classes have a side.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        scale: Sequence[float] = (0.5, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+    ) -> None:
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"MaskedCrop: size is one number or (height, width), each >= 1; got {size}")
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f"MaskedCrop: scale is a range within (0, 1], got {tuple(scale)}")
+        if not 0 < ratio[0] <= ratio[1]:
+            raise ValueError(f"MaskedCrop: ratio is a range above 0, got {tuple(ratio)}")
+        if not 0 <= flip <= 1:
+            raise ValueError(f"MaskedCrop: flip lies in [0, 1], got {flip}")
+        self.scale, self.ratio, self.flip = scale, ratio, flip
+
+    def transform(self, results: dict) -> dict:
+        """Crops image and masks.
+
+        Raises:
+            ValueError: If the masks have not the size of the image.
+        """
+        img, masks = results["img"], results["gt_masks"]
+        if masks.shape[1:] != img.shape[:2]:
+            raise ValueError(
+                f"MaskedCrop: the image has the shape {img.shape[:2]}, its masks {masks.shape[1:]}: put MaskedCrop "
+                "right after LoadCXR, which brings masks to the image's size"
+            )
+        box = draw_box(*img.shape[:2], self.scale, self.ratio)
+        img = _cut(img, box, *self.size, MILD)
+        # scaled to 255 so that rounding to 8 bits leaves the half where it is
+        masks = [_cut(mask * np.uint8(255), box, *self.size, 1.0) >= 128 for mask in masks]
+        flip = np.random.random() < self.flip
+        results["img"] = cv2.flip(img, 1) if flip else np.ascontiguousarray(img)
+        masks = np.stack(masks).astype(np.uint8)
+        results["gt_masks"] = np.ascontiguousarray(masks[:, :, ::-1]) if flip else masks
+        results["img_shape"] = self.size
+        results["flip"], results["flip_direction"] = flip, "horizontal" if flip else None
+        return results

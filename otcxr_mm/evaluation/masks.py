@@ -1,0 +1,103 @@
+"""How well binary masks agree: overlap, distance of the contours, means over patients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .bootstrap import patient_weights
+
+
+def overlap(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dice coefficient and intersection over union.
+
+    Args:
+        predicted: (K, H, W), bool.
+        true: (K, H, W), bool.
+
+    Returns:
+        Dice and IoU, (K,) float64 each: 1 where both masks are empty, 0 where one is.
+    """
+    axes = (-2, -1)
+    common = np.count_nonzero(predicted & true, axis=axes)
+    total = np.count_nonzero(predicted, axis=axes) + np.count_nonzero(true, axis=axes)
+    dice = np.where(total, 2 * common / np.maximum(total, 1), 1.0)
+    return dice, np.where(total, common / np.maximum(total - common, 1), 1.0)
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that a mask lies in."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def hd95(predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] = (1.0, 1.0)) -> float:
+    """95th percentile of the Hausdorff distance between the contours of two masks.
+
+    A contour is what erosion by a cross takes away, pixels at the image's border included. Of either contour the
+    distances of its pixels to the other are taken, and their 95th percentile; the greater of the two counts. This is
+    MONAI's `HausdorffDistanceMetric(percentile=95)`, but for empty masks, where MONAI's is NaN or infinite.
+
+    Args:
+        predicted: (H, W), bool.
+        true: (H, W), bool.
+        spacing: Height and width of a pixel.
+
+    Returns:
+        In the unit of `spacing`; 0 if both masks are empty, the diagonal of the image if one is.
+    """
+    from scipy.ndimage import binary_erosion, distance_transform_edt  # half a second, only where needed
+
+    some = bool(predicted.any()), bool(true.any())
+    if not all(some):
+        height, width = true.shape
+        return float(np.hypot(height * spacing[0], width * spacing[1])) if any(some) else 0.0
+    # nothing outside of the window of both changes a distance; erosion counts what is outside as empty
+    window = _window(predicted | true)
+    masks = [np.ascontiguousarray(mask[window]) for mask in (predicted, true)]
+    edges = [mask & ~binary_erosion(mask) for mask in masks]
+    to_other = [
+        distance_transform_edt(~edges[1 - i], sampling=spacing)[edges[i]]  # of each pixel of a contour
+        for i in (0, 1)
+    ]
+    return float(max(np.percentile(distances, 95) for distances in to_other))
+
+
+def patient_means(
+    values: np.ndarray, patient: np.ndarray, chosen: np.ndarray | None = None, draws: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means over images, and what they are in draws of patients with replacement.
+
+    Args:
+        values: (n, K).
+        patient: (n,), codes, 0 to P - 1.
+        chosen: (n, K), bool: the images that count for each class; None: all.
+        draws: Number of draws.
+        seed: Of the draws.
+
+    Returns:
+        Mean of each class, (K,), and in each draw, (draws, K); NaN where no image counts.
+    """
+    weight = np.ones(values.shape) if chosen is None else chosen.astype(np.float64)
+    count = int(patient.max()) + 1
+    sums, sizes = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
+    np.add.at(sums, patient, np.where(weight > 0, values, 0))
+    np.add.at(sizes, patient, weight)
+    times = patient_weights(patient, draws, seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums.sum(0) / sizes.sum(0), (times @ sums) / (times @ sizes)
+
+
+def mean_of_classes(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(-1)
+    return np.where(known.any(-1), total / np.maximum(known.sum(-1), 1), np.nan)
+
+
+def interval(drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of values in draws, (draws,), those not NaN; NaN if none is left."""
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return float("nan"), float("nan")
+    low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
+    return float(low), float(high)

@@ -1,0 +1,162 @@
+"""Masks against masks, with intervals over patients."""
+
+import logging
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from ...registry import METRICS
+from ..masks import hd95, interval, mean_of_classes, overlap, patient_means
+
+MEASURES = ("dice", "iou", "hd95")
+
+
+def _plain(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def as_masks(field: object) -> np.ndarray:
+    """A field of a data sample, a tensor or what PixelData becomes, as bool (K, H, W)."""
+    data = field["data"] if isinstance(field, dict) else getattr(field, "data", field)
+    data = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asarray(data)
+    return data.astype(bool)
+
+
+def patient_codes(patient: Sequence[str]) -> np.ndarray:
+    """Codes of patients, 0 to P - 1 over their sorted ids; an image without an id is a patient of its own."""
+    units = [(name, -1) if name else ("", row) for row, name in enumerate(patient)]
+    code = {unit: number for number, unit in enumerate(sorted(set(units)))}
+    return np.array([code[unit] for unit in units], np.int64)
+
+
+@METRICS.register_module()
+class MaskMetric(BaseMetric):
+    """Dice, IoU and HD95 of each image and class at the resolution of the original, and their means.
+
+    HD95 is the 95th percentile of the Hausdorff distance (:func:`otcxr_mm.evaluation.masks.hd95`), in pixels of the
+    original; in millimetres if every sample has `pixel_spacing`, height and width of a pixel.
+
+    Empty masks: where prediction and truth both are, Dice and IoU are 1 and HD95 is 0; where one of them is, Dice and
+    IoU are 0 and HD95 is the image's diagonal. `dice_present` and the like are means over the images that have the
+    structure.
+
+    A mean over several classes is the mean of their means. Intervals (95 %) are percentiles over draws of patients with
+    replacement; where samples have no `patient_id` images are drawn.
+
+    Attributes:
+        details: After an evaluation: means, intervals, counts of each class, and the unit; plain JSON.
+        arrays: `sample_idx` (n,), `patient` (n,) codes, `dice`, `iou`, `hd95`, `pixels` (true area) (n, K), in the
+            order of the data set.
+
+    Args:
+        classes: Names of the classes; default those of the data set's masks.
+        draws: Number of draws of patients.
+        seed: Of the draws.
+        collect_device: Where results of several processes are gathered.
+        prefix: Before the names of the metrics.
+    """
+
+    default_prefix = "mask"
+
+    def __init__(
+        self,
+        classes: Sequence[str] | None = None,
+        draws: int = 2000,
+        seed: int = 0,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.classes, self.draws, self.seed = classes, draws, seed
+        self.details: dict = {}
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Compares the masks of a batch.
+
+        Raises:
+            ValueError: If a sample lacks masks, or predicted and true ones differ in shape.
+        """
+        for sample in data_samples:
+            for key in ("pred_masks", "gt_masks"):
+                if key not in sample:
+                    raise ValueError(
+                        f"a sample has no {key}: MaskMetric goes with otcxr_mm.PackMasks and otcxr_mm.MaskSegmentor"
+                    )
+            predicted, true = as_masks(sample["pred_masks"]), as_masks(sample["gt_masks"])
+            if predicted.shape != true.shape:
+                raise ValueError(
+                    f"predicted masks {predicted.shape}, true ones {true.shape}: masks stay at the size of the "
+                    "original at test (no MaskedCrop), and num_classes of the head is that of the data set"
+                )
+            given = sample.get("pixel_spacing")
+            spacing = (1.0, 1.0) if given is None else tuple(float(side) for side in given)
+            dice, iou = overlap(predicted, true)
+            distance = [hd95(p, t, spacing) for p, t in zip(predicted, true, strict=True)]
+            pixels = np.count_nonzero(true, axis=(1, 2))
+            who = str(sample.get("patient_id", "") or "")
+            table = np.stack([dice, iou, distance, pixels])
+            self.results.append((int(sample.get("sample_idx", -1)), who, given is not None, table))
+
+    def compute_metrics(self, results: list[tuple[int, str, bool, np.ndarray]]) -> dict[str, float]:
+        """The means; a class's own under `dice/NAME`.
+
+        Raises:
+            ValueError: If there are not as many names as classes, or only some samples have `pixel_spacing`.
+        """
+        sample_idx, who, spaced, tables = zip(*results, strict=True)
+        if any(spaced) and not all(spaced):
+            raise ValueError(
+                f"{sum(spaced)} of {len(spaced)} samples have pixel_spacing: HD95 is in millimetres for all or for none"
+            )
+        values = dict(zip((*MEASURES, "pixels"), np.stack(tables, 1), strict=True))
+        names = list(self.classes or self._mask_classes() or map(str, range(values["dice"].shape[1])))
+        if len(names) != values["dice"].shape[1]:
+            raise ValueError(f"{len(names)} names of classes, {values['dice'].shape[1]} masks an image")
+        patient = patient_codes(who)
+        unknown = sum(not name for name in who)
+        if unknown:
+            print_log(
+                f"{unknown} of {len(who)} images have no patient id: the intervals draw images in place of patients",
+                "current",
+                logging.WARNING,
+            )
+        present = values["pixels"] > 0
+        metrics, overall = {}, {}
+        rows = [
+            {"name": name, "images": len(who), "present": int(n)} for name, n in zip(names, present.sum(0), strict=True)
+        ]
+        for measure in MEASURES:
+            for suffix, chosen in (("", None), ("_present", present)):
+                key = measure + suffix
+                mean, drawn = patient_means(values[measure], patient, chosen, self.draws, self.seed)
+                whole, whole_drawn = mean_of_classes(mean), mean_of_classes(drawn)
+                metrics[key] = float(whole)
+                overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
+                for k, row in enumerate(rows):
+                    metrics[f"{key}/{row['name']}"] = float(mean[k])
+                    row[key] = {"mean": _plain(mean[k]), "interval": [*map(_plain, interval(drawn[:, k]))]}
+        self.arrays = {
+            "sample_idx": np.array(sample_idx, np.int64),
+            "patient": patient,
+            **{measure: values[measure] for measure in MEASURES},
+            "pixels": values["pixels"].astype(np.int64),
+        }
+        self.details = {
+            "images": len(who),
+            "patients": int(patient.max()) + 1,
+            "unit": "patient" if unknown < len(who) else "image",
+            "hd95_unit": "mm" if all(spaced) else "pixel",
+            "draws": self.draws,
+            "mean": overall,
+            "classes": rows,
+        }
+        return metrics
+
+    def _mask_classes(self) -> Sequence[str] | None:
+        meta = self.dataset_meta or {}
+        return meta.get("mask_classes")
