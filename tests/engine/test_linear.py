@@ -120,3 +120,52 @@ def test_classes_that_cannot_be_learned_are_told():
     assert lines[0].endswith("Hernia, Edema")
     with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images"):
         LinearEvalLoop._check_labels(loop, labels[:, 1:])
+
+
+def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_images(folder):
+    def lines_of(name, **changes):
+        cache = dict(train_cfg=dict(cache=str(folder / "features")), experiment_name=name)
+        runner = Runner.from_cfg(config(folder, **cache, **changes))
+        lines = []
+        info = runner.logger.info
+        runner.logger.info = lambda text, *args: (lines.append(str(text)), info(text, *args))
+        runner.train()
+        return [line.split(" ")[1] for line in lines if line.startswith("features ")], runner
+
+    (first, runner) = lines_of("first")
+    assert first == ["of", "of"]  # computed: features of ... images written to
+    second, again = lines_of("second", **{"train_cfg.decays": (1e-2, 1.0)})
+    assert second == ["read", "read"]
+    x, y = again.train_loop.features(again.train_dataloader)
+    assert torch.equal(x, runner.train_loop._compute(runner.train_dataloader)[0])
+    assert torch.equal(y, runner.train_loop._compute(runner.train_dataloader)[1])
+    assert lines_of("weights", randomness=dict(seed=5))[0] == ["of", "of"]
+    assert lines_of("fraction", **{"train_dataloader.dataset.fraction": 0.5, "train_cfg.calibrate": True})[0][0] == "of"
+    assert lines_of("pipeline", **{"val_dataloader.dataset.pipeline.1.scale": (24, 24)})[0] == ["read", "of"]
+
+
+def test_an_ill_conditioned_problem_is_solved_to_scikit_learns_optimum():
+    # features of a network: few strong directions, many weak ones
+    rng = np.random.default_rng(0)
+    latent = rng.standard_normal((400, 10)) * np.logspace(2, -2, 10)
+    x = np.maximum(latent @ rng.standard_normal((10, 80)) + 0.1 * rng.standard_normal((400, 80)), 0)
+    x = (x - x.mean(0)) / (x.std(0) + 1e-6)
+    y = (latent @ rng.standard_normal((10, 2)) + 50 * rng.standard_normal((400, 2)) > [50, 180]).astype(np.float64)
+    problem = LinearProblem(torch.from_numpy(x), torch.from_numpy(y), MaskedBCELoss())
+    for decay in (1e-1, 1e-3):
+        weight, bias, converged = problem.minimise(decay, 1000)
+        assert converged
+        for c in range(2):
+            model = LogisticRegression(C=1 / (decay * len(x)), tol=1e-12, max_iter=100000, solver="newton-cholesky")
+            reference = model.fit(x, y[:, c])
+            scale = np.abs(reference.coef_).max()
+            np.testing.assert_allclose(weight[c].numpy(), reference.coef_[0], atol=1e-4 * scale)
+            assert bias[c].item() == pytest.approx(reference.intercept_[0], abs=1e-4)
+
+
+def test_fewer_images_than_features():
+    x, y = torch.randn(30, 100, dtype=torch.float64), (torch.rand(30, 1) > 0.5).float()
+    weight, bias, converged = LinearProblem(x, y, MaskedBCELoss()).minimise(1e-2, 500)
+    reference = LogisticRegression(C=1 / (1e-2 * 30), tol=1e-10, max_iter=10000).fit(x.numpy(), y[:, 0].numpy())
+    assert converged
+    np.testing.assert_allclose(weight[0].numpy(), reference.coef_[0], atol=1e-5)

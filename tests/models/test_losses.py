@@ -1,9 +1,11 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from otcxr_mm import CovarianceLoss, MaskedBCELoss, VarianceLoss, VICRegHead
+from otcxr_mm import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, VarianceLoss, VICRegHead
 
 
 def test_unknown_labels_count_for_nothing():
@@ -52,3 +54,33 @@ def test_vicreg_is_the_published_objective():
     assert isinstance(other.loss_var, VarianceLoss)
     assert isinstance(other.loss_cov, CovarianceLoss)
     assert np.isfinite(expected.item())
+
+
+@pytest.mark.parametrize("settings", [dict(), dict(gamma_pos=1.0, gamma_neg=2.0, clip=0.0)])
+def test_the_asymmetric_loss_is_mmpretrains_over_the_known_labels(settings):
+    from mmpretrain.models.losses.asymmetric_loss import asymmetric_loss
+
+    scores = torch.randn(20, 4, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 2, (20, 4)).double()
+    theirs = partial(asymmetric_loss, **{"gamma_pos": 0.0, "gamma_neg": 4.0, "clip": 0.05, **settings})
+    assert MaskedAsymmetricLoss(**settings)(scores, labels).item() == pytest.approx(theirs(scores, labels).item())
+    labels[3] = labels[7, 1] = float("nan")
+    known = torch.isfinite(labels)
+    value = MaskedAsymmetricLoss(**settings)(scores, labels)
+    assert value.item() == pytest.approx(theirs(scores[known], labels[known]).item())
+    value.backward()
+    assert torch.isfinite(scores.grad).all()
+    assert (scores.grad[~known] == 0).all()
+
+
+def test_the_asymmetric_loss_at_extremes():
+    scores = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    for labels in ([[0.0, 1.0]], [[1.0, 0.0]], [[float("nan")] * 2]):
+        value = MaskedAsymmetricLoss(clip=0.0)(scores, torch.tensor(labels))
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(scores.grad).all()
+    with pytest.raises(ValueError, match="does num_classes of the head fit"):
+        MaskedAsymmetricLoss()(torch.zeros(1, 2), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match="clip in"):
+        MaskedAsymmetricLoss(clip=1.0)

@@ -1,0 +1,85 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from otcxr_mm import KNNEvalLoop, KNNHead
+from tests.engine.test_linear import config, folder  # noqa: F401
+
+
+def slow_scores(x, bank, labels, centre, k, temperature):
+    """One image and one class at a time."""
+    unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
+    scores = np.empty((len(x), labels.shape[1]))
+    for i, feature in enumerate(x):
+        cosine = np.array([unit(feature - centre) @ unit(other - centre) for other in bank])
+        near = np.argsort(-cosine)[:k]
+        weight = np.exp(cosine[near] / temperature)
+        for c in range(labels.shape[1]):
+            known = np.isfinite(labels[near, c])
+            if known.any():
+                scores[i, c] = (weight * labels[near, c])[known].sum() / weight[known].sum()
+            else:
+                scores[i, c] = np.nanmean(labels[:, c])
+    return scores
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_scores_are_those_of_the_definition_with_unknown_labels(k):
+    rng = np.random.default_rng(0)
+    bank, labels = rng.standard_normal((40, 6)) + 3, rng.integers(0, 2, (40, 3)).astype(np.float64)
+    labels[rng.random(labels.shape) < 0.4] = np.nan
+    x = rng.standard_normal((9, 6)) + 3
+    head = KNNHead(3, 6, k=k)
+    head.set_bank(torch.from_numpy(bank), torch.from_numpy(labels))
+    got = head((torch.from_numpy(x),)).numpy()
+    np.testing.assert_allclose(got, slow_scores(x, bank, labels, bank.mean(0), k, 0.07), atol=2e-5)
+
+
+def test_predictions_are_the_scores_themselves():
+    head = KNNHead(2, 3, k=1)
+    head.set_bank(torch.eye(3), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    samples = head.predict((torch.eye(3),))
+    assert torch.stack([sample.pred_score for sample in samples]).tolist() == [[1, 0], [0, 1], [0, 0]]
+    assert [sample.pred_label.tolist() for sample in samples] == [[0], [1], []]
+
+
+def test_a_head_goes_with_its_checkpoint_whatever_the_number_of_images():
+    head = KNNHead(2, 3)
+    head.set_bank(torch.randn(7, 3), torch.zeros(7, 2))
+    head.k = 5
+    other = KNNHead(2, 3)
+    other.load_state_dict(head.state_dict())
+    assert other.k == 5
+    assert torch.equal(other.bank, head.bank)
+
+
+def test_what_cannot_work_is_said():
+    with pytest.raises(ValueError, match="the KNNHead has no training images: run tools/train.py"):
+        KNNHead(2, 3)((torch.zeros(1, 3),))
+    with pytest.raises(ValueError, match="do not fit in_channels=3 and num_classes=2"):
+        KNNHead(2, 3).set_bank(torch.zeros(4, 5), torch.zeros(4, 2))
+    with pytest.raises(ValueError, match="k >= 1 and temperature > 0, got 0"):
+        KNNHead(2, 3, k=0)
+    loop = SimpleNamespace(runner=SimpleNamespace(val_loop=None), ks=[5, 10])
+    with pytest.raises(ValueError, match="set model.head to one"):
+        KNNEvalLoop.check(loop, SimpleNamespace(head=torch.nn.Linear(1, 1)))
+    with pytest.raises(ValueError, match="to choose among several ks, val_dataloader must be set"):
+        KNNEvalLoop.check(loop, SimpleNamespace(head=KNNHead(2, 3)))
+
+
+def test_a_run_chooses_k_and_its_checkpoint_tests_to_the_same(folder):  # noqa: F811
+    def knn(**changes):
+        cfg = config(folder, **changes)
+        cfg.model.head = dict(type="otcxr_mm.KNNHead", num_classes=8, in_channels=64)
+        cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop", ks=(5, 10, 10**6), calibrate=True)
+        return Runner.from_cfg(cfg)
+
+    runner = knn()
+    runner.train()
+    assert runner.model.head.k in (5, 10)  # there are not a million images
+    metrics = runner.test()
+    again = knn(load_from=str(folder / "work" / "knn.pth"), experiment_name="again")
+    assert again.test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
