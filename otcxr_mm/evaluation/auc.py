@@ -65,59 +65,74 @@ def bootstrap_per_class(
     check(labels, scores)
     if len(patient) != len(labels):
         raise ValueError(f"{len(patient)} codes of patients, {len(labels)} images")
+    units, patient = np.unique(patient, return_inverse=True)
     auroc = np.full((len(counts), labels.shape[1]), np.nan)
     auprc = auroc.copy()
+    classes = {}
     for c in range(labels.shape[1]):
         known = np.isfinite(labels[:, c])
         y = labels[known, c] > 0.5
         if 0 < y.sum() < len(y):
-            auroc[:, c], auprc[:, c] = _one_class(y, scores[known, c], patient[known], counts)
-    return auroc, auprc
-
-
-def _one_class(y: np.ndarray, s: np.ndarray, patient: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of one class, (draws,) each.
-
-    Both are sums over the distinct scores that a positive has ("steps", K): its positives, the negatives tied with it,
-    and the negatives between it and the step above. Weights of patients become those of steps by a sparse product, so
-    the work of a draw is one pass over the images and a few over K.
-    """
-    from scipy.sparse import csr_array  # slow to import
-
-    order = np.argsort(-s, kind="stable")
-    y, s, patient = y[order], s[order], patient[order]
-    tie = np.concatenate([[0], np.cumsum(s[1:] != s[:-1])])
-    is_step = np.bincount(tie, weights=y) > 0
-    # the step that an image is on, or the next one below it; `steps` for those below all
-    step, on_step = (np.cumsum(is_step) - is_step)[tie], is_step[tie]
-    steps, units = int(is_step.sum()), counts.shape[1]
-
-    def matrix(images: np.ndarray) -> csr_array:
-        entries = (step[images], patient[images])
-        return csr_array((np.ones(int(images.sum())), entries), shape=(steps, units))
-
-    positives, tied = matrix(y), matrix(~y & on_step)
-    above = matrix(~y & ~on_step & (step < steps))
-    negatives = np.bincount(patient[~y], minlength=units).astype(np.float64)
-    auroc, auprc = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
-    rows = max(1, _BLOCK // max(steps, units))
+            classes[c] = _Steps(y, scores[known, c], patient[known], len(units))
+    rows = max(1, _BLOCK // max([len(units), *(len(steps) for steps in classes.values())]))
     for start in range(0, len(counts), rows):
         block = slice(start, start + rows)
-        weight = np.ascontiguousarray(counts[block].T, dtype=np.float64)
-        pos, neg = positives @ weight, negatives @ weight
-        false = above @ weight
-        half = 0.0
-        if tied.nnz:
-            level = tied @ weight
-            false += level
-            half = np.einsum("kb,kb->b", pos, level) / 2
-        true = np.cumsum(pos, axis=0)
-        false = np.cumsum(false, axis=0)
-        total = true[-1].copy()
-        usable = (total > 0) & (neg > 0)
-        area = neg * total - np.einsum("kb,kb->b", pos, false) + half
-        np.divide(area, total * neg, out=auroc[block], where=usable)
-        false += true
-        np.divide(true, false, out=true, where=false > 0)  # the precision; where nothing is drawn, pos is 0
-        np.divide(np.einsum("kb,kb->b", pos, true), total, out=auprc[block], where=usable)
+        weights = np.ascontiguousarray(counts[block][:, units].T, dtype=np.float64)
+        for c, steps in classes.items():
+            auroc[block, c], auprc[block, c] = steps.areas(weights)
     return auroc, auprc
+
+
+class _Steps:
+    """One class's images, added up over the distinct scores that a positive has ("steps", K from high to low).
+
+    Both areas are sums over the steps: of the positives there, the negatives tied with them, and the negatives between
+    this step and the one above. Weights of patients become those of steps by a sparse product, so that the work of a
+    draw is one pass over the images and a few over K.
+
+    Args:
+        y: Whether an image is positive, (n,), both kinds among them.
+        s: Scores, (n,).
+        patient: Number of each image's patient, (n,).
+        units: Number of patients.
+    """
+
+    def __init__(self, y: np.ndarray, s: np.ndarray, patient: np.ndarray, units: int) -> None:
+        from scipy.sparse import csr_array  # slow to import
+
+        order = np.argsort(-s, kind="stable")
+        y, s, patient = y[order], s[order], patient[order]
+        tie = np.concatenate([[0], np.cumsum(s[1:] != s[:-1])])
+        is_step = np.bincount(tie, weights=y) > 0
+        self.steps = int(is_step.sum())
+        # the step that an image is on, or the next one below it; K for those below all
+        step, on_step = (np.cumsum(is_step) - is_step)[tie], is_step[tie]
+
+        def matrix(images: np.ndarray) -> csr_array:
+            entries = (step[images], patient[images])
+            return csr_array((np.ones(int(images.sum())), entries), shape=(self.steps, units))
+
+        self.positives, self.tied = matrix(y), matrix(~y & on_step)
+        self.between = matrix(~y & ~on_step & (step < self.steps))
+        self.negatives = np.bincount(patient[~y], minlength=units).astype(np.float64)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC and average precision, (draws,) each, for weights of patients (units, draws), float64."""
+        positives, negatives = self.positives @ weights, self.negatives @ weights
+        false, half = self.between @ weights, 0.0
+        if self.tied.nnz:
+            tied = self.tied @ weights
+            false += tied
+            half = np.einsum("kb,kb->b", positives, tied) / 2
+        true, false = np.cumsum(positives, axis=0), np.cumsum(false, axis=0)
+        total = true[-1].copy()
+        usable = (total > 0) & (negatives > 0)
+        pairs = negatives * total - np.einsum("kb,kb->b", positives, false) + half
+        auroc = np.divide(pairs, total * negatives, out=np.full(len(total), np.nan), where=usable)
+        false += true
+        precision = np.divide(true, false, out=true, where=false > 0)  # where nothing is called, no positive is
+        summed = np.einsum("kb,kb->b", positives, precision)
+        return auroc, np.divide(summed, total, out=np.full(len(total), np.nan), where=usable)

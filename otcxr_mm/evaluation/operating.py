@@ -10,7 +10,7 @@ def _steps(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Distinct scores from high to low, and the true and the false positives with each as threshold, (K,) each."""
     order = np.argsort(-scores, kind="stable")
     y, s = labels[order] > 0.5, scores[order]
-    last = np.append(s[1:] != s[:-1], True)
+    last = np.append(s[1:] != s[:-1], True)[: len(s)]
     return s[last], np.cumsum(y)[last], np.cumsum(~y)[last]
 
 
