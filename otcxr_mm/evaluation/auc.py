@@ -1,5 +1,7 @@
 """AUROC and average precision a class, of the images as they are and of many bootstrap draws at once."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 _BLOCK = 2**21  # float64 numbers of one array at a time: 16 MiB
@@ -73,17 +75,22 @@ def bootstrap_per_class(
         known = np.isfinite(labels[:, c])
         y = labels[known, c] > 0.5
         if 0 < y.sum() < len(y):
-            classes[c] = _Steps(y, scores[known, c], patient[known], len(units))
-    rows = max(1, _BLOCK // max([len(units), *(len(steps) for steps in classes.values())]))
-    for start in range(0, len(counts), rows):
-        block = slice(start, start + rows)
-        weights = np.ascontiguousarray(counts[block][:, units].T, dtype=np.float64)
+            classes[c] = Steps(y, scores[known, c], patient[known], len(units))
+    for block, weights in blocks(counts, units, max(map(len, classes.values()), default=0)):
         for c, steps in classes.items():
             auroc[block, c], auprc[block, c] = steps.areas(weights)
     return auroc, auprc
 
 
-class _Steps:
+def blocks(counts: np.ndarray, units: np.ndarray, steps: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draws in blocks that bound the memory: which ones, and the weights (units, draws) of some patients, float64."""
+    rows = max(1, _BLOCK // max(len(units), steps))
+    for start in range(0, len(counts), rows):
+        block = slice(start, start + rows)
+        yield block, np.ascontiguousarray(counts[block][:, units].T, dtype=np.float64)
+
+
+class Steps:
     """One class's images, added up over the distinct scores that a positive has ("steps", K from high to low).
 
     Both areas are sums over the steps: of the positives there, the negatives tied with them, and the negatives between
@@ -119,20 +126,37 @@ class _Steps:
     def __len__(self) -> int:
         return self.steps
 
+    def curve(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Sums over steps, (K, draws), for weights of patients (units, draws), float64.
+
+        Returns:
+            Positives of each step, negatives tied with them, false positives with the step as threshold; and all
+            negatives, (draws,).
+        """
+        positives, tied = self.positives @ weights, self.tied @ weights
+        false = np.cumsum(self.between @ weights + tied, axis=0)
+        return positives, tied, false, self.negatives @ weights
+
+    def sensitivity(self, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
+        """Largest sensitivity at least so specific, (draws, specificities); NaN for a draw that lacks a kind."""
+        positives, _, false, negatives = self.curve(weights)
+        total = positives.sum(0)
+        usable = (total > 0) & (negatives > 0)
+        found = np.full((len(total), len(specificities)), np.nan)
+        for i, wanted in enumerate(specificities):
+            allowed = false <= (1 - wanted + 1e-12) * negatives
+            np.divide(np.where(allowed, positives, 0.0).sum(0), total, out=found[:, i], where=usable)
+        return found
+
     def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """AUROC and average precision, (draws,) each, for weights of patients (units, draws), float64."""
-        positives, negatives = self.positives @ weights, self.negatives @ weights
-        false, half = self.between @ weights, 0.0
-        if self.tied.nnz:
-            tied = self.tied @ weights
-            false += tied
-            half = np.einsum("kb,kb->b", positives, tied) / 2
-        true, false = np.cumsum(positives, axis=0), np.cumsum(false, axis=0)
+        positives, tied, false, negatives = self.curve(weights)
+        true = np.cumsum(positives, axis=0)
         total = true[-1].copy()
         usable = (total > 0) & (negatives > 0)
-        pairs = negatives * total - np.einsum("kb,kb->b", positives, false) + half
+        pairs = negatives * total - np.einsum("kb,kb->b", positives, false - tied / 2)
         auroc = np.divide(pairs, total * negatives, out=np.full(len(total), np.nan), where=usable)
-        false += true
-        precision = np.divide(true, false, out=true, where=false > 0)  # where nothing is called, no positive is
+        called = false + true
+        precision = np.divide(true, called, out=true, where=called > 0)  # where nothing is called, no positive is
         summed = np.einsum("kb,kb->b", positives, precision)
         return auroc, np.divide(summed, total, out=np.full(len(total), np.nan), where=usable)

@@ -66,8 +66,8 @@ def _draw(top: "Axes", bottom: "Axes", row: Mapping) -> None:
     top.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     top.set_title(row["name"].replace("_", " "), fontsize=10, pad=17)
     known = row["positives"] + row["negatives"]
-    note = f"ECE {row['ece']:.3f}, Brier {row['brier']:.3f}, {row['positives']} of {known}"
-    top.text(0.5, 1.02, note, transform=top.transAxes, ha="center", va="bottom", fontsize=7, color="#555555")
+    note = f"ECE {row['ece']:.3f}, Brier {row['brier']:.3f}, {row['positives']}/{known} positive"
+    top.text(0.5, 1.02, note, transform=top.transAxes, ha="center", va="bottom", fontsize=6.6, color="#555555")
     width = np.diff(edges)
     bottom.bar(edges[:-1], count, width, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.4)
     bottom.set_yscale("log")

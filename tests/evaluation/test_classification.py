@@ -6,7 +6,7 @@ from otcxr_mm.evaluation.bootstrap import interval, mean_defined, patient_weight
 from otcxr_mm.evaluation.calibration import brier, calibration_error
 from otcxr_mm.evaluation.classification import report
 from otcxr_mm.evaluation.delong import delong_interval
-from otcxr_mm.evaluation.operating import best_f1, bootstrap_f1, sensitivity_at
+from otcxr_mm.evaluation.operating import best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
 
 
 def draw(n=150):
@@ -30,6 +30,8 @@ def test_a_row_is_of_the_images_whose_label_is_known():
     assert row["best_f1"] == best_f1(y, s) == found["best_f1"]["b"]
     assert row["auroc_delong"] == list(delong_interval(y, s))
     counts = patient_weights(patient, 200)
+    at = bootstrap_sensitivity(y, s, (0.9, 0.95), patient[known], counts)
+    assert row["sensitivity_interval"]["0.95"] == list(interval(at[:, 1]))
     auroc, auprc = bootstrap_per_class(labels, scores, patient, counts)
     assert row["auroc_interval"] == list(interval(auroc[:, 1]))
     assert found["macro"]["auprc_interval"] == list(interval(mean_defined(auprc)))

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_curve
 
 from otcxr_mm.evaluation.bootstrap import patient_weights
-from otcxr_mm.evaluation.operating import at_threshold, best_f1, bootstrap_f1, sensitivity_at
+from otcxr_mm.evaluation.operating import at_threshold, best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
 
 
 def draw(decimals, n=100, seed=0):
@@ -68,3 +68,18 @@ def test_f1_of_each_draw_is_scikit_learn_with_its_weights():
     only = np.zeros((1, 100))
     only[0, labels.argmin()] = 1
     assert np.isnan(bootstrap_f1(labels, scores, 0.7, np.arange(100), only)).all()
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 12])
+def test_sensitivity_of_each_draw_is_that_of_its_images(decimals, monkeypatch):
+    monkeypatch.setattr("otcxr_mm.evaluation.auc._BLOCK", 700)  # several blocks
+    labels, scores = draw(decimals)
+    patient, wanted = np.arange(100) // 4, (0.0, 0.5, 0.9, 0.95, 1.0)
+    counts = patient_weights(patient, 60)
+    found = bootstrap_sensitivity(labels, scores, wanted, patient, counts)
+    for values, weights in zip(found, counts[:, patient], strict=True):
+        drawn = np.repeat(np.arange(100), weights)
+        assert values == pytest.approx(sensitivity_at(labels[drawn], scores[drawn], wanted), abs=1e-12)
+    assert np.isnan(bootstrap_sensitivity(np.zeros(100), scores, wanted, patient, counts)).all()
+    alone = np.eye(100)[[labels.argmin()]]  # one negative
+    assert np.isnan(bootstrap_sensitivity(labels, scores, wanted, np.arange(100), alone)).all()
