@@ -37,8 +37,8 @@ def table(details: dict) -> str:
         note = (
             f"{attribute}: AUROC is the mean of {len(shared)} classes that have positives and negatives in each group"
         )
-        if 0 < len(shared) < macro["classes"]:
-            note += f" ({', '.join(shared)})"
+        others = [row["name"] for row in rows if row["auroc"] is not None and row["name"] not in shared]
+        note += f" (all but {', '.join(others)})" if shared and others else ""
         note += f"; unknown for {found['unknown']} images" if found["unknown"] else ""
         note += f"; no such class in {', '.join(found['left_out'])}" if found["left_out"] else ""
         lines += ["", note, "", *markdown([attribute, "images", "patients", "AUROC"], groups)]

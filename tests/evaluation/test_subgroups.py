@@ -59,6 +59,9 @@ def test_groups_without_a_class_in_common_have_no_mean():
     found = subgroups(labels, scores, patient, {"sex": sex}, NAMES, patient_weights(patient, 10))["sex"]
     assert found["classes"] == [] and found["groups"]["M"]["auroc"] is None
     assert found["groups"]["M"]["per_class"]["Hernia"] > 0.5
-    row = {"positives": 1, "negatives": 1, "name": "Mass", "sensitivity": {}, "ece": None, "brier": None}
-    details = {"classes": [{**row, "at_threshold": None}], "macro": {"classes": 3}, "subgroups": {"sex": found}}
-    assert "mean of 0 classes" in table(details)
+    row = {"positives": 1, "negatives": 1, "auroc": 0.5, "sensitivity": {}, "ece": None, "brier": None}
+    rows = [{**row, "name": name, "at_threshold": None} for name in NAMES]
+    details = {"classes": rows, "macro": {"classes": 3}, "subgroups": {"sex": found}}
+    assert "mean of 0 classes that have positives and negatives in each group\n" in table(details)
+    details["subgroups"]["sex"] = {**found, "classes": ["Mass", "Nodule"], "unknown": 4, "left_out": {"X": 2}}
+    assert "(all but Hernia); unknown for 4 images; no such class in X\n" in table(details)
