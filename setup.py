@@ -72,7 +72,7 @@ setup(
         # gdcm decodes every compressed transfer syntax that public collections use
         "dicom": ["pydicom>=3.0", "python-gdcm"],
         "ot": ["pot"],
-        "test": ["pytest", "pot", "timm", "pydicom>=3.0", "python-gdcm"],
+        "test": ["pytest", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
     },
     zip_safe=False,
 )

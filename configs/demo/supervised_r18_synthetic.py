@@ -23,7 +23,7 @@ max_epochs = 16
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()
-val_evaluator = dict(type="otcxr_mm.MultiLabelAUC")
+val_evaluator = dict(type="otcxr_mm.MultiLabelAUC", draws=0)  # no intervals
 test_evaluator = dict(type="otcxr_mm.MultiLabelAUC")
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),

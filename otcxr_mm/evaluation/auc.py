@@ -1,8 +1,10 @@
 """AUROC and average precision a class, of the images as they are and of many bootstrap draws at once."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
-_BLOCK = 2**21  # float64 numbers of one array at a time: 16 MiB
+_BLOCK = 2**18  # float64 numbers of one array at a time: 2 MiB, which stay in the cache
 
 
 def check(labels: np.ndarray, scores: np.ndarray) -> None:
@@ -65,59 +67,96 @@ def bootstrap_per_class(
     check(labels, scores)
     if len(patient) != len(labels):
         raise ValueError(f"{len(patient)} codes of patients, {len(labels)} images")
+    units, patient = np.unique(patient, return_inverse=True)
     auroc = np.full((len(counts), labels.shape[1]), np.nan)
     auprc = auroc.copy()
+    classes = {}
     for c in range(labels.shape[1]):
         known = np.isfinite(labels[:, c])
         y = labels[known, c] > 0.5
         if 0 < y.sum() < len(y):
-            auroc[:, c], auprc[:, c] = _one_class(y, scores[known, c], patient[known], counts)
+            classes[c] = Steps(y, scores[known, c], patient[known], len(units))
+    for block, weights in blocks(counts, units, max(map(len, classes.values()), default=0)):
+        for c, steps in classes.items():
+            auroc[block, c], auprc[block, c] = steps.areas(weights)
     return auroc, auprc
 
 
-def _one_class(y: np.ndarray, s: np.ndarray, patient: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of one class, (draws,) each.
-
-    Both are sums over the distinct scores that a positive has ("steps", K): its positives, the negatives tied with it,
-    and the negatives between it and the step above. Weights of patients become those of steps by a sparse product, so
-    the work of a draw is one pass over the images and a few over K.
-    """
-    from scipy.sparse import csr_array  # slow to import
-
-    order = np.argsort(-s, kind="stable")
-    y, s, patient = y[order], s[order], patient[order]
-    tie = np.concatenate([[0], np.cumsum(s[1:] != s[:-1])])
-    is_step = np.bincount(tie, weights=y) > 0
-    # the step that an image is on, or the next one below it; `steps` for those below all
-    step, on_step = (np.cumsum(is_step) - is_step)[tie], is_step[tie]
-    steps, units = int(is_step.sum()), counts.shape[1]
-
-    def matrix(images: np.ndarray) -> csr_array:
-        entries = (step[images], patient[images])
-        return csr_array((np.ones(int(images.sum())), entries), shape=(steps, units))
-
-    positives, tied = matrix(y), matrix(~y & on_step)
-    above = matrix(~y & ~on_step & (step < steps))
-    negatives = np.bincount(patient[~y], minlength=units).astype(np.float64)
-    auroc, auprc = np.full(len(counts), np.nan), np.full(len(counts), np.nan)
-    rows = max(1, _BLOCK // max(steps, units))
+def blocks(counts: np.ndarray, units: np.ndarray, steps: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Draws in blocks that bound the memory: which ones, and the weights (units, draws) of some patients, float64."""
+    rows = max(1, _BLOCK // max(len(units), steps))
     for start in range(0, len(counts), rows):
         block = slice(start, start + rows)
-        weight = np.ascontiguousarray(counts[block].T, dtype=np.float64)
-        pos, neg = positives @ weight, negatives @ weight
-        false = above @ weight
-        half = 0.0
-        if tied.nnz:
-            level = tied @ weight
-            false += level
-            half = np.einsum("kb,kb->b", pos, level) / 2
-        true = np.cumsum(pos, axis=0)
-        false = np.cumsum(false, axis=0)
+        yield block, np.ascontiguousarray(counts[block][:, units].T, dtype=np.float64)
+
+
+class Steps:
+    """One class's images, added up over the distinct scores that a positive has ("steps", K from high to low).
+
+    Both areas are sums over the steps: of the positives there, the negatives tied with them, and the negatives between
+    this step and the one above. Weights of patients become those of steps by a sparse product, so that the work of a
+    draw is one pass over the images and a few over K.
+
+    Args:
+        y: Whether an image is positive, (n,), both kinds among them.
+        s: Scores, (n,).
+        patient: Number of each image's patient, (n,).
+        units: Number of patients.
+    """
+
+    def __init__(self, y: np.ndarray, s: np.ndarray, patient: np.ndarray, units: int) -> None:
+        from scipy.sparse import csr_array  # slow to import
+
+        order = np.argsort(-s, kind="stable")
+        y, s, patient = y[order], s[order], patient[order]
+        tie = np.concatenate([[0], np.cumsum(s[1:] != s[:-1])])
+        is_step = np.bincount(tie, weights=y) > 0
+        self.steps = int(is_step.sum())
+        # the step that an image is on, or the next one below it; K for those below all
+        step, on_step = (np.cumsum(is_step) - is_step)[tie], is_step[tie]
+
+        def matrix(images: np.ndarray) -> csr_array:
+            entries = (step[images], patient[images])
+            return csr_array((np.ones(int(images.sum())), entries), shape=(self.steps, units))
+
+        self.positives, self.tied = matrix(y), matrix(~y & on_step)
+        self.between = matrix(~y & ~on_step & (step < self.steps))
+        self.negatives = np.bincount(patient[~y], minlength=units).astype(np.float64)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def curve(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Sums over steps, (K, draws), for weights of patients (units, draws), float64.
+
+        Returns:
+            Positives of each step, negatives tied with them, false positives with the step as threshold; and all
+            negatives, (draws,).
+        """
+        positives, tied = self.positives @ weights, self.tied @ weights
+        false = np.cumsum(self.between @ weights + tied, axis=0)
+        return positives, tied, false, self.negatives @ weights
+
+    def sensitivity(self, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
+        """Largest sensitivity at least so specific, (draws, specificities); NaN for a draw that lacks a kind."""
+        positives, _, false, negatives = self.curve(weights)
+        total = positives.sum(0)
+        usable = (total > 0) & (negatives > 0)
+        found = np.full((len(total), len(specificities)), np.nan)
+        for i, wanted in enumerate(specificities):
+            allowed = false <= (1 - wanted + 1e-12) * negatives
+            np.divide(np.where(allowed, positives, 0.0).sum(0), total, out=found[:, i], where=usable)
+        return found
+
+    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC and average precision, (draws,) each, for weights of patients (units, draws), float64."""
+        positives, tied, false, negatives = self.curve(weights)
+        true = np.cumsum(positives, axis=0)
         total = true[-1].copy()
-        usable = (total > 0) & (neg > 0)
-        area = neg * total - np.einsum("kb,kb->b", pos, false) + half
-        np.divide(area, total * neg, out=auroc[block], where=usable)
-        false += true
-        np.divide(true, false, out=true, where=false > 0)  # the precision; where nothing is drawn, pos is 0
-        np.divide(np.einsum("kb,kb->b", pos, true), total, out=auprc[block], where=usable)
-    return auroc, auprc
+        usable = (total > 0) & (negatives > 0)
+        pairs = negatives * total - np.einsum("kb,kb->b", positives, false - tied / 2)
+        auroc = np.divide(pairs, total * negatives, out=np.full(len(total), np.nan), where=usable)
+        called = false + true
+        precision = np.divide(true, called, out=true, where=called > 0)  # where nothing is called, no positive is
+        summed = np.einsum("kb,kb->b", positives, precision)
+        return auroc, np.divide(summed, total, out=np.full(len(total), np.nan), where=usable)

@@ -8,7 +8,7 @@ from .auc import bootstrap_per_class, per_class
 from .bootstrap import DRAWS, interval, mean_defined, patient_weights
 from .calibration import BINS, brier, reliability, uncalibrated
 from .delong import delong_interval
-from .operating import at_threshold, best_f1, bootstrap_f1, sensitivity_at
+from .operating import at_threshold, best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
 from .plain import number, numbers, pair
 from .subgroups import subgroups
 
@@ -40,12 +40,12 @@ def report(
         people: Attribute to its values, (n,), for :func:`.subgroups.subgroups`.
 
     Returns:
-        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`); classes, a row each: name, positives,
-        negatives, unknown, prevalence, auroc, auroc_interval, auroc_delong (interval), auprc, auprc_interval,
-        sensitivity (at each specificity), best_f1 (threshold, on these images), ece, brier, reliability (edges, count,
-        confidence, frequency), at_threshold (threshold, f1, f1_interval, sensitivity, specificity, ppv, npv);
-        best_f1 (class to threshold); calibration (bins, reason if there is none); subgroups. None for what is not
-        defined.
+        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`, f1_classes); classes, a row each:
+        name, positives, negatives, unknown, prevalence, auroc, auroc_interval, auroc_delong (interval), auprc,
+        auprc_interval, sensitivity and sensitivity_interval (at each specificity), best_f1 (threshold, on these
+        images), ece, brier, reliability (edges, count, confidence, frequency), at_threshold (threshold, f1,
+        f1_interval, sensitivity, specificity, ppv, npv); best_f1 (class to threshold); calibration (bins, reason if
+        there is none); subgroups. None for what is not defined.
 
     Raises:
         ValueError: For shapes that differ, scores that are not finite, or a threshold of an unknown class.
@@ -60,6 +60,7 @@ def report(
     if draws:
         drawn["auroc"], drawn["auprc"] = bootstrap_per_class(labels, scores, patient, counts)
     reason = uncalibrated(scores[np.isfinite(labels)])
+    targets = [str(float(value)) for value in specificities]
     rows, f1 = [], {}
     for c, name in enumerate(names):
         known = np.isfinite(labels[:, c])
@@ -75,13 +76,15 @@ def report(
             "auroc_delong": pair(delong_interval(y, s, LEVEL)),
             "auprc": number(auprc[c]),
             "auprc_interval": pair(interval(drawn["auprc"][:, c], LEVEL)) if draws else None,
-            "sensitivity": dict(
-                zip(map(str, specificities), numbers(sensitivity_at(y, s, specificities)), strict=True)
-            ),
+            "sensitivity": dict(zip(targets, numbers(sensitivity_at(y, s, specificities)), strict=True)),
+            "sensitivity_interval": None,
             "best_f1": number(best_f1(y, s)),
             **_calibration(y, s, reason),
             "at_threshold": None,
         }
+        if draws:
+            ends = bootstrap_sensitivity(y, s, specificities, patient[known], counts)
+            row["sensitivity_interval"] = {t: pair(interval(e, LEVEL)) for t, e in zip(targets, ends.T, strict=True)}
         threshold = (thresholds or {}).get(name)
         if threshold is not None:
             values = {key: number(value) for key, value in at_threshold(y, s, threshold).items()}

@@ -48,6 +48,8 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def delong_interval(labels: np.ndarray, scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Normal interval of one AUROC, clipped to [0, 1]; images count as independent.
 
+    At an AUROC of 0 or 1 it has no width, however few the images.
+
     Args:
         labels: (n,), 1 or 0.
         scores: (n,).

@@ -33,10 +33,15 @@ def table(details: dict) -> str:
         if not found:
             continue
         groups = [[name, row["images"], row["patients"], _with(row, "auroc")] for name, row in found["groups"].items()]
-        notes = [f"mean AUROC over {len(found['classes'])} classes"]
-        notes += [f"{found['unknown']} images unknown"] if found["unknown"] else []
-        notes += [f"without a class that has both: {', '.join(found['left_out'])}"] if found["left_out"] else []
-        lines += ["", *markdown([attribute, "images", "patients", "; ".join(notes)], groups)]
+        shared = found["classes"]
+        note = (
+            f"{attribute}: AUROC is the mean of {len(shared)} classes that have positives and negatives in each group"
+        )
+        others = [row["name"] for row in rows if row["auroc"] is not None and row["name"] not in shared]
+        note += f" (all but {', '.join(others)})" if shared and others else ""
+        note += f"; unknown for {found['unknown']} images" if found["unknown"] else ""
+        note += f"; no such class in {', '.join(found['left_out'])}" if found["left_out"] else ""
+        lines += ["", note, "", *markdown([attribute, "images", "patients", "AUROC"], groups)]
     return "\n".join(lines)
 
 

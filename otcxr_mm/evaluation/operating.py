@@ -3,18 +3,22 @@
 A score of at least the threshold is called positive.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from .auc import Steps, blocks
 
 
 def _steps(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct scores from high to low, and the true and the false positives with each as threshold, (K,) each."""
     order = np.argsort(-scores, kind="stable")
     y, s = labels[order] > 0.5, scores[order]
-    last = np.append(s[1:] != s[:-1], True)
+    last = np.append(s[1:] != s[:-1], True)[: len(s)]
     return s[last], np.cumsum(y)[last], np.cumsum(~y)[last]
 
 
-def sensitivity_at(labels: np.ndarray, scores: np.ndarray, specificities: tuple[float, ...]) -> list[float]:
+def sensitivity_at(labels: np.ndarray, scores: np.ndarray, specificities: Sequence[float]) -> list[float]:
     """Largest sensitivity of any threshold whose specificity is at least as given.
 
     Args:
@@ -32,6 +36,30 @@ def sensitivity_at(labels: np.ndarray, scores: np.ndarray, specificities: tuple[
     true = np.append(0, true)  # a threshold above all scores
     # 1 - 1/10 and 0.9 may differ in the last bit
     return [float(true[specificity >= wanted - 1e-12].max() / true[-1]) for wanted in specificities]
+
+
+def bootstrap_sensitivity(
+    labels: np.ndarray, scores: np.ndarray, specificities: Sequence[float], patient: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """:func:`sensitivity_at` in each bootstrap draw, whose thresholds are its own.
+
+    Args:
+        labels: (n,), 1 or 0.
+        scores: (n,).
+        specificities: S of them, each in [0, 1].
+        patient: Code of each image's patient, (n,).
+        counts: Weight of each patient in each draw, (draws, P).
+
+    Returns:
+        (draws, S); NaN for a draw without positives or without negatives.
+    """
+    found, y = np.full((len(counts), len(specificities)), np.nan), labels > 0.5
+    if 0 < y.sum() < len(y):
+        units, patient = np.unique(patient, return_inverse=True)
+        steps = Steps(y, scores, patient, len(units))
+        for block, weights in blocks(counts, units, len(steps)):
+            found[block] = steps.sensitivity(weights, specificities)
+    return found
 
 
 def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:

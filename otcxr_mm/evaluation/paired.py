@@ -23,8 +23,8 @@ def compare(
     """Differences a - b between two runs' predictions, in the same bootstrap draws of patients.
 
     Args:
-        arrays_a: Of one run, as in :attr:`otcxr_mm.MultiLabelAUC.arrays`: sample_idx and patient (n,), scores and labels
-            (n, C).
+        arrays_a: Of one run, as in :attr:`otcxr_mm.MultiLabelAUC.arrays`: sample_idx and patient (n,), scores and
+            labels (n, C).
         arrays_b: Of the other.
         draws: Bootstrap draws.
         seed: Of the draws.
@@ -32,9 +32,9 @@ def compare(
         level: Coverage of the intervals.
 
     Returns:
-        Plain JSON: images, patients, draws, seed, level; macro: classes (names of those defined), auroc, auprc; classes:
-        a row a class: name, auroc, auprc, p_delong (which treats images as independent). Each auroc and auprc holds a, b,
-        difference, interval (None if it is not defined).
+        Plain JSON: images, patients, draws, seed, level; macro: classes (names of those defined), auroc, auprc;
+        classes, a row each: name, auroc, auprc, p_delong (which treats images as independent). Each auroc and auprc
+        holds a, b, difference, interval (None if it is not defined).
 
     Raises:
         ValueError: If an array is missing, or the runs are not on the same images with the same labels and patients.
@@ -96,8 +96,8 @@ def _same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> None:
     if differ.any():
         image, column = (int(place[0]) for place in np.nonzero(differ))
         raise ValueError(
-            f"the runs have different labels, {int(differ.sum())} of them; the first one is class {column} of sample_idx "
-            f"{a['sample_idx'][image]}: {a['labels'][image, column]} and {b['labels'][image, column]}"
+            f"the runs have different labels, {int(differ.sum())} of them; the first one is class {column} of "
+            f"sample_idx {a['sample_idx'][image]}: {a['labels'][image, column]} and {b['labels'][image, column]}"
         )
     if not np.array_equal(a["patient"], b["patient"]):
         first = int(np.flatnonzero(a["patient"] != b["patient"])[0])

@@ -54,9 +54,9 @@ def subgroups(
         level: Coverage of the intervals.
 
     Returns:
-        Plain JSON, an attribute: classes (names shared), unknown (images), left_out (groups without such a class: images
-        of each), groups: name to images, patients, auroc, auroc_interval, per_class (class to AUROC); None if the value
-        is unknown for all images.
+        Plain JSON, an attribute: classes (names shared), unknown (images), left_out (groups without such a class:
+        images of each), groups: name to images, patients, auroc, auroc_interval, per_class (class to AUROC); None if
+        the value is unknown for all images.
     """
     found = {}
     for attribute, values in people.items():

@@ -1,4 +1,4 @@
-"""Area under the ROC and the precision-recall curve, for labels that may be unknown, and what a paper reports beside."""
+"""Area under the ROC and the precision-recall curve, for labels that may be unknown, and what goes with them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,10 +32,10 @@ class MultiLabelAUC(BaseMetric):
     Attributes:
         thresholds: Class to threshold, chosen on other images (such as ``details['best_f1']`` of a validation); set it
             before the evaluation to get F1, sensitivity, specificity and predictive values there.
-        details: After an evaluation, on the main process: what :func:`otcxr_mm.evaluation.classification.report` gives,
-            and images, patients (known), units (drawn by the bootstrap: 'patients', 'images', or both), without_patient.
-        arrays: After an evaluation, on the main process, in the order of sample_idx: sample_idx (n,) int64, patient (n,)
-            int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
+        details: After an evaluation, on the main process: what :func:`.classification.report` gives, and images,
+            patients (known), without_patient (images), units that the bootstrap draws ('patients', 'images', or both).
+        arrays: After an evaluation, on the main process, in the order of sample_idx: sample_idx (n,) int64, patient
+            (n,) int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
 
     Args:
         classes: Names of the classes; default those of the data set.
@@ -166,7 +166,7 @@ def _heading(details: dict) -> str:
     if details["units"] == "images":
         text = f"{details['images']} images without patient ids"
     elif details["without_patient"]:
-        text += f", {details['without_patient']} of them without a patient id"
+        text += f", {details['without_patient']} images without a patient id"
     if not details["draws"]:
         return text
     return f"{text}; [95 % intervals] by bootstrap, {details['draws']} draws of {details['units']}"

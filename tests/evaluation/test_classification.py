@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from otcxr_mm.evaluation.auc import bootstrap_per_class
+from otcxr_mm.evaluation.bootstrap import interval, mean_defined, patient_weights
+from otcxr_mm.evaluation.calibration import brier, calibration_error
+from otcxr_mm.evaluation.classification import report
+from otcxr_mm.evaluation.delong import delong_interval
+from otcxr_mm.evaluation.operating import best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
+
+
+def draw(n=150):
+    rng = np.random.default_rng(0)
+    labels = (rng.random((n, 3)) < (0.4, 0.2, 0.03)).astype(float)
+    scores = 1 / (1 + np.exp(1 - labels + rng.normal(0, 1, labels.shape)))
+    labels[rng.random(labels.shape) < 0.1] = np.nan
+    labels[:5, 2] = 0, 0, 0, 0, 1
+    return labels, scores, np.arange(n) // 3
+
+
+def test_a_row_is_of_the_images_whose_label_is_known():
+    labels, scores, patient = draw()
+    found = report(labels, scores, patient, ["a", "b", "c"], draws=200, thresholds={"b": 0.4})
+    known = np.isfinite(labels[:, 1])
+    y, s, row = labels[known, 1], scores[known, 1], found["classes"][1]
+    assert (row["positives"], row["negatives"], row["unknown"]) == ((y == 1).sum(), (y == 0).sum(), (~known).sum())
+    assert row["prevalence"] == pytest.approx(y.mean())
+    assert row["ece"] == calibration_error(y, s) and row["brier"] == brier(y, s)
+    assert list(row["sensitivity"].values()) == sensitivity_at(y, s, (0.9, 0.95))
+    assert row["best_f1"] == best_f1(y, s) == found["best_f1"]["b"]
+    assert row["auroc_delong"] == list(delong_interval(y, s))
+    counts = patient_weights(patient, 200)
+    at = bootstrap_sensitivity(y, s, (0.9, 0.95), patient[known], counts)
+    assert row["sensitivity_interval"]["0.95"] == list(interval(at[:, 1]))
+    auroc, auprc = bootstrap_per_class(labels, scores, patient, counts)
+    assert row["auroc_interval"] == list(interval(auroc[:, 1]))
+    assert found["macro"]["auprc_interval"] == list(interval(mean_defined(auprc)))
+    f1 = bootstrap_f1(y, s, 0.4, patient[known], counts)
+    assert row["at_threshold"]["f1_interval"] == list(interval(f1)) == found["macro"]["f1_interval"]
+    assert found["macro"]["f1_classes"] == 1
+    assert sum(row["reliability"]["count"]) == len(y) and None in row["reliability"]["confidence"]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
+def test_a_class_that_is_not_defined_has_nothing(value):
+    labels, scores, patient = draw()
+    labels[:, 2] = value
+    found = report(labels, scores, patient, ["a", "b", "c"], draws=20, thresholds={"a": 0.5, "c": 0.5})
+    row = found["classes"][2]
+    for key in ("auroc", "auprc", "auroc_interval", "auroc_delong", "auprc_interval", "best_f1"):
+        assert row[key] is None, key
+    assert row["sensitivity"] == {"0.9": None, "0.95": None}
+    assert found["macro"]["classes"] == 2 and found["macro"]["f1_classes"] == 1
+    assert found["macro"]["f1"] == found["classes"][0]["at_threshold"]["f1"]
+    assert (row["brier"] is None) == np.isnan(value)
