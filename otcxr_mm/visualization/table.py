@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..evaluation.table.build import LOWER_IS_BETTER, NAMES, Cell, Table, percent
+from ..evaluation.table.build import LOWER_IS_BETTER, Cell, Table, percent
 from .stats import COLOURS, SHADES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def table_picture(table: Table) -> "Figure":
 
 
 def _metric(table: Table) -> str:
-    return NAMES[table.metric] + (", lower is better" if table.metric in LOWER_IS_BETTER else "")
+    return table.name + (", lower is better" if table.metric in LOWER_IS_BETTER else "")
 
 
 def _style(i: int) -> dict:

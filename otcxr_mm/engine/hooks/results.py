@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ class ResultsHook(Hook):
         metric = _detailed_metric(runner)
         arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
         record = {"version": VERSION, "task": _task(runner, arrays), **self._run(runner)}
-        record["test"] = _test_set(runner, metric)
+        record["test"] = _test_set(runner, metric, details)
         record["metrics"] = {name: value for name, value in _plain(dict(metrics or {})).items() if _is_number(value)}
         record["details"] = _plain(details)
         record["versions"] = versions()
@@ -186,11 +185,15 @@ def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) 
         return {"images": None, "patients": None, "sha256": None}
 
 
-def _test_set(runner: Runner, metric: object) -> dict:
+def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
     dataset = runner.test_dataloader.dataset
     parts = list(leaves(dataset))
     splits = sorted({str(getattr(part, "split", "")) for part in parts})
-    classes = getattr(metric, "classes", None) or (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
+    meta = getattr(dataset, "metainfo", None) or {}
+    rows = details.get("classes")
+    named = isinstance(rows, list) and all(isinstance(row, Mapping) and "name" in row for row in rows)
+    # a data set with masks may have labels of images too: the metric knows what it measured
+    classes = [row["name"] for row in rows] if named else getattr(metric, "classes", None) or meta.get("classes") or ()
     return {
         "type": "+".join(sorted({type(part).__name__ for part in parts})),
         "split": "+".join(splits),

@@ -1,50 +1,37 @@
-"""Metrics on each bootstrap draw of patients; the only place that knows how draws are made."""
+"""A run's metrics on each bootstrap draw of patients."""
 
 import numpy as np
 
-DRAWS = 2000
-# cells (draws x images) of one block: some hundred MiB
-_BLOCK = 2**22
+from ._standin import DRAWS, bootstrap_per_class, interval, mean_defined, patient_weights
+from .runs import Run
+
+__all__ = ["DRAWS", "mean_draws", "patient_draws", "point_and_interval", "run_draws"]
 
 
-def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each patient is drawn when as many as there are get drawn with replacement.
-
-    Args:
-        patient: Code 0 to P-1 of each image's patient, (n,).
-        draws: Number of draws.
-        seed: Of the draws.
-
-    Returns:
-        (draws, P).
-    """
-    count = int(patient.max()) + 1
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
+def patient_draws(run: Run, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """How often each patient counts: once each in the first row, then as they are drawn, (1 + draws, P)."""
+    counts = patient_weights(run.arrays["patient"], draws, seed)
+    return np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts])
 
 
-def auroc_draws(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """AUROC of each class in each draw; ties count one half.
+def run_draws(run: Run, metric: str, counts: np.ndarray) -> np.ndarray:
+    """A metric of a run, on the test set itself and on each draw.
 
     Args:
-        labels: (n, C): 1, 0, or NaN for unknown.
-        scores: (n, C).
-        counts: How often each patient counts, (draws, P).
-        patient: (n,).
+        run: A run.
+        metric: Of its task's.
+        counts: What :func:`patient_draws` gave for the same test set.
 
     Returns:
-        (draws, C), NaN where a class has no positives or no negatives.
+        (1 + draws, 1 + K), the mean over the classes that are defined in a draw first.
     """
-    return _by_class(_auroc, labels, scores, counts, patient)
-
-
-def auprc_draws(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """Average precision of each class in each draw, as :func:`auroc_draws`."""
-    return _by_class(_average_precision, labels, scores, counts, patient)
-
-
-def macro_auroc_draws(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """Mean of :func:`auroc_draws` over the classes that a draw defines, (draws,)."""
-    return known_mean(auroc_draws(labels, scores, counts, patient))
+    patient = run.arrays["patient"]
+    if run.task == "classification":
+        labels, scores = (run.arrays[name].astype(np.float64) for name in ("labels", "scores"))
+        values = bootstrap_per_class(labels, scores, patient, counts)[("auroc", "auprc").index(metric)]
+    else:
+        values = mean_draws(run.arrays[metric], counts, patient)
+    return np.concatenate([mean_defined(values)[:, None], values], 1)
 
 
 def mean_draws(values: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
@@ -59,50 +46,17 @@ def mean_draws(values: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> n
         (draws, K), NaN where none is known.
     """
     known = np.isfinite(values)
-    total = np.zeros((counts.shape[1], 2, values.shape[1]))
-    np.add.at(total, patient, np.stack([np.where(known, values, 0), known], 1))
-    sums = np.einsum("dp,pak->dak", counts.astype(np.float64), total, optimize=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[:, 0] / sums[:, 1]
+    sums, numbers = np.zeros((2, counts.shape[1], values.shape[1]))
+    np.add.at(sums, patient, np.where(known, values, 0))
+    np.add.at(numbers, patient, known)
+    weights = counts.astype(np.float64)
+    total, number = weights @ sums, weights @ numbers
+    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
 
-def known_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean along an axis over what is not NaN; NaN where nothing is."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, values, 0).sum(axis) / known.sum(axis)
-
-
-def _by_class(metric, labels, scores, counts, patient) -> np.ndarray:  # noqa: ANN001
-    found = np.full((len(counts), labels.shape[1]), np.nan)
-    for c in range(labels.shape[1]):
-        rows = np.flatnonzero(np.isfinite(labels[:, c]))
-        rows = rows[np.argsort(-scores[rows, c], kind="stable")]
-        if not len(rows):
-            continue
-        s = scores[rows, c]
-        last = np.append(np.flatnonzero(s[1:] != s[:-1]), len(s) - 1)  # of each group of equal scores
-        step = max(_BLOCK // len(rows), 1)
-        for start in range(0, len(counts), step):
-            weights = counts[start : start + step, patient[rows]].astype(np.float64)
-            positive = np.cumsum(weights * (labels[rows, c] > 0.5), 1)[:, last]
-            negative = np.cumsum(weights, 1)[:, last] - positive
-            defined = (positive[:, -1] > 0) & (negative[:, -1] > 0)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values = metric(positive, negative)
-            found[start : start + step, c] = np.where(defined, values, np.nan)
-    return found
-
-
-def _auroc(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """Area under the steps of cumulated positives and negatives, (draws, thresholds) each."""
-    width = np.diff(negative, axis=1, prepend=0)
-    height = positive - np.diff(positive, axis=1, prepend=0) / 2
-    return (width * height).sum(1) / (positive[:, -1] * negative[:, -1])
-
-
-def _average_precision(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    gained = np.diff(positive, axis=1, prepend=0)
-    total = positive + negative
-    precision = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
-    return (gained * precision).sum(1) / positive[:, -1]
+def point_and_interval(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """Value and 95 % interval of (1 + draws,), the first of which is the test set itself; None if not defined."""
+    if not np.isfinite(values[0]):
+        return None, None, None
+    low, high = (float(end) if np.isfinite(end) else None for end in interval(values[1:]))
+    return float(values[0]), low, high

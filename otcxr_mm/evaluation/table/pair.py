@@ -1,7 +1,7 @@
 """Two runs on the same test set, compared by patient."""
 
-from .build import METRICS, NAMES, interval, run_draws
-from .draws import DRAWS
+from .build import METRICS, NAMES
+from .draws import DRAWS, patient_draws, point_and_interval, run_draws
 from .runs import Run, check_same_test
 from .text import MISSING
 
@@ -23,13 +23,15 @@ def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict
         ValueError: If the two were not tested on the same images, classes and labels.
     """
     check_same_test(a, b)
+    counts = patient_draws(a, draws, seed)
     rows = []
     for metric in METRICS[a.task]:
-        first, second = (run_draws(run, metric, draws, seed) for run in (a, b))
+        first, second = (run_draws(run, metric, counts) for run in (a, b))
         p = delong(a, b, draws, seed) if metric == "auroc" else {}
         for k, name in enumerate(("macro", *a.classes)):
-            value, low, high = interval(second[:, k] - first[:, k])
-            row = {"metric": metric, "class": name, "a": interval(first[:, k])[0], "b": interval(second[:, k])[0]}
+            value, low, high = point_and_interval(second[:, k] - first[:, k])
+            row = {"metric": metric, "class": name}
+            row["a"], row["b"] = (point_and_interval(values[:, k])[0] for values in (first, second))
             rows.append({**row, "difference": value, "low": low, "high": high, "p": p.get(name)})
     return rows
 

@@ -18,9 +18,19 @@ _LATEX = {
     **{character: "\\" + character for character in "&%$#_{}"},
 }
 _CSV = (
-    "table task test_type test_split test_sha256 images patients protocol method fraction class metric value low high sd "
-    "best runs draws seeds configs reference difference difference_low difference_high"
-).split()
+    "table",
+    "task",
+    "test_type",
+    "test_split",
+    "test_sha256",
+    "images",
+    "patients",
+    "protocol",
+    "method",
+    "fraction",
+)
+_CSV += ("class", "metric", "value", "low", "high", "sd", "best", "runs", "draws", "seeds", "configs")
+_CSV += ("reference", "difference", "difference_low", "difference_high")
 MISSING = "–"
 
 
