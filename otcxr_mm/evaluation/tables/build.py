@@ -158,6 +158,8 @@ def build_tables(
         of_task = metric or METRICS[group[0].task][0]
         counts = patient_draws(group[0], draws, seed)
         values = {id(run): run_draws(run, of_task, counts) for run in group}
+        if of_task == "hd95":
+            _check_units(group)
         fractions = sorted({run.record["fraction"] for run in group})
         for fraction in [None] if by == "fraction" else fractions:
             runs = [run for run in group if fraction is None or run.record["fraction"] == fraction]
@@ -218,6 +220,17 @@ def _defined_warnings(runs: Sequence[Run], metric: str) -> list[str]:
         f"{NAMES[metric]} is not defined for as many masks in each run, {known[few]} in {few} and {known[many]} in "
         f"{many}: their means are not of the same images"
     ]
+
+
+def _check_units(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs:
+        units = [r.record["details"].get("hd95_unit") for r in (run, first)]
+        if units[0] != units[1]:
+            raise ValueError(
+                f"{run.folder} has HD95 in {units[0]} and {first.folder} in {units[1]}: test both with the same "
+                "pixel_spacing"
+            )
 
 
 def _of_cell(table: Table, protocol: str, method: str, column: float | str) -> list[Run]:

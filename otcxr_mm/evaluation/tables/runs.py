@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 VERSION = 1
-_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "metrics")
+_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "metrics", "details")
 _ARRAYS = {"classification": ("scores", "labels"), "segmentation": ("dice", "iou", "hd95", "pixels")}
 
 
