@@ -38,6 +38,8 @@ def _value(node: ast.expr) -> object:
         return tuple(items) if isinstance(node, ast.Tuple) else items
     if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
         return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand)
     return ast.literal_eval(node)
 
 

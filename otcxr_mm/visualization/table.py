@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..evaluation.table.build import LOWER_IS_BETTER, NAMES, Cell, Table, percent
+from ..evaluation.tables.build import LOWER_IS_BETTER, Cell, Table, percent
 from .stats import COLOURS, SHADES
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def table_picture(table: Table) -> "Figure":
     elif table.by == "fraction":
         height, width, draw = 1.2 + 0.3 * len(methods), 4.6, _draw_methods
     else:
-        height, width, draw = 1.2 + len(table.columns) * (0.16 + 0.13 * len(methods)), 4.6, _draw_classes
+        height, width, draw = 1.2 + len(table.columns) * (0.12 + 0.085 * len(methods)), 4.8, _draw_classes
+    names = 0.8 if over_fractions else 2.2  # left of the panels
+    width = max(width * len(protocols) + names, 7)
     legend = draw is not _draw_methods
-    # names stand beside the panels: in the legend, or as rows
-    names = 2.6 if legend else 2.2
-    figure = Figure(figsize=(max(width * len(protocols) + names, 6), max(height, 2.6)), layout="constrained")
-    axes = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
+    across = max(int(width / 2.8), 1)
+    height += 0.26 * -(-len(methods) // across) if legend else 0
+    figure = Figure(figsize=(width, max(height, 2.6)), layout="constrained")
+    axes = figure.subplots(1, len(protocols), sharex=True, sharey=True, squeeze=False)[0]
     for axis, protocol in zip(axes, protocols, strict=True):
         draw(axis, table, protocol, styles)
         if protocol or len(protocols) > 1:
@@ -53,17 +55,23 @@ def table_picture(table: Table) -> "Figure":
         labels = [m for m in methods if m in handles]
         figure.legend(
             [handles[m] for m in labels],
-            [fill(m, 30, break_on_hyphens=False) for m in labels],
-            loc="outside right upper",
+            [_wrapped(m) for m in labels],
+            loc="outside lower center",
+            ncols=across,
             fontsize=8,
             frameon=False,
         )
-    figure.suptitle(fill(table.title, int(figure.get_figwidth() * 11)), fontsize=11)
+    figure.suptitle(fill(table.title, int(width * 11)), fontsize=11)
     return figure
 
 
+def _wrapped(name: str, width: int = 34) -> str:
+    """A name in lines, which may end at an underscore."""
+    return fill(name.replace("_", "_ "), width).replace("_ ", "_")
+
+
 def _metric(table: Table) -> str:
-    return NAMES[table.metric] + (", lower is better" if table.metric in LOWER_IS_BETTER else "")
+    return table.name + (", lower is better" if table.metric in LOWER_IS_BETTER else "")
 
 
 def _style(i: int) -> dict:
@@ -106,6 +114,7 @@ def _draw_fractions(axis: "Axes", table: Table, protocol: str, styles: dict) -> 
     axis.set_xscale("log")
     axis.set_xticks(table.columns, [percent(fraction) for fraction in table.columns])
     axis.minorticks_off()
+    axis.set_xlim(table.columns[0] * np.exp(-gap / 2), table.columns[-1] * np.exp(gap / 2))
     axis.set_xlabel("training patients")
 
 
@@ -114,7 +123,7 @@ def _draw_methods(axis: "Axes", table: Table, protocol: str, styles: dict) -> No
     for method in _of(table, protocol):
         (cell,) = _defined(table, protocol, method).values()
         axis.errorbar([cell.value], [rows.index(method)], xerr=_errors([cell]), **styles[method])
-    axis.set_yticks(range(len(rows)), [fill(method, 34, break_on_hyphens=False) for method in rows], fontsize=8)
+    axis.set_yticks(range(len(rows)), [_wrapped(method) for method in rows], fontsize=8)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set_xlabel(_metric(table))
 
@@ -128,7 +137,7 @@ def _draw_classes(axis: "Axes", table: Table, protocol: str, styles: dict) -> No
         y = [places[column] + shift for column in cells]
         style = {**styles[method], "linestyle": "none", "markersize": 4}
         axis.errorbar([c.value for c in cells.values()], y, xerr=_errors(list(cells.values())), label=method, **style)
-    axis.set_yticks(range(len(places)), [fill(str(c), 34) for c in places], fontsize=8)
+    axis.set_yticks(range(len(places)), [_wrapped(str(c)) for c in places], fontsize=8)
     axis.set_ylim(len(places) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     for line in range(len(places) - 1):

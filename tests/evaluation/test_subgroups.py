@@ -3,8 +3,8 @@ import pytest
 
 from otcxr_mm.evaluation.auc import bootstrap_per_class, per_class
 from otcxr_mm.evaluation.bootstrap import interval, patient_weights
+from otcxr_mm.evaluation.log_table import table
 from otcxr_mm.evaluation.subgroups import groups, subgroups
-from otcxr_mm.evaluation.table import table
 
 NAMES = ["Mass", "Nodule", "Hernia"]
 

@@ -16,17 +16,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from otcxr_mm.datasets.audit import markdown
-    from otcxr_mm.evaluation import table
-    from otcxr_mm.evaluation.table.draws import DRAWS
-    from otcxr_mm.evaluation.table.pair import pair_rows
+    from otcxr_mm.evaluation import tables
+    from otcxr_mm.evaluation.tables.draws import DRAWS
+    from otcxr_mm.evaluation.tables.pair import pair_rows
 
     try:
-        pairs = [table.load_runs([path]) for path in (args.run_a, args.run_b)]
+        pairs = [tables.load_runs([path]) for path in (args.run_a, args.run_b)]
         for path, found in zip((args.run_a, args.run_b), pairs, strict=True):
             if len(found) > 1:
                 raise ValueError(f"{path} holds {len(found)} runs, {found[0].folder} the first: name one of them")
         (a,), (b,) = pairs
-        rows = table.compare_runs(a, b)
+        rows = tables.compare_runs(a, b)
     except (FileNotFoundError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{letter}: {run.folder}: {run.method}, {r['protocol'] or 'no protocol'}, {100 * r['fraction']:g} %")
     test = a.test
     print(f"{test['type']}, {test['split']}: {test['images']} images, {test['patients']} patients\n")
-    head = ["metric", "class", "A", "B", "B minus A", "p (DeLong)"]
+    head = ["metric", "class", "A", "B", "A minus B", "p (DeLong)"]
     print("\n".join(markdown(head, pair_rows(rows))))
     print(
         f"\nBrackets: 95 % interval over {DRAWS} bootstrap draws of patients, the same for both. DeLong's test takes "

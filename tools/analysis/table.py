@@ -44,25 +44,25 @@ def main(argv: list[str] | None = None) -> int:
     if "" in names or "" in names.values():
         parser.error("--name: RUN_OR_METHOD=LABEL expected")
 
-    from otcxr_mm.evaluation import table
+    from otcxr_mm.evaluation import tables
 
     try:
-        runs = table.load_runs(args.runs)
-        table.rename(runs, names)
-        tables = table.build_tables(table.tasks(runs, args.by_test_set), args.metric, args.by, args.reference)
+        runs = tables.load_runs(args.runs)
+        tables.rename(runs, names)
+        found = tables.build_tables(tables.tasks(runs, args.by_test_set), args.metric, args.by, args.reference)
     except (FileNotFoundError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
-    text = "\n".join(map(table.table_markdown, tables))
+    text = "\n".join(map(tables.table_markdown, found))
     print(text)
     if args.out:
-        print(f"{args.out}: {', '.join(_write(Path(args.out), tables, text))}")
+        print(f"{args.out}: {', '.join(_write(Path(args.out), found, text))}")
     return 0
 
 
 def _write(out: Path, tables: list, text: str) -> list[str]:
     """Writes the files, one picture a table, and returns their names."""
-    from otcxr_mm.evaluation.table import table_csv, table_latex
+    from otcxr_mm.evaluation.tables import table_csv, table_latex
     from otcxr_mm.visualization.table import table_picture
 
     out.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ class ResultsHook(Hook):
         metric = _detailed_metric(runner)
         arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
         record = {"version": VERSION, "task": _task(runner, arrays), **self._run(runner)}
-        record["test"] = _test_set(runner, metric)
+        record["test"] = _test_set(runner, metric, details)
         record["metrics"] = {name: value for name, value in _plain(dict(metrics or {})).items() if _is_number(value)}
         record["details"] = _plain(details)
         record["versions"] = versions()
@@ -185,11 +184,15 @@ def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) 
         return {"images": None, "patients": None, "sha256": None}
 
 
-def _test_set(runner: Runner, metric: object) -> dict:
+def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
     dataset = runner.test_dataloader.dataset
     parts = list(leaves(dataset))
     splits = sorted({str(getattr(part, "split", "")) for part in parts})
-    classes = getattr(metric, "classes", None) or (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
+    meta = getattr(dataset, "metainfo", None) or {}
+    rows = details.get("classes")
+    named = isinstance(rows, list) and all(isinstance(row, Mapping) and "name" in row for row in rows)
+    # a data set with masks may have labels of images too: the metric knows what it measured
+    classes = [row["name"] for row in rows] if named else getattr(metric, "classes", None) or meta.get("classes") or ()
     return {
         "type": "+".join(sorted({type(part).__name__ for part in parts})),
         "split": "+".join(splits),
@@ -214,15 +217,11 @@ def _plain(value: object) -> object:
 
 
 def _reliability_picture(details: Mapping, path: Path) -> None:
-    """Draws how far probabilities can be taken at their word, where the module for it is installed."""
-    name = "otcxr_mm.visualization.reliability"
-    if find_spec(name) is None:
+    """Draws how far probabilities can be taken at their word; nothing for scores that are none."""
+    if "classes" not in details or (details.get("calibration") or {}).get("reason"):
         return
-    from importlib import import_module
+    from ...visualization.reliability import picture  # matplotlib
 
-    drawn = import_module(name).draw_reliability(details)
-    if not isinstance(drawn, bytes):
-        import cv2
-
-        drawn = cv2.imencode(".png", drawn[..., ::-1] if drawn.ndim == 3 else drawn)[1].tobytes()
-    write_whole(path, drawn)
+    buffer = io.BytesIO()
+    picture(details["classes"]).savefig(buffer, format="png", dpi=100)
+    write_whole(path, buffer.getvalue())

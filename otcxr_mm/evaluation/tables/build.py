@@ -1,11 +1,11 @@
 """From runs to tables: mean over runs, intervals over patients, differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .draws import DRAWS, auprc_draws, auroc_draws, known_mean, mean_draws, patient_weights
+from .draws import DRAWS, patient_draws, point_and_interval, run_draws
 from .runs import Run, short
 
 METRICS = {"classification": ("auroc", "auprc"), "segmentation": ("dice", "iou", "hd95")}
@@ -77,9 +77,15 @@ class Table:
     def title(self) -> str:
         """One line."""
         test = self.runs[0].test
-        which = NAMES[self.metric] + (f" by {self.by}" if self.by == "class" else "")
+        which = self.name + (f" by {self.by}" if self.by == "class" else "")
         share = "" if self.fraction is None else f", {percent(self.fraction)} of the training patients"
         return f"{which}: {test['type']}" + (f", {test['split']}" if test["split"] else "") + share
+
+    @property
+    def name(self) -> str:
+        """The metric's name, with its unit."""
+        unit = self.runs[0].record["details"].get("hd95_unit") if self.metric == "hd95" else None
+        return NAMES[self.metric] + (f" ({unit})" if unit else "")
 
     @property
     def digits(self) -> int:
@@ -100,17 +106,13 @@ class Table:
         lower = ", lower is better" if self.metric in LOWER_IS_BETTER else ""
         lines = [
             f"Test set: {test['images']} images, {known}, {len(classes)} classes, SHA-256 {short(test['sha256'])}.",
-            f"{NAMES[self.metric]}{lower}; "
+            f"{self.name}{lower}; "
             + ("mean over the classes that are defined. " if self.by == "fraction" else "")
             + f"Brackets: 95 % interval over {self.draws} bootstrap draws of patients, the same draws for all runs; of "
             "the mean where a cell has several runs (xN). It says how sure a figure is for other patients, given these "
             "runs.",
             "Bold: the best of a column within its protocol."
-            + (
-                " In the differences: the interval excludes zero; not corrected for their number."
-                if self.reference
-                else ""
-            ),
+            + " In the differences: the interval excludes zero; not corrected for their number." * bool(self.reference),
         ]
         values = {key: _unique(r.record[key] for r in self.runs) for key in ("config", "seed", "draw")}
         lines.append("; ".join(f"{key}s: {', '.join(map(str, found))}" for key, found in values.items()) + ".")
@@ -120,43 +122,6 @@ class Table:
 def percent(fraction: float) -> str:
     """A fraction as it is printed."""
     return f"{100 * fraction:g} %"
-
-
-def _unique(values) -> list:  # noqa: ANN001
-    found = list(dict.fromkeys(values))
-    return sorted(found, key=lambda v: (v is None, str(type(v)), v)) if None not in found else found
-
-
-def run_draws(run: Run, metric: str, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """A metric of a run, on the test set itself and on each bootstrap draw.
-
-    Args:
-        run: A run.
-        metric: Of its task's.
-        draws: Number of draws.
-        seed: Of the draws.
-
-    Returns:
-        (1 + draws, 1 + K), the mean over the classes first.
-    """
-    patient = run.arrays["patient"]
-    counts = patient_weights(patient, draws, seed)
-    counts = np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts])
-    if run.task == "classification":
-        function = {"auroc": auroc_draws, "auprc": auprc_draws}[metric]
-        values = function(run.arrays["labels"], run.arrays["scores"], counts, patient)
-    else:
-        values = mean_draws(run.arrays[metric], counts, patient)
-    return np.concatenate([known_mean(values)[:, None], values], 1)
-
-
-def interval(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
-    """Value and 95 % percentile interval of (1 + draws,), the first of which is the test set itself."""
-    if not np.isfinite(values[0]):
-        return None, None, None
-    drawn = values[1:][np.isfinite(values[1:])]
-    low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if len(drawn) else (None, None)
-    return float(values[0]), low, high
 
 
 def build_tables(
@@ -171,7 +136,8 @@ def build_tables(
 
     Args:
         groups: What :func:`.runs.tasks` gave.
-        metric: Of :data:`METRICS`; None: auroc for classification, dice for segmentation. Tasks without it are left out.
+        metric: Of :data:`METRICS`; None: auroc for classification, dice for segmentation. Tasks without it are left
+            out.
         by: Columns: fraction (of the training patients; figures are means over classes), or class (a table for each
             fraction).
         reference: Method that differences are to; None: "random init" if there is one, else the first.
@@ -184,13 +150,16 @@ def build_tables(
     chosen = [g for g in groups if metric is None or metric in METRICS[g[0].task]]
     if not chosen:
         raise ValueError(f"--metric {metric}: these runs are of {', '.join(_unique(g[0].task for g in groups))}")
-    methods = _unique_in_order(run.method for group in chosen for run in group)
+    methods = _unique(run.method for group in chosen for run in group)
     if reference is not None and reference not in methods:
         raise ValueError(f"--reference {reference}: no such method; there are {', '.join(methods)}")
     tables = []
     for group in chosen:
         of_task = metric or METRICS[group[0].task][0]
-        values = {id(run): run_draws(run, of_task, draws, seed) for run in group}
+        counts = patient_draws(group[0], draws, seed)
+        values = {id(run): run_draws(run, of_task, counts) for run in group}
+        if of_task == "hd95":
+            _check_units(group)
         fractions = sorted({run.record["fraction"] for run in group})
         for fraction in [None] if by == "fraction" else fractions:
             runs = [run for run in group if fraction is None or run.record["fraction"] == fraction]
@@ -203,7 +172,7 @@ def build_tables(
                 rows=_rows(runs),
                 columns=fractions if by == "fraction" else [MACRO, *group[0].classes],
                 draws=draws,
-                warnings=_training_warnings(runs),
+                warnings=[*_training_warnings(runs), *_defined_warnings(runs, of_task)],
             )
             _fill(table, values)
             _subtract(table, values, reference)
@@ -211,13 +180,14 @@ def build_tables(
     return tables
 
 
-def _unique_in_order(values) -> list:  # noqa: ANN001
+def _unique(values: Iterable) -> list:
+    """In order of first appearance."""
     return list(dict.fromkeys(values))
 
 
 def _rows(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    found = _unique_in_order((run.record["protocol"], run.method) for run in runs)
-    methods = _unique_in_order(run.method for run in runs)
+    found = _unique((run.record["protocol"], run.method) for run in runs)
+    methods = _unique(run.method for run in runs)
     known = {name: i for i, name in enumerate(PROTOCOLS)}
     return sorted(found, key=lambda row: (known.get(row[0], len(known)), row[0], methods.index(row[1])))
 
@@ -232,10 +202,35 @@ def _training_warnings(runs: Sequence[Run]) -> list[str]:
         other = first.setdefault(key, run)
         if other.record["train"]["sha256"] != digest:
             lines.append(
-                f"{other.folder} and {run.folder} were trained on different images, though fraction {key[0]:g} and draw "
-                f"{key[1]} are the same: {short(other.record['train']['sha256'])} and {short(digest)}"
+                f"{other.folder} and {run.folder} were trained on different images, though fraction {key[0]:g} and "
+                f"draw {key[1]} are the same: {short(other.record['train']['sha256'])} and {short(digest)}"
             )
     return lines
+
+
+def _defined_warnings(runs: Sequence[Run], metric: str) -> list[str]:
+    """A mean over the images that a method gets right enough to be measured flatters it."""
+    if runs[0].task != "segmentation":
+        return []
+    known = {run.folder: int(np.isfinite(run.arrays[metric]).sum()) for run in runs}
+    if len(set(known.values())) < 2:
+        return []
+    few, many = min(known, key=known.get), max(known, key=known.get)
+    return [
+        f"{NAMES[metric]} is not defined for as many masks in each run, {known[few]} in {few} and {known[many]} in "
+        f"{many}: their means are not of the same images"
+    ]
+
+
+def _check_units(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs:
+        units = [r.record["details"].get("hd95_unit") for r in (run, first)]
+        if units[0] != units[1]:
+            raise ValueError(
+                f"{run.folder} has HD95 in {units[0]} and {first.folder} in {units[1]}: test both with the same "
+                "pixel_spacing"
+            )
 
 
 def _of_cell(table: Table, protocol: str, method: str, column: float | str) -> list[Run]:
@@ -260,7 +255,7 @@ def _fill(table: Table, values: Mapping[int, np.ndarray]) -> None:
             if runs:
                 single = [values[id(run)][0, k] for run in runs]
                 sd = float(np.std(single, ddof=1)) if len(runs) > 1 and np.isfinite(single).all() else None
-                cell = Cell(*interval(_mean(runs, values, k)), sd, tuple(runs))
+                cell = Cell(*point_and_interval(_mean(runs, values, k)), sd, tuple(runs))
                 table.cells[protocol, method, column] = cell
         for protocol in {row[0] for row in table.rows}:
             _mark_best(table, protocol, column)
@@ -280,7 +275,7 @@ def _mark_best(table: Table, protocol: str, column: float | str) -> None:
 
 def _subtract(table: Table, values: Mapping[int, np.ndarray], reference: str | None) -> None:
     """Differences to the reference, over the draws of the training patients that both have."""
-    methods = _unique_in_order(run.method for run in table.runs)
+    methods = _unique(run.method for run in table.runs)
     if reference is None:
         reference = RANDOM_INIT if RANDOM_INIT in methods else methods[0]
     if reference not in methods or len(methods) < 2:
@@ -296,4 +291,4 @@ def _subtract(table: Table, values: Mapping[int, np.ndarray], reference: str | N
             if method == reference or not common:
                 continue
             difference = _mean(ours, values, k) - _mean(theirs, values, k)
-            table.differences[protocol, method, column] = Cell(*interval(difference), None, tuple(ours))
+            table.differences[protocol, method, column] = Cell(*point_and_interval(difference), None, tuple(ours))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 VERSION = 1
-_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "metrics")
+_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "metrics", "details")
 _ARRAYS = {"classification": ("scores", "labels"), "segmentation": ("dice", "iou", "hd95", "pixels")}
 
 
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """Classification or segmentation."""
+        """What was done, classification or segmentation."""
         return self.record["task"]
 
     @property
@@ -43,11 +43,7 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         """A name for each column of the predictions."""
-        names = tuple(self.test["classes"])
-        columns = self.arrays["scores" if self.task == "classification" else "dice"].shape[1]
-        if len(names) == columns + 1:
-            names = names[1:]  # the background has no column
-        return names if len(names) == columns else tuple(str(column) for column in range(columns))
+        return tuple(self.test["classes"])
 
     @property
     def key(self) -> tuple:
@@ -91,9 +87,7 @@ def _read(file: Path) -> Run:
     if not isinstance(record, dict) or "version" not in record:
         raise ValueError(f"{file}: no record of otcxr_mm.ResultsHook")
     if record["version"] != VERSION:
-        raise ValueError(
-            f"{file}: version {record['version']} of the record, this is for {VERSION}: test this run again"
-        )
+        raise ValueError(f"{file}: record of version {record['version']}, not {VERSION}: test this run again")
     missing = [key for key in _KEYS if key not in record]
     if missing or record["task"] not in _ARRAYS:
         what = f"lacks {', '.join(missing)}" if missing else f"task {record['task']!r} is not known"
@@ -125,8 +119,12 @@ def _arrays(file: Path, record: dict) -> dict[str, np.ndarray]:
     lengths = {name: len(arrays[name]) for name in wanted}
     if set(lengths.values()) != {images}:
         raise ValueError(f"{file}: {lengths} rows, but {images} test images in results.json: test this run again")
-    if not images:
-        raise ValueError(f"{file}: no image was tested")
+    columns = arrays[_ARRAYS[record["task"]][0]].shape[1]
+    if len(record["test"]["classes"]) != columns:
+        raise ValueError(
+            f"{file}: {columns} classes, but {len(record['test']['classes'])} names in results.json: set the "
+            "classes of the metric, and test this run again"
+        )
     return arrays
 
 

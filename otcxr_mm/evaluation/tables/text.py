@@ -17,7 +17,7 @@ _LATEX = {
     "|": r"\textbar{}",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
-_CSV = [
+_CSV = (
     "table",
     "task",
     "test_type",
@@ -28,22 +28,9 @@ _CSV = [
     "protocol",
     "method",
     "fraction",
-    "class",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "sd",
-    "best",
-    "runs",
-    "draws",
-    "seeds",
-    "configs",
-    "reference",
-    "difference",
-    "difference_low",
-    "difference_high",
-]
+)
+_CSV += ("class", "metric", "value", "low", "high", "sd", "best", "runs", "draws", "seeds", "configs")
+_CSV += ("reference", "difference", "difference_low", "difference_high")
 MISSING = "–"
 
 

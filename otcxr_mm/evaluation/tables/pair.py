@@ -1,7 +1,7 @@
 """Two runs on the same test set, compared by patient."""
 
-from .build import METRICS, NAMES, interval, run_draws
-from .draws import DRAWS
+from .build import METRICS, NAMES
+from .draws import DRAWS, patient_draws, point_and_interval, run_draws
 from .runs import Run, check_same_test
 from .text import MISSING
 
@@ -16,32 +16,35 @@ def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict
         seed: Of the draws.
 
     Returns:
-        One row a metric and class ("macro" first): metric, class, a, b, difference (b minus a), low, high, and p,
+        One row a metric and class ("macro" first): metric, class, a, b, difference (a minus b), low, high, and p,
         DeLong's two-sided p for AUROC of a class; None for what is not defined.
 
     Raises:
         ValueError: If the two were not tested on the same images, classes and labels.
     """
     check_same_test(a, b)
+    counts = patient_draws(a, draws, seed)
     rows = []
     for metric in METRICS[a.task]:
-        first, second = (run_draws(run, metric, draws, seed) for run in (a, b))
-        p = delong(a, b, draws, seed) if metric == "auroc" else {}
+        first, second = (run_draws(run, metric, counts) for run in (a, b))
+        p = delong(a, b) if metric == "auroc" else {}
         for k, name in enumerate(("macro", *a.classes)):
-            value, low, high = interval(second[:, k] - first[:, k])
-            row = {"metric": metric, "class": name, "a": interval(first[:, k])[0], "b": interval(second[:, k])[0]}
+            value, low, high = point_and_interval(first[:, k] - second[:, k])
+            row = {"metric": metric, "class": name}
+            row["a"], row["b"] = (point_and_interval(values[:, k])[0] for values in (first, second))
             rows.append({**row, "difference": value, "low": low, "high": high, "p": p.get(name)})
     return rows
 
 
-def delong(a: Run, b: Run, draws: int, seed: int) -> dict[str, float]:
+def delong(a: Run, b: Run) -> dict[str, float | None]:
     """DeLong's p for the difference of the AUROC of each class; {} where nothing computes it."""
     try:
         from ..paired import compare
     except ImportError:
         return {}
-    found = compare(a.arrays, b.arrays, draws, seed)
-    return dict(zip(a.classes, found["p"], strict=True))
+    # its intervals are those above; one draw, for they are not taken from it
+    rows = compare(a.arrays, b.arrays, draws=1, seed=0, classes=a.classes)["classes"]
+    return {row["name"]: row["p_delong"] for row in rows}
 
 
 def pair_rows(rows: list[dict]) -> list[list[str]]:

@@ -1,0 +1,63 @@
+"""A run's metrics on each bootstrap draw of patients."""
+
+import numpy as np
+
+from ..auc import bootstrap_per_class
+from ..bootstrap import DRAWS, interval, mean_defined, patient_weights
+from .runs import Run
+
+__all__ = ["DRAWS", "mean_draws", "patient_draws", "point_and_interval", "run_draws"]
+
+
+def patient_draws(run: Run, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """How often each patient counts: once each in the first row, then as they are drawn, (1 + draws, P)."""
+    counts = patient_weights(run.arrays["patient"], draws, seed)
+    return np.concatenate([np.ones((1, counts.shape[1]), counts.dtype), counts])
+
+
+def run_draws(run: Run, metric: str, counts: np.ndarray) -> np.ndarray:
+    """A metric of a run, on the test set itself and on each draw.
+
+    Args:
+        run: A run.
+        metric: Of its task's.
+        counts: What :func:`patient_draws` gave for the same test set.
+
+    Returns:
+        (1 + draws, 1 + K), the mean over the classes that are defined in a draw first.
+    """
+    patient = run.arrays["patient"]
+    if run.task == "classification":
+        labels, scores = (run.arrays[name].astype(np.float64) for name in ("labels", "scores"))
+        values = bootstrap_per_class(labels, scores, patient, counts)[("auroc", "auprc").index(metric)]
+    else:
+        values = mean_draws(run.arrays[metric], counts, patient)
+    return np.concatenate([mean_defined(values)[:, None], values], 1)
+
+
+def mean_draws(values: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    """Mean of each column over the images where it is known, in each draw.
+
+    Args:
+        values: (n, K), NaN for unknown.
+        counts: (draws, P).
+        patient: (n,).
+
+    Returns:
+        (draws, K), NaN where none is known.
+    """
+    known = np.isfinite(values)
+    sums, numbers = np.zeros((2, counts.shape[1], values.shape[1]))
+    np.add.at(sums, patient, np.where(known, values, 0))
+    np.add.at(numbers, patient, known)
+    weights = counts.astype(np.float64)
+    total, number = weights @ sums, weights @ numbers
+    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+
+
+def point_and_interval(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    """Value and 95 % interval of (1 + draws,), the first of which is the test set itself; None if not defined."""
+    if not np.isfinite(values[0]):
+        return None, None, None
+    low, high = (float(end) if np.isfinite(end) else None for end in interval(values[1:]))
+    return float(values[0]), low, high
