@@ -58,6 +58,7 @@ _PUBLIC = {
         "LinearEvalLoop",
         "LeakAuditHook",
         "LoadBackboneHook",
+        "MaskOverlayHook",
         "ProgressBarHook",
         "ReproducibilityHook",
         "ResumableTrainLoop",

@@ -5,6 +5,8 @@ default_scope = "mmseg"
 default_hooks = dict(
     checkpoint=dict(interval=-1, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
     logger=dict(interval=20),
+    # WORK_DIR/overlays.png at test: contours of the worst, median and best images
+    overlays=dict(type="otcxr_mm.MaskOverlayHook"),
 )
 # AdamW, warm-up over the first tenth, cosine. Iterations, not epochs, say how long: 1 % of the labels get as many.
 max_iters = 300

@@ -9,6 +9,7 @@ from .hooks import (
     FiniteLossHook,
     LeakAuditHook,
     LoadBackboneHook,
+    MaskOverlayHook,
     ProgressBarHook,
     ReproducibilityHook,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "LinearEvalLoop",
     "LeakAuditHook",
     "LoadBackboneHook",
+    "MaskOverlayHook",
     "ProgressBarHook",
     "ReproducibilityHook",
     "ResumableTrainLoop",

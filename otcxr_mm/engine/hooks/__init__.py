@@ -7,6 +7,7 @@ from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
 from .load import LoadBackboneHook
+from .overlays import MaskOverlayHook
 from .progress import ProgressBarHook
 from .reproducibility import ReproducibilityHook
 from .schedule import AttributeScheduleHook
@@ -20,6 +21,7 @@ __all__ = [
     "FiniteLossHook",
     "LeakAuditHook",
     "LoadBackboneHook",
+    "MaskOverlayHook",
     "ProgressBarHook",
     "ReproducibilityHook",
 ]

@@ -138,7 +138,8 @@ class MaskMetric(BaseMetric):
                 metrics[key] = float(whole)
                 overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
                 for k, row in enumerate(rows):
-                    metrics[f"{key}/{row['name']}"] = float(mean[k])
+                    if chosen is None:
+                        metrics[f"{key}/{row['name']}"] = float(mean[k])
                     row[key] = {"mean": _plain(mean[k]), "interval": [*map(_plain, interval(drawn[:, k]))]}
         self.arrays = {
             "sample_idx": np.array(sample_idx, np.int64),
