@@ -78,13 +78,14 @@ def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], ti
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)
     if title:
         figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, overlays) in zip(axes, rows.items(), strict=True):
-        for axis in line:
+    boxes = figure.subfigures(len(rows), 1, squeeze=False, hspace=0.02).flat
+    for box, (name, overlays) in zip(boxes, rows.items(), strict=True):
+        box.supylabel(name, fontsize=11)
+        axes = box.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
-        line[0].set_ylabel(name, fontsize=11)
-        for axis, overlay in zip(line, overlays, strict=False):
+        for axis, overlay in zip(axes, overlays, strict=False):
             _draw(axis, overlay, classes)
     handles = [Line2D([], [], color=TRUE, lw=2.5), Line2D([], [], color=PREDICTED, lw=2.5)]
     names = [f"true {', '.join(classes)}", "predicted"] if len(classes) < 4 else ["true", "predicted"]
