@@ -2,12 +2,15 @@ import os
 import sys
 from pathlib import Path
 
+# threads that wait do not spin: on a busy machine spinning costs more than all the work
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import numpy as np
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 # tests that run another process find the package and the tools from anywhere
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 

@@ -40,7 +40,7 @@ def hd95(predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] = (1.
 
     A contour is what erosion by a cross takes away, pixels at the image's border included. Of either contour the
     distances of its pixels to the other are taken, and their 95th percentile; the greater of the two counts. This is
-    MONAI's `HausdorffDistanceMetric(percentile=95)`, but for empty masks, where MONAI's is NaN or infinite.
+    MONAI's `HausdorffDistanceMetric(percentile=95)`, but for empty masks, where MONAI's is NaN.
 
     Args:
         predicted: (H, W), bool.
