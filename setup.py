@@ -71,8 +71,10 @@ setup(
         "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools<82"],
         # gdcm decodes every compressed transfer syntax that public collections use
         "dicom": ["pydicom>=3.0", "python-gdcm"],
+        # onedl only: upstream MMSegmentation refuses mmcv-lite 2.2; `pip install mmseg` is another package
+        "seg": ["onedl-mmsegmentation>=1.4.2"],
         "ot": ["pot"],
-        "test": ["pytest", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
+        "test": ["pytest", "monai", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
     },
     zip_safe=False,
 )

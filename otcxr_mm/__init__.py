@@ -63,6 +63,7 @@ _PUBLIC = {
         "LeakAuditHook",
         "LoadBackboneHook",
         "PositiveWeightHook",
+        "MaskOverlayHook",
         "ProgressBarHook",
         "ReproducibilityHook",
         "ResultsHook",

@@ -16,6 +16,8 @@ def registry_of(cls):
     from mmengine.runner import BaseLoop
     from torch import nn
 
+    if inspect.isfunction(cls):  # builds a model of a package that is imported then
+        return MODELS
     kinds = [(nn.Module, MODELS), (Hook, HOOKS), (BaseLoop, LOOPS), (OptimWrapper, OPTIM_WRAPPERS)]
     kinds += [(BaseMetric, METRICS), (BaseDataset, ROOT_DATASETS), (BaseTransform, TRANSFORMS)]
     return next(registry for base, registry in kinds if issubclass(cls, base))

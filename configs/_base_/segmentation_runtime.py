@@ -2,9 +2,14 @@
 _base_ = ["./default_runtime.py"]
 
 default_scope = "mmseg"
+protocol = "finetune"
 default_hooks = dict(
-    checkpoint=dict(interval=-1, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
+    checkpoint=dict(by_epoch=False, interval=100, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
     logger=dict(interval=20),
+    # results.json and predictions.npz in the work dir, after the test
+    results=dict(type="otcxr_mm.ResultsHook"),
+    # WORK_DIR/overlays.png at test: contours of the worst, median and best images
+    overlays=dict(type="otcxr_mm.MaskOverlayHook"),
 )
 # AdamW, warm-up over the first tenth, cosine. Iterations, not epochs, say how long: 1 % of the labels get as many.
 max_iters = 300

@@ -4,8 +4,8 @@
     python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
 
 Every run is what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own;
-the command is the first line of its log. A run whose results are there is left out, so an interrupted series goes on. With
-several files a method's runs go through them in turn: pre-training differs from seed to seed as much as draws do.
+the command is the first line of its log. A run whose results are there is left out, so an interrupted series goes on.
+With several files a method's runs go through them in turn: pre-training differs from seed to seed as much as draws do.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
 from .load import LoadBackboneHook
+from .overlays import MaskOverlayHook
 from .positive_weight import PositiveWeightHook
 from .progress import ProgressBarHook
 from .reproducibility import ReproducibilityHook
@@ -23,6 +24,7 @@ __all__ = [
     "LeakAuditHook",
     "LoadBackboneHook",
     "PositiveWeightHook",
+    "MaskOverlayHook",
     "ProgressBarHook",
     "ReproducibilityHook",
     "ResultsHook",

@@ -9,6 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
+from ..bootstrap import patient_weights
 from ..masks import hd95, interval, mean_of_classes, overlap, patient_means
 
 MEASURES = ("dice", "iou", "hd95")
@@ -126,6 +127,7 @@ class MaskMetric(BaseMetric):
                 logging.WARNING,
             )
         present = values["pixels"] > 0
+        times = patient_weights(patient, self.draws, self.seed).astype(np.float64)
         metrics, overall = {}, {}
         rows = [
             {"name": name, "images": len(who), "present": int(n)} for name, n in zip(names, present.sum(0), strict=True)
@@ -133,12 +135,13 @@ class MaskMetric(BaseMetric):
         for measure in MEASURES:
             for suffix, chosen in (("", None), ("_present", present)):
                 key = measure + suffix
-                mean, drawn = patient_means(values[measure], patient, chosen, self.draws, self.seed)
+                mean, drawn = patient_means(values[measure], patient, times, chosen)
                 whole, whole_drawn = mean_of_classes(mean), mean_of_classes(drawn)
                 metrics[key] = float(whole)
                 overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
                 for k, row in enumerate(rows):
-                    metrics[f"{key}/{row['name']}"] = float(mean[k])
+                    if chosen is None:
+                        metrics[f"{key}/{row['name']}"] = float(mean[k])
                     row[key] = {"mean": _plain(mean[k]), "interval": [*map(_plain, interval(drawn[:, k]))]}
         self.arrays = {
             "sample_idx": np.array(sample_idx, np.int64),

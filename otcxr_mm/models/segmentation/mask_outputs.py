@@ -1,17 +1,17 @@
-"""MMSegmentation's EncoderDecoder for masks that may overlap. Imports MMSegmentation."""
+"""What makes MMSegmentation's EncoderDecoder one of masks."""
 
 from collections.abc import Sequence
 
 from mmengine.config import ConfigDict
-from mmengine.structures import PixelData
-from mmseg.models.segmentors.encoder_decoder import EncoderDecoder
-from mmseg.models.utils import resize
-from mmseg.structures import SegDataSample
+from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ...mmseg import require_mmseg
 
 
-class MaskEncoderDecoder(EncoderDecoder):
-    """EncoderDecoder whose predictions are K binary maps an image, at the size of the original.
+class MaskOutputs:
+    """Mixed into EncoderDecoder: predictions are K binary maps an image, at the size of the original.
 
     Predicted samples hold `mask_scores`, float (K, H, W), sigmoid, and `pred_masks`, bool (K, H, W).
 
@@ -29,17 +29,17 @@ class MaskEncoderDecoder(EncoderDecoder):
         return (self.slide_inference if slide else self.whole_inference)(inputs, batch_img_metas)
 
     def postprocess_result(
-        self, seg_logits: Tensor, data_samples: Sequence[SegDataSample] | None = None
-    ) -> list[SegDataSample]:
+        self, seg_logits: Tensor, data_samples: Sequence[BaseDataElement] | None = None
+    ) -> list[BaseDataElement]:
         """Samples with `mask_scores` and `pred_masks` at the size `ori_shape`."""
-        samples = list(data_samples) if data_samples is not None else [SegDataSample() for _ in seg_logits]
-        for logits, sample in zip(seg_logits, samples, strict=True):
-            size = sample.get("ori_shape", logits.shape[1:])[:2]
-            # logits are interpolated, not scores: the contour stays where it is, between pixels
-            logits = resize(
-                logits[None].float(), size=tuple(size), mode="bilinear", align_corners=self.align_corners, warning=False
-            )
+        if data_samples is None:
+            sample_type = require_mmseg("otcxr_mm.MaskSegmentor", "mmseg.structures").SegDataSample
+            data_samples = [sample_type() for _ in seg_logits]
+        for logits, sample in zip(seg_logits, data_samples, strict=True):
+            size = tuple(sample.get("ori_shape", logits.shape[1:])[:2])
+            # logits, not scores: the contour stays where it is between pixels
+            logits = interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=self.align_corners)
             scores = logits[0].sigmoid()
             sample.mask_scores = PixelData(data=scores)
             sample.pred_masks = PixelData(data=scores > self.decode_head.threshold)
-        return samples
+        return list(data_samples)

@@ -1,13 +1,11 @@
-"""MMSegmentation's decode heads with one sigmoid map a class. Imports MMSegmentation."""
+"""What makes a decode head of MMSegmentation one of masks."""
 
 from collections.abc import Sequence
 
 import torch
-from mmseg.models.decode_heads.fcn_head import FCNHead
-from mmseg.models.decode_heads.uper_head import UPerHead
-from mmseg.models.utils import resize
-from mmseg.structures import SegDataSample
+from mmengine.structures import BaseDataElement
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 class MaskHead:
@@ -15,7 +13,7 @@ class MaskHead:
 
     Args:
         num_classes: K.
-        loss_decode: A loss (logits, masks) -> dict of losses, such as :class:`otcxr_mm.MaskLoss`.
+        loss_decode: A loss (logits, masks) -> dict of losses; default :class:`otcxr_mm.MaskLoss`.
         threshold: Scores above it are inside.
         **kwargs: See MMSegmentation's head.
     """
@@ -31,7 +29,7 @@ class MaskHead:
             **kwargs,
         )
 
-    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
         """Losses of logits (n, K, h, w), brought to the size of the masks.
 
         Raises:
@@ -44,13 +42,5 @@ class MaskHead:
                 f"num_classes={self.num_classes}, and masks of the shapes (classes, height, width) {shapes}: training "
                 "needs one size, which otcxr_mm.MaskedCrop makes, and as many classes as the data set's mask_classes"
             )
-        logits = resize(seg_logits, size=shapes[0][1:], mode="bilinear", align_corners=self.align_corners)
+        logits = interpolate(seg_logits, size=shapes[0][1:], mode="bilinear", align_corners=self.align_corners)
         return self.loss_decode(logits, torch.stack(masks).to(logits.device))
-
-
-class FCN(MaskHead, FCNHead):
-    """FCNHead for masks."""
-
-
-class UPer(MaskHead, UPerHead):
-    """UPerHead for masks."""

@@ -1,0 +1,26 @@
+# Pneumothorax (SIIM-ACR) by FCN on a ResNet-50 that a pre-training run has written.
+#   export OTCXR_SIIM=FOLDER  # as Kaggle ships it
+#   python tools/train.py configs/benchmarks/segmentation/otcxr_fcn_r50_siim.py
+#   python tools/test.py configs/benchmarks/segmentation/otcxr_fcn_r50_siim.py \
+#       work_dirs/otcxr_fcn_r50_siim/best_mask_dice_*.pth
+# The whole network is trained; the head alone:
+#   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
+# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks=None
+# Few labels: --cfg-options train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+_base_ = [
+    "../../_base_/models/mask_fcn_r50.py",
+    "../../_base_/datasets/siim_256.py",
+    "../../_base_/segmentation_runtime.py",
+]
+
+protocol = "finetune"
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+
+# a place to start from: no search stands behind it
+max_iters = 10000
+train_cfg = dict(max_iters=max_iters, val_interval=1000)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=500),
+    dict(type="CosineAnnealingLR", eta_min_ratio=1e-2, by_epoch=False, begin=500, end=max_iters),
+]

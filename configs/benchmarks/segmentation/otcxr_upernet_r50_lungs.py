@@ -1,0 +1,26 @@
+# Lungs by UPerNet on a ResNet-50 that a pre-training run has written.
+#   export OTCXR_LUNGS=FOLDER  # images/ and masks/, of the same names
+#   python tools/train.py configs/benchmarks/segmentation/otcxr_upernet_r50_lungs.py
+#   python tools/test.py configs/benchmarks/segmentation/otcxr_upernet_r50_lungs.py \
+#       work_dirs/otcxr_upernet_r50_lungs/best_mask_dice_*.pth
+# The whole network is trained; the head alone:
+#   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
+# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks=None
+# Few labels: --cfg-options train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+_base_ = [
+    "../../_base_/models/mask_upernet_r50.py",
+    "../../_base_/datasets/lungs_masks_256.py",
+    "../../_base_/segmentation_runtime.py",
+]
+
+protocol = "finetune"
+custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+
+# a place to start from: no search stands behind it
+max_iters = 2000
+train_cfg = dict(max_iters=max_iters, val_interval=200)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=100),
+    dict(type="CosineAnnealingLR", eta_min_ratio=1e-2, by_epoch=False, begin=100, end=max_iters),
+]

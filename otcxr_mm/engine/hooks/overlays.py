@@ -1,0 +1,81 @@
+"""Pictures of what a segmentation gets right and wrong."""
+
+import io
+import os
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...datasets.audit import leaves
+from ...datasets.transforms.loading import LoadCXR
+from ...evaluation import MaskMetric
+from ...evaluation.metrics.masks import as_masks
+from ...fileio import write_whole
+from ...registry import HOOKS
+from ..model import bare_model
+
+
+@HOOKS.register_module()
+class MaskOverlayHook(Hook):
+    """Writes at test a sheet of radiographs with true and predicted contours: the worst, median and best by Dice.
+
+    Images are chosen by the test evaluator's :class:`otcxr_mm.MaskMetric` among those that have a structure, read
+    again, and predicted again. The sheet names no patient and no file.
+
+    Args:
+        count: Images of each of the three kinds; 0: no sheet.
+        file: Name of the sheet in the work dir.
+    """
+
+    # after the metric
+    priority = "LOW"
+
+    def __init__(self, count: int = 4, file: str = "overlays.png") -> None:
+        self.count, self.file = count, file
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Writes the sheet; a line of the log says where, or why there is none."""
+        if not self.count or not is_main_process():
+            return
+        metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, MaskMetric)), None)
+        if metric is None or not metric.arrays:
+            runner.logger.warning("no overlays: the test evaluator has no otcxr_mm.MaskMetric")
+            return
+        from ...visualization.overlays import choose, overlay_sheet
+
+        chosen = choose(metric.arrays["dice"], metric.arrays["pixels"], self.count)
+        rows = {name: [self._overlay(runner, metric, int(row)) for row in picked] for name, picked in chosen.items()}
+        if any(overlay is None for overlays in rows.values() for overlay in overlays):
+            runner.logger.warning("no overlays: the test loader shuffles; set test_dataloader.sampler.shuffle=False")
+            return
+        mean = metric.details["mean"]["dice_present"] if (metric.arrays["pixels"] > 0).any() else None
+        title = f"Worst, median and best of {int((metric.arrays['pixels'] > 0).any(1).sum())} images with a structure"
+        if mean is not None:
+            low, high = mean["interval"]
+            title += f"; mean Dice {mean['mean']:.3f} (95 % {low:.3f} to {high:.3f})"
+        classes = [row["name"] for row in metric.details["classes"]]
+        picture = io.BytesIO()
+        overlay_sheet(rows, classes, title).savefig(picture, format="png", dpi=130)
+        path = os.path.join(runner.work_dir, self.file)
+        write_whole(path, picture.getvalue())
+        runner.logger.info(f"contours of the worst, median and best images: {path}")
+
+    @staticmethod
+    def _overlay(runner: Runner, metric: MaskMetric, row: int) -> object:
+        """An image with its masks; None if the metric's row is another image."""
+        from ...visualization.overlays import Overlay
+
+        loader = runner.test_dataloader
+        item = loader.dataset[row]
+        if item["data_samples"].get("sample_idx", -1) != metric.arrays["sample_idx"][row]:
+            return None
+        with torch.no_grad():
+            sample = bare_model(runner).test_step(loader.collate_fn([item]))[0]
+        steps = (step for leaf in leaves(loader.dataset) for step in leaf.pipeline.transforms)
+        load = next((step for step in steps if isinstance(step, LoadCXR)), LoadCXR())
+        image = load(loader.dataset.get_data_info(row))["img"]
+        masks = as_masks(sample.gt_masks), as_masks(sample.pred_masks)
+        return Overlay(np.asarray(image), *masks, metric.arrays["dice"][row])

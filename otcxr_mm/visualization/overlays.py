@@ -1,0 +1,118 @@
+"""Contours of true and predicted masks on their radiographs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..datasets.transforms.resize import resize
+from .views import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIDE = 384  # pixels of a picture on the sheet, at most
+TRUE, PREDICTED = reversed(COLOURS)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A radiograph with its masks.
+
+    Attributes:
+        image: (H, W), on the scale 0 to 255.
+        true: (K, H, W), bool.
+        predicted: (K, H, W), bool.
+        dice: (K,).
+    """
+
+    image: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    dice: np.ndarray
+
+
+def choose(dice: np.ndarray, pixels: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    """Images to look at, of those that have a structure; of all, if none has.
+
+    Args:
+        dice: (n, K).
+        pixels: (n, K), area of the true masks.
+        count: Of each kind, less if there are not so many.
+
+    Returns:
+        Rows of the worst, the median and the best images by mean Dice, each from low to high; none twice.
+    """
+    rows = np.flatnonzero((pixels > 0).any(1))
+    rows = rows if len(rows) else np.arange(len(dice))
+    order = rows[np.argsort(dice[rows].mean(1), kind="stable")]
+    count = min(count, -(-len(order) // 3))
+    worst, best = order[:count], order[max(len(order) - count, count) :]
+    rest = order[count : len(order) - len(best)]
+    start = (len(rest) - count) // 2
+    middle = rest[max(start, 0) : max(start, 0) + count]
+    return {"worst": worst, "median": middle, "best": best}
+
+
+def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], title: str = "") -> "Figure":
+    """A sheet of pictures, a row for each entry of `rows`, with both contours and the Dice coefficient below.
+
+    Args:
+        rows: Name of a row to its pictures.
+        classes: Names of the masks.
+        title: Above all.
+
+    Returns:
+        A matplotlib figure, for `savefig`.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    rows = {name: overlays for name, overlays in rows.items() if len(overlays)}
+    columns = max(map(len, rows.values()))
+    shapes = [overlay.image.shape for overlays in rows.values() for overlay in overlays]
+    tall = float(np.median([height / width for height, width in shapes]))
+    figure = Figure(figsize=(2.5 * columns + 0.4, (2.5 * tall + 0.35) * len(rows) + 0.8), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    boxes = figure.subfigures(len(rows), 1, squeeze=False, hspace=0.02).flat
+    for box, (name, overlays) in zip(boxes, rows.items(), strict=True):
+        box.supylabel(name, fontsize=11)
+        axes = box.subplots(1, columns, squeeze=False)[0]
+        for axis in axes:
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for axis, overlay in zip(axes, overlays, strict=False):
+            _draw(axis, overlay, classes)
+    handles = [Line2D([], [], color=TRUE, lw=2.5), Line2D([], [], color=PREDICTED, lw=2.5)]
+    names = [f"true {', '.join(classes)}", "predicted"] if len(classes) < 4 else ["true", "predicted"]
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    return figure
+
+
+def _draw(axis: "Axes", overlay: Overlay, classes: Sequence[str]) -> None:
+    height, width = overlay.image.shape
+    scale = min(1.0, SIDE / max(height, width))
+    height, width = max(1, round(height * scale)), max(1, round(width * scale))
+    image = resize(np.asarray(overlay.image, np.float32), height, width)
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    for masks, colour in ((overlay.true, TRUE), (overlay.predicted, PREDICTED)):
+        for mask in masks:
+            if not mask.any():
+                continue
+            share = resize(mask.astype(np.float32), height, width)
+            if share.max() <= 0.5:  # smaller than a pixel of the sheet
+                share = share / share.max()
+            # a border of nothing closes contours at the edge of the image
+            x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
+            axis.contour(x, y, np.pad(share, 1), levels=[0.5], colors=[colour], linewidths=1.4)
+    axis.set(xlim=(-1.5, width + 0.5), ylim=(height + 0.5, -1.5))
+    if len(classes) == 1:
+        text = f"Dice {overlay.dice[0]:.3f}"
+    else:
+        parts = [f"{name} {dice:.3f}" for name, dice in zip(classes, overlay.dice, strict=True)]
+        text = "Dice " + ",\n".join(", ".join(parts[i : i + 2]) for i in range(0, len(parts), 2))
+    axis.set_xlabel(text, fontsize=9)

@@ -1,0 +1,201 @@
+import logging
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+
+import otcxr_mm
+from tests.conftest import ROOT, write_image
+
+NAMES = ["upernet_r18_lungs", "fcn_r18_lungs"]
+CONFIGS = ROOT / "configs" / "benchmarks" / "segmentation"
+
+
+@pytest.fixture
+def _mmseg():
+    pytest.importorskip("mmseg.registry")
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        yield
+
+
+def model_config(name=NAMES[0], classes=2, **backbone):
+    model = Config.fromfile(CONFIGS / f"otcxr_{name}.py").model
+    model.decode_head.num_classes = classes
+    model.backbone.update(base_channels=8, stem_channels=8, **backbone)
+    model.decode_head.update(in_channels=(8, 16, 32, 64), channels=16)
+    return model
+
+
+def batch(sizes=((40, 50), (64, 48)), classes=2, side=32):
+    """Images of the network's size, and masks of the originals' sizes."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    samples = []
+    for size in sizes:
+        sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=(side, side), pad_shape=(side, side)))
+        sample.gt_masks = PixelData(data=(torch.rand(classes, *size) < 0.5).to(torch.uint8))
+        samples.append(sample)
+    return {"inputs": torch.randint(0, 256, (len(sizes), 1, side, side), dtype=torch.uint8), "data_samples": samples}
+
+
+@pytest.mark.usefixtures("_mmseg")
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_that_overlap_at_the_size_of_the_original(name, caplog):
+    model = MODELS.build(model_config(name)).eval()
+    torch.nn.init.constant_(model.decode_head.conv_seg.bias, 1.0)  # everything is inside of both classes
+    with caplog.at_level(logging.WARNING), torch.no_grad():
+        data = batch()
+        samples = model.test_step(data)
+        logits = model(**model.data_preprocessor(data, False), mode="tensor")
+    assert not caplog.records
+    for sample, own, size in zip(samples, logits, ((40, 50), (64, 48)), strict=True):
+        assert sample.pred_masks.data.shape == sample.gt_masks.data.shape == (2, *size)
+        assert sample.pred_masks.data.dtype == torch.bool
+        assert (sample.pred_masks.data.sum(0) == 2).any()
+        net = torch.nn.functional.interpolate(own[None], (32, 32), mode="bilinear", align_corners=False)
+        wanted = torch.nn.functional.interpolate(net, size, mode="bilinear", align_corners=False)[0].sigmoid()
+        torch.testing.assert_close(sample.mask_scores.data, wanted)
+        assert torch.equal(sample.pred_masks.data, sample.mask_scores.data > 0.5)
+    assert {"pred_masks", "mask_scores"} <= set(model.predict(torch.zeros(1, 1, 32, 32))[0].keys())
+
+
+@pytest.mark.usefixtures("_mmseg")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_losses_are_those_of_the_masks(name):
+    model = MODELS.build(model_config(name)).eval()
+    data = batch(((32, 32),) * 3)
+    losses = model(**model.data_preprocessor(data, True), mode="loss")
+    assert set(losses) == {"decode.loss_bce", "decode.loss_dice"}  # no accuracy of one class a pixel
+    logits = model(**model.data_preprocessor(data, False), mode="tensor")
+    logits = torch.nn.functional.interpolate(logits, (32, 32), mode="bilinear", align_corners=False)
+    wanted = otcxr_mm.MaskLoss()(logits, torch.stack([s.gt_masks.data for s in data["data_samples"]]))
+    for key, value in wanted.items():
+        torch.testing.assert_close(losses[f"decode.{key}"], value)
+
+
+@pytest.mark.usefixtures("_mmseg")
+def test_masks_that_do_not_fit_are_named():
+    model = MODELS.build(model_config()).eval()
+    for data in (batch(), batch(((32, 32),), classes=3)):
+        with pytest.raises(ValueError, match="num_classes=2, and masks of the shapes"):
+            model(**model.data_preprocessor(data, True), mode="loss")
+
+
+@pytest.mark.usefixtures("_mmseg")
+def test_one_image_is_a_batch():
+    model = MODELS.build(model_config()).train()
+    data = batch(((64, 64),), side=64)
+    sum(model(**model.data_preprocessor(data, True), mode="loss").values()).backward()
+
+
+@pytest.fixture
+def lungs(tmp_path):
+    """A folder of twelve images of six patients, a bright disc each, with its mask."""
+    folder = tmp_path / "kermany_lungmask"
+    lines = ["filename,patient,split"]
+    for i in range(12):
+        img = write_image(folder / "images" / f"{i}.png", (50, 60)) // 8
+        mask = np.zeros((50, 60), np.uint8)
+        cv2.circle(mask, (20 + i, 25), 12, 255, -1)
+        cv2.imwrite(str(folder / "images" / f"{i}.png"), np.where(mask > 0, 200, img).astype(np.uint8))
+        (folder / "lung_masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "lung_masks" / f"{i}.png"), mask)
+        lines.append(f"{i}.png,p{i // 2},{('train', 'val', 'test')[i // 2 % 3]}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+class AtStart(Hook):
+    """Keeps the weights with which training begins."""
+
+    priority = "VERY_LOW"
+
+    def before_train(self, runner):
+        self.state = {key: value.clone() for key, value in runner.model.state_dict().items()}
+
+
+def runner_config(lungs, tmp_path, monkeypatch, epochs=30, **backbone):
+    monkeypatch.setenv("OTCXR_DATA", str(lungs))
+    cfg = Config.fromfile(CONFIGS / "otcxr_upernet_r18_lungs.py")
+    cfg.model = model_config(classes=1, **backbone)
+    cfg.work_dir = str(tmp_path / "work")
+    cfg.train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=epochs, val_interval=epochs)
+    cfg.param_scheduler = None
+    cfg.optim_wrapper.optimizer.lr = 5e-3
+    return cfg
+
+
+def test_pre_trained_weights_are_loaded_and_a_run_learns_and_draws_its_contours(lungs, tmp_path, monkeypatch):
+    pytest.importorskip("mmseg.registry")
+    cfg = runner_config(lungs, tmp_path, monkeypatch)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        before = MODELS.build(cfg.model).backbone
+    torch.save({"state_dict": {f"backbone.{k}": v for k, v in before.state_dict().items()}}, tmp_path / "backbone.pth")
+    cfg.custom_hooks[0].checkpoint = str(tmp_path / "backbone.pth")
+    runner = Runner.from_cfg(cfg)
+    start = AtStart()
+    runner.register_hook(start)
+    runner.train()
+    assert all(torch.equal(start.state[f"backbone.{key}"], value) for key, value in before.state_dict().items())
+    found = runner.test()
+    assert found["mask/dice"] > 0.8
+    metric = runner.test_loop.evaluator.metrics[0]
+    assert metric.details["patients"] == 2 and metric.details["classes"][0]["name"] == "lung"
+    assert cv2.imread(str(tmp_path / "work" / "overlays.png")).shape[0] > 300
+    assert list((tmp_path / "work").glob("best_mask_dice_epoch_*.pth"))
+
+
+def test_a_frozen_backbone_does_not_change(lungs, tmp_path, monkeypatch):
+    pytest.importorskip("mmseg.registry")
+    cfg = runner_config(lungs, tmp_path, monkeypatch, epochs=2, frozen_stages=4, norm_eval=True)
+    cfg.custom_hooks = None
+    runner = Runner.from_cfg(cfg)
+    start = AtStart()
+    runner.register_hook(start)
+    runner.train()
+    state, after = start.state, runner.model.state_dict()
+    changed = {key for key, value in state.items() if not torch.equal(value, after[key])}
+    assert any("running_mean" in key for key in state if key.startswith("backbone."))
+    assert changed and not [key for key in changed if key.startswith("backbone.")]
+    assert {key for key in state if key.startswith("decode_head.conv_seg")} <= changed
+
+
+WITHOUT = """
+import sys
+sys.modules["mmseg"] = None
+import otcxr_mm
+from mmengine.registry import DefaultScope, MODELS, TRANSFORMS
+for name in otcxr_mm.__all__:
+    getattr(otcxr_mm, name)
+import torch
+print(otcxr_mm.MaskLoss()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
+with DefaultScope.overwrite_default_scope("mmpretrain"):
+    for name in ("MaskSegmentor", "FCNMaskHead", "UPerMaskHead", "PackMasks"):
+        registry = TRANSFORMS if name == "PackMasks" else MODELS
+        try:
+            registry.build(dict(type=f"otcxr_mm.{name}"))
+        except ImportError as error:
+            print("LINE", str(error).count(chr(10)), error)
+    MODELS.build(dict(type="otcxr_mm.CVSIM", in_channels=8, embed_dims=16))
+assert sys.modules["mmseg"] is None
+"""
+
+
+def test_without_mmsegmentation_the_rest_works_and_one_line_says_what_to_install(python, tmp_path):
+    (tmp_path / "script.py").write_text(WITHOUT)
+    lines = [line for line in python(tmp_path / "script.py").stdout.splitlines() if line.startswith("LINE")]
+    assert len(lines) == 4
+    for line, name in zip(lines, ("MaskSegmentor", "FCNMaskHead", "UPerMaskHead", "PackMasks"), strict=True):
+        assert line.startswith(f"LINE 0 otcxr_mm.{name} needs MMSegmentation (")
+        assert "onedl-mmsegmentation" in line and "`pip install mmseg` is a Chinese tokeniser" in line
+
+
+def test_the_import_of_the_package_leaves_mmsegmentation_alone(python):
+    script = "import sys, otcxr_mm\n[getattr(otcxr_mm, n) for n in otcxr_mm.__all__]\nprint('mmseg' in sys.modules)"
+    assert python("-c", script).stdout.split()[-1] == "False"

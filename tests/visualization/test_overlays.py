@@ -1,0 +1,39 @@
+import numpy as np
+
+from otcxr_mm.visualization.overlays import Overlay, choose, overlay_sheet
+
+
+def test_worst_median_and_best_of_the_images_with_a_structure():
+    dice = np.array([1.0, 0.3, 0.9, 0.5, 1.0, 0.7, 0.1, 0.8, 0.6, 0.2])[:, None]
+    pixels = np.full((10, 1), 5)
+    pixels[[0, 4]] = 0  # empty and predicted as such
+    chosen = choose(dice, pixels, 2)
+    assert {name: dice[rows, 0].tolist() for name, rows in chosen.items()} == {
+        "worst": [0.1, 0.2],
+        "median": [0.5, 0.6],
+        "best": [0.8, 0.9],
+    }
+
+
+def test_few_images_are_there_once():
+    for n in range(1, 9):
+        chosen = choose(np.random.random((n, 2)), np.ones((n, 2)), 4)
+        rows = np.concatenate(list(chosen.values()))
+        assert len(set(rows.tolist())) == len(rows)
+        assert len(chosen["worst"])
+    assert len(choose(np.ones((4, 1)), np.zeros((4, 1)), 4)["worst"])  # no structure at all
+
+
+def test_the_sheet_draws_both_contours_and_says_dice():
+    true, predicted = np.zeros((2, 2, 60, 80), bool)
+    true[0, 10:40, 20:50] = predicted[0, 12:40, 20:50] = True
+    true[1, :20, :20] = True  # at the border, and missed
+    overlay = Overlay(np.random.randint(0, 255, (60, 80), np.uint8), true, predicted, np.array([0.966, 0.0]))
+    figure = overlay_sheet({"worst": [overlay], "median": [], "best": [overlay, overlay]}, ("heart", "mass"), "Title")
+    axes = [axis for axis in figure.axes if axis.images]
+    assert len(axes) == 3
+    for axis in axes:
+        assert axis.get_xlabel() == "Dice heart 0.966, mass 0.000"
+        assert len(axis.collections) == 3  # two true contours, one predicted
+        assert len({tuple(c.get_edgecolor()[0]) for c in axis.collections}) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true heart, mass", "predicted"]
