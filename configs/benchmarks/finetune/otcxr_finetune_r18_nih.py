@@ -3,7 +3,8 @@
 #   python tools/train.py configs/benchmarks/finetune/otcxr_finetune_r18_nih.py
 #   python tools/test.py work_dirs/otcxr_finetune_r18_nih
 # Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks=None. From 1 % of the patients: train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=0
+# custom_hooks.0.checkpoint=None. From the labels of 1 % of the patients: train_dataloader.dataset.fraction=0.01
+# train_dataloader.dataset.draw=0. Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/classifier_r18_thin.py",
     "../../_base_/datasets/nih_96.py",

@@ -3,7 +3,7 @@
 #   python tools/train.py configs/benchmarks/knn/otcxr_knn_r18_nih.py
 #   python tools/test.py work_dirs/otcxr_knn_r18_nih
 # Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks=None train_cfg.calibrate=True
+# custom_hooks.0.checkpoint=None train_cfg.calibrate=True
 _base_ = [
     "../../_base_/models/classifier_r18_thin.py",
     "../../_base_/datasets/nih_96.py",

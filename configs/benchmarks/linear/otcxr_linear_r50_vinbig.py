@@ -3,7 +3,7 @@
 #   python tools/train.py configs/benchmarks/linear/otcxr_linear_r50_vinbig.py
 #   python tools/test.py work_dirs/otcxr_linear_r50_vinbig
 # Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks=None train_cfg.calibrate=True
+# custom_hooks.0.checkpoint=None train_cfg.calibrate=True
 _base_ = [
     "../../_base_/models/classifier_r50.py",
     "../../_base_/datasets/vinbig_224.py",

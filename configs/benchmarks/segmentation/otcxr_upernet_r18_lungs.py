@@ -1,12 +1,12 @@
 # Lungs at 96 pixels by a small UPerNet on the thin ResNet-18: a minute on one CPU core.
 #   export OTCXR_DATA=FOLDER  # holds kermany_lungmask/
 #   python tools/train.py configs/benchmarks/segmentation/otcxr_upernet_r18_lungs.py
-#   python tools/test.py configs/benchmarks/segmentation/otcxr_upernet_r18_lungs.py \
-#       work_dirs/otcxr_upernet_r18_lungs/best_mask_dice_*.pth
+#   python tools/test.py work_dirs/otcxr_upernet_r18_lungs
 # The whole network is trained; the head alone:
 #   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
-# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks=None
-# Few labels: --cfg-options train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+# Another backbone: custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks.0.checkpoint=None, and where it stays
+# frozen custom_hooks.0.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+# Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/mask_upernet_r18_thin.py",
     "../../_base_/datasets/kermany_lungs_96.py",

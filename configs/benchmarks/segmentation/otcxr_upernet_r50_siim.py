@@ -1,12 +1,12 @@
 # Pneumothorax (SIIM-ACR) by UPerNet on a ResNet-50 that a pre-training run has written.
 #   export OTCXR_SIIM=FOLDER  # as Kaggle ships it
 #   python tools/train.py configs/benchmarks/segmentation/otcxr_upernet_r50_siim.py
-#   python tools/test.py configs/benchmarks/segmentation/otcxr_upernet_r50_siim.py \
-#       work_dirs/otcxr_upernet_r50_siim/best_mask_dice_*.pth
+#   python tools/test.py work_dirs/otcxr_upernet_r50_siim
 # The whole network is trained; the head alone:
 #   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
-# Another backbone: --cfg-options custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks=None
-# Few labels: --cfg-options train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+# Another backbone: custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks.0.checkpoint=None, and where it stays
+# frozen custom_hooks.0.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
+# Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/mask_upernet_r50.py",
     "../../_base_/datasets/siim_256.py",

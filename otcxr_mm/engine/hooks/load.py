@@ -6,6 +6,7 @@ from mmengine.runner import Runner
 from ...export import load_backbone
 from ...registry import HOOKS
 from ..model import bare_model
+from ..norms import calibrate_batch_norm
 
 
 @HOOKS.register_module()
@@ -16,16 +17,22 @@ class LoadBackboneHook(Hook):
     if no name fits; here that is an error. It works in MMPretrain and MMSegmentation alike.
 
     Args:
-        checkpoint: Local file.
+        checkpoint: Local file; None: the backbone stays as it was initialised, to compare with.
         min_matched: Share of the backbone's tensors that the file must hold.
+        calibrate: Whether the statistics of batch norm are then set to those of up to 1,024 training images: for an
+            untrained backbone that stays frozen, whose own are those of no data.
     """
 
-    def __init__(self, checkpoint: str, min_matched: float = 0.95) -> None:
-        self.checkpoint, self.min_matched = checkpoint, min_matched
+    def __init__(self, checkpoint: str | None, min_matched: float = 0.95, calibrate: bool = False) -> None:
+        self.checkpoint, self.min_matched, self.calibrate = checkpoint, min_matched, calibrate
 
     def before_train(self, runner: Runner) -> None:
         """Loads the weights."""
         if runner.iter:
             return
-        load_backbone(bare_model(runner).backbone, self.checkpoint, self.min_matched)
-        runner.logger.info(f"backbone filled from {self.checkpoint}")
+        if self.checkpoint is not None:
+            load_backbone(bare_model(runner).backbone, self.checkpoint, self.min_matched)
+            runner.logger.info(f"backbone filled from {self.checkpoint}")
+        if self.calibrate:
+            calibrate_batch_norm(bare_model(runner), runner.train_dataloader)
+            runner.logger.info("batch norm has the statistics of training images")

@@ -8,7 +8,7 @@ from pathlib import Path
 import mmpretrain
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast, broadcast_object_list, collect_results, is_main_process
+from mmengine.dist import broadcast_object_list, collect_results, is_main_process
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -18,6 +18,7 @@ from ...export.backbone import data_sha256
 from ...fileio import write_whole
 from ...version import __version__
 from ..model import bare_model
+from ..norms import calibrate_batch_norm
 
 
 class FrozenEvalLoop(BaseLoop):
@@ -160,24 +161,3 @@ class FrozenEvalLoop(BaseLoop):
         which = "train_dataloader" if loader is self.dataloader else "val_dataloader"
         loader_cfg = self.runner.cfg.get(which)
         return loader_cfg.get("dataset") if isinstance(loader_cfg, dict) else None
-
-
-@torch.no_grad()
-def calibrate_batch_norm(model: nn.Module, loader: DataLoader, images: int = 1024) -> None:
-    """Sets the statistics of batch norm to those of a loader's first images, averaged over its batches."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    seen = 0
-    for batch in loader:
-        data = model.data_preprocessor(batch, False)
-        model.extract_feat(data["inputs"])
-        seen += len(data["inputs"])
-        if seen >= images:
-            break
-    model.eval()
-    for norm in norms:  # those of the first process's images, in all processes
-        broadcast(norm.running_mean)
-        broadcast(norm.running_var)
