@@ -5,6 +5,5 @@ protocol = "knn"
 default_hooks = dict(checkpoint=dict(interval=-1))  # the loop writes knn.pth itself
 # an untrained backbone needs calibrate=True: its batch norm has seen no data
 train_cfg = dict(type="otcxr_mm.KNNEvalLoop", ks=(5, 10, 20, 50, 100), calibrate=False)
-model = dict(head=dict(_delete_=True, type="otcxr_mm.KNNHead", num_classes=14, in_channels=2048, temperature=0.07))
 # MMEngine wants one; nothing is trained by gradients
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.0))

@@ -10,5 +10,7 @@ _base_ = [
     "../../_base_/knn_runtime.py",
 ]
 
-model = dict(head=dict(num_classes=14, in_channels=2048))
+model = dict(
+    head=dict(_delete_=True, type="otcxr_mm.KNNHead", num_classes=14, in_channels=2048, temperature=0.07),
+)
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]

@@ -5,8 +5,8 @@
 # The whole network is trained; the head alone:
 #   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
 # Another backbone: custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks.0.checkpoint=None, and where it stays
-# frozen custom_hooks.0.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01 train_dataloader.dataset.draw=3
-# Each into a work dir of its own: --work-dir DIR
+# frozen custom_hooks.0.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01
+# train_dataloader.dataset.draw=3. Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/mask_fcn_r50.py",
     "../../_base_/datasets/lungs_masks_256.py",
