@@ -135,7 +135,7 @@ def test_trained_and_tested_in_one_process(folder):
     record = read(folder)
     assert record["checkpoint"] is None
     assert (record["method"], record["backbone"]) == ("random init", None)
-    assert (record["seed"], record["fraction"], record["protocol"]) == (4, 1.0, "")
+    assert (record["seed"], record["fraction"], record["protocol"]) == (4, 1.0, "linear")
     assert record["train"]["sha256"] is not None
 
 

@@ -11,7 +11,7 @@ _base_ = [
     "../../_base_/finetune_runtime.py",
 ]
 
-model = dict(head=dict(num_classes=14))
+model = dict(head=dict(num_classes=5))
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]
 train_dataloader = dict(
     sampler=dict(shuffle=True),

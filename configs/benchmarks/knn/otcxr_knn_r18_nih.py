@@ -11,6 +11,6 @@ _base_ = [
 ]
 
 model = dict(
-    head=dict(_delete_=True, type="otcxr_mm.KNNHead", num_classes=14, in_channels=256, temperature=0.07),
+    head=dict(_delete_=True, type="otcxr_mm.KNNHead", num_classes=5, in_channels=256, temperature=0.07),
 )
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]

@@ -10,5 +10,5 @@ _base_ = [
     "../../_base_/linear_runtime.py",
 ]
 
-model = dict(head=dict(num_classes=14))
+model = dict(head=dict(num_classes=5))
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]
