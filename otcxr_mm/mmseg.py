@@ -4,8 +4,8 @@ from importlib import import_module
 from types import ModuleType
 
 HINT = (
-    "pip install --no-deps onedl-mmsegmentation==1.4.2, and ftfy, prettytable, regex; it goes with the OneDL line of "
-    "OpenMMLab (`pip install mmseg` is a Chinese tokeniser)"
+    "on the OneDL line of OpenMMLab, pip install --no-deps onedl-mmsegmentation==1.4.2 ftfy prettytable regex wcwidth "
+    "(`pip install mmseg` is a Chinese tokeniser)"
 )
 
 

@@ -43,7 +43,7 @@ class CXRSegmentation(UnlabeledCXR):
     """A folder of images, and one of masks for each class, named as the images are.
 
     Items hold, besides what :class:`BaseCXRDataset` says, `gt_masks`, uint8 (C, H, W), which LoadCXR brings to the
-    size of the image where it was packed smaller.
+    size of the image where it was packed smaller, and `mask_classes`, their names.
 
     Args:
         data_root: Where both begin.
@@ -77,7 +77,6 @@ class CXRSegmentation(UnlabeledCXR):
         self.mask_folders, self.mask_suffix, self.threshold = folders, mask_suffix, threshold
         self.mask_classes = tuple(folders)
         self.mask_paths: np.ndarray | None = None
-        kwargs["metainfo"] = {**(kwargs.get("metainfo") or {}), "mask_classes": self.mask_classes}
         super().__init__(data_root, ann_file=ann_file, img_prefix=img_prefix, **kwargs)
 
     def load_records(self) -> Records:
@@ -128,5 +127,5 @@ class CXRSegmentation(UnlabeledCXR):
         masks = [read_mask(file, self.threshold) for file in files]
         if len({mask.shape for mask in masks}) > 1:
             raise BrokenImageError(f"{files[0]}: the masks of this image differ in size: {[m.shape for m in masks]}")
-        info["gt_masks"] = np.stack(masks)
+        info["gt_masks"], info["mask_classes"] = np.stack(masks), self.mask_classes
         return info

@@ -38,8 +38,8 @@ class SIIMPneumothorax(ImagesById):
     `.dcm`, in the nested folders of the download or anywhere below `img_prefix`, or converted ones named by ImageId.
 
     Items hold, besides what :class:`BaseCXRDataset` says, `gt_masks`, uint8 (1, 1024, 1024), which LoadCXR brings to
-    the size of the image. No patient is published here; the images are believed to be from NIH ChestX-ray14, so that a
-    network pre-trained there may have seen them.
+    the size of the image, and `mask_classes`. No patient is published here; the images are believed to be from NIH
+    ChestX-ray14, so that a network pre-trained there may have seen them.
 
     Args:
         data_root: Folder of the table and the images.
@@ -54,7 +54,7 @@ class SIIMPneumothorax(ImagesById):
             row and -1 in another, or an image is there twice.
     """
 
-    METAINFO = {"classes": ("Pneumothorax",), "mask_classes": ("Pneumothorax",)}
+    METAINFO = {"classes": ("Pneumothorax",)}
     collection = "SIIM-ACR pneumothorax"
     PATIENT_NOTE = "the table names no patients: nothing keeps a patient out of two splits"
     mask_classes = ("Pneumothorax",)
@@ -111,5 +111,5 @@ class SIIMPneumothorax(ImagesById):
         mask = np.zeros((SIDE, SIDE), np.uint8)
         for runs in self.outlines.get(int(self.records.origin[idx]), ()):
             mask |= decode_rle(runs)
-        info["gt_masks"] = mask[None]
+        info["gt_masks"], info["mask_classes"] = mask[None], self.mask_classes
         return info

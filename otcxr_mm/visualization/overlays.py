@@ -72,13 +72,17 @@ def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], ti
 
     rows = {name: overlays for name, overlays in rows.items() if len(overlays)}
     columns = max(map(len, rows.values()))
-    shapes = [overlay.image.shape for overlays in rows.values() for overlay in overlays]
-    tall = float(np.median([height / width for height, width in shapes]))
-    figure = Figure(figsize=(2.5 * columns + 0.4, (2.5 * tall + 0.35) * len(rows) + 0.8), layout="constrained")
+    # a row is as high as its tallest picture, and its captions
+    lines = -(-len(classes) // 2)
+    heights = [
+        2.5 * max(overlay.image.shape[0] / overlay.image.shape[1] for overlay in overlays) + 0.2 + 0.16 * lines
+        for overlays in rows.values()
+    ]
+    figure = Figure(figsize=(2.5 * columns + 0.4, sum(heights) + 0.8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)
     if title:
         figure.suptitle(title, fontsize=11)
-    boxes = figure.subfigures(len(rows), 1, squeeze=False, hspace=0.02).flat
+    boxes = figure.subfigures(len(rows), 1, squeeze=False, hspace=0.02, height_ratios=heights).flat
     for box, (name, overlays) in zip(boxes, rows.items(), strict=True):
         box.supylabel(name, fontsize=11)
         axes = box.subplots(1, columns, squeeze=False)[0]

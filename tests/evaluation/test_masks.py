@@ -134,7 +134,7 @@ def samples(n=12, spacing=None, patient=True):
 
 def evaluate(data, classes=("left", "right"), **kwargs):
     evaluator = Evaluator(dict(type="otcxr_mm.MaskMetric", **kwargs))
-    evaluator.dataset_meta = {"mask_classes": classes}
+    data = [sample | {"mask_classes": classes} for sample in data]
     for start in range(0, len(data), 5):
         evaluator.process(data[start : start + 5])
     return evaluator.evaluate(len(data)), evaluator.metrics[0]
@@ -203,10 +203,9 @@ def _part(rank, port, path):
     import torch.distributed as dist
 
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    data = samples(11)
+    data = [sample | {"mask_classes": ("left", "right")} for sample in samples(11)]
     own = [data[i % 11] for i in range(rank, 12, 2)]  # as DefaultSampler deals them out, one twice
     evaluator = Evaluator(dict(type="otcxr_mm.MaskMetric"))
-    evaluator.dataset_meta = {"mask_classes": ("left", "right")}
     evaluator.process(own)
     found = evaluator.evaluate(11)
     if rank == 0:

@@ -27,7 +27,8 @@ def model_config(name=NAMES[0], classes=2, **backbone):
     model = Config.fromfile(CONFIGS / f"otcxr_{name}.py").model
     model.decode_head.num_classes = classes
     model.backbone.update(base_channels=8, stem_channels=8, **backbone)
-    model.decode_head.update(in_channels=(8, 16, 32, 64), channels=16)
+    widths = (8, 16, 32, 64)
+    model.decode_head.update(in_channels=[widths[i] for i in model.decode_head.in_index], channels=16)
     return model
 
 

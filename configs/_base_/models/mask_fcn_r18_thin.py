@@ -15,11 +15,11 @@ model = dict(
     ),
     decode_head=dict(
         type="otcxr_mm.FCNMaskHead",
-        # the stages side by side at a quarter of the image's size
-        in_channels=(32, 64, 128, 256),
-        in_index=(0, 1, 2, 3),
+        # the last three stages side by side at an eighth of the image's size
+        in_channels=(64, 128, 256),
+        in_index=(1, 2, 3),
         input_transform="resize_concat",
-        channels=32,
+        channels=64,
         num_convs=1,
         concat_input=False,
         num_classes=1,

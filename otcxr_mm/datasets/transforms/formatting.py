@@ -72,7 +72,7 @@ class PackMasks(BaseTransform):
     """
 
     META_KEYS = (
-        *("sample_idx", "patient_id", "view_position", "age", "sex", "pixel_spacing"),
+        *("sample_idx", "patient_id", "view_position", "age", "sex", "pixel_spacing", "mask_classes"),
         *("ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction"),
     )
 

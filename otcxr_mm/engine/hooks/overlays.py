@@ -51,17 +51,22 @@ class MaskOverlayHook(Hook):
         if any(overlay is None for overlays in rows.values() for overlay in overlays):
             runner.logger.warning("no overlays: the test loader shuffles; set test_dataloader.sampler.shuffle=False")
             return
-        mean = metric.details["mean"]["dice_present"] if (metric.arrays["pixels"] > 0).any() else None
-        title = f"Worst, median and best of {int((metric.arrays['pixels'] > 0).any(1).sum())} images with a structure"
-        if mean is not None:
-            low, high = mean["interval"]
-            title += f"; mean Dice {mean['mean']:.3f} (95 % {low:.3f} to {high:.3f})"
         classes = [row["name"] for row in metric.details["classes"]]
         picture = io.BytesIO()
-        overlay_sheet(rows, classes, title).savefig(picture, format="png", dpi=130)
+        overlay_sheet(rows, classes, self._title(metric, classes)).savefig(picture, format="png", dpi=130)
         path = os.path.join(runner.work_dir, self.file)
         write_whole(path, picture.getvalue())
         runner.logger.info(f"contours of the worst, median and best images: {path}")
+
+    @staticmethod
+    def _title(metric: MaskMetric, classes: list[str]) -> str:
+        images = int((metric.arrays["pixels"] > 0).any(1).sum())
+        if not images:
+            return f"{len(metric.arrays['pixels'])} images, none of which has {' or '.join(classes)}"
+        mean = metric.details["mean"]["dice_present"]
+        low, high = mean["interval"]
+        having = classes[0] if len(classes) == 1 else "a structure"
+        return f"{images} images with {having}: mean Dice {mean['mean']:.3f} (95 % {low:.3f} to {high:.3f})"
 
     @staticmethod
     def _overlay(runner: Runner, metric: MaskMetric, row: int) -> object:

@@ -54,7 +54,7 @@ class MaskMetric(BaseMetric):
             order of the data set.
 
     Args:
-        classes: Names of the classes; default those of the data set's masks.
+        classes: Names of the classes; default `mask_classes` of the samples.
         draws: Number of draws of patients.
         seed: Of the draws.
         collect_device: Where results of several processes are gathered.
@@ -73,6 +73,7 @@ class MaskMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.classes, self.draws, self.seed = classes, draws, seed
+        self._named: Sequence[str] | None = None
         self.details: dict = {}
         self.arrays: dict[str, np.ndarray] = {}
 
@@ -94,6 +95,7 @@ class MaskMetric(BaseMetric):
                     f"predicted masks {predicted.shape}, true ones {true.shape}: masks stay at the size of the "
                     "original at test (no MaskedCrop), and num_classes of the head is that of the data set"
                 )
+            self._named = sample.get("mask_classes")
             given = sample.get("pixel_spacing")
             spacing = (1.0, 1.0) if given is None else tuple(float(side) for side in given)
             dice, iou = overlap(predicted, true)
@@ -115,7 +117,7 @@ class MaskMetric(BaseMetric):
                 f"{sum(spaced)} of {len(spaced)} samples have pixel_spacing: HD95 is in millimetres for all or for none"
             )
         values = dict(zip((*MEASURES, "pixels"), np.stack(tables, 1), strict=True))
-        names = list(self.classes or self._mask_classes() or map(str, range(values["dice"].shape[1])))
+        names = list(self.classes or self._named or map(str, range(values["dice"].shape[1])))
         if len(names) != values["dice"].shape[1]:
             raise ValueError(f"{len(names)} names of classes, {values['dice'].shape[1]} masks an image")
         patient = patient_codes(who)
@@ -159,7 +161,3 @@ class MaskMetric(BaseMetric):
             "classes": rows,
         }
         return metrics
-
-    def _mask_classes(self) -> Sequence[str] | None:
-        meta = self.dataset_meta or {}
-        return meta.get("mask_classes")
