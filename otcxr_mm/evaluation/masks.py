@@ -85,19 +85,3 @@ def patient_means(
     times = times.astype(np.float64, copy=False)  # integers are multiplied ten times as slowly
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums.sum(0) / sizes.sum(0), (times @ sums) / (times @ sizes)
-
-
-def mean_of_classes(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(-1)
-    return np.where(known.any(-1), total / np.maximum(known.sum(-1), 1), np.nan)
-
-
-def interval(drawn: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of values in draws, (draws,), those not NaN; NaN if none is left."""
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return float("nan"), float("nan")
-    low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
-    return float(low), float(high)

@@ -9,8 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..bootstrap import patient_weights
-from ..masks import hd95, interval, mean_of_classes, overlap, patient_means
+from ..bootstrap import interval, mean_defined, patient_codes, patient_weights
+from ..masks import hd95, overlap, patient_means
 
 MEASURES = ("dice", "iou", "hd95")
 
@@ -25,13 +25,6 @@ def as_masks(field: object) -> np.ndarray:
     data = field["data"] if isinstance(field, dict) else getattr(field, "data", field)
     data = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asarray(data)
     return data.astype(bool)
-
-
-def patient_codes(patient: Sequence[str]) -> np.ndarray:
-    """Codes of patients, 0 to P - 1 over their sorted ids; an image without an id is a patient of its own."""
-    units = [(name, -1) if name else ("", row) for row, name in enumerate(patient)]
-    code = {unit: number for number, unit in enumerate(sorted(set(units)))}
-    return np.array([code[unit] for unit in units], np.int64)
 
 
 @METRICS.register_module()
@@ -138,7 +131,7 @@ class MaskMetric(BaseMetric):
             for suffix, chosen in (("", None), ("_present", present)):
                 key = measure + suffix
                 mean, drawn = patient_means(values[measure], patient, times, chosen)
-                whole, whole_drawn = mean_of_classes(mean), mean_of_classes(drawn)
+                whole, whole_drawn = mean_defined(mean[None])[0], mean_defined(drawn)
                 metrics[key] = float(whole)
                 overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
                 for k, row in enumerate(rows):

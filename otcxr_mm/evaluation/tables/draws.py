@@ -4,9 +4,10 @@ import numpy as np
 
 from ..auc import bootstrap_per_class
 from ..bootstrap import DRAWS, interval, mean_defined, patient_weights
+from ..masks import patient_means
 from .runs import Run
 
-__all__ = ["DRAWS", "mean_draws", "patient_draws", "point_and_interval", "run_draws"]
+__all__ = ["DRAWS", "patient_draws", "point_and_interval", "run_draws"]
 
 
 def patient_draws(run: Run, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -31,28 +32,9 @@ def run_draws(run: Run, metric: str, counts: np.ndarray) -> np.ndarray:
         labels, scores = (run.arrays[name].astype(np.float64) for name in ("labels", "scores"))
         values = bootstrap_per_class(labels, scores, patient, counts)[("auroc", "auprc").index(metric)]
     else:
-        values = mean_draws(run.arrays[metric], counts, patient)
+        values = run.arrays[metric]
+        values = patient_means(values, patient, counts, np.isfinite(values))[1]
     return np.concatenate([mean_defined(values)[:, None], values], 1)
-
-
-def mean_draws(values: np.ndarray, counts: np.ndarray, patient: np.ndarray) -> np.ndarray:
-    """Mean of each column over the images where it is known, in each draw.
-
-    Args:
-        values: (n, K), NaN for unknown.
-        counts: (draws, P).
-        patient: (n,).
-
-    Returns:
-        (draws, K), NaN where none is known.
-    """
-    known = np.isfinite(values)
-    sums, numbers = np.zeros((2, counts.shape[1], values.shape[1]))
-    np.add.at(sums, patient, np.where(known, values, 0))
-    np.add.at(numbers, patient, known)
-    weights = counts.astype(np.float64)
-    total, number = weights @ sums, weights @ numbers
-    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
 
 def point_and_interval(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
