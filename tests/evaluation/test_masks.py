@@ -98,9 +98,6 @@ def test_distance_of_shifted_squares_in_millimetres():
     assert hd95(np.zeros_like(a), b, (0.5, 0.2)) == pytest.approx(np.hypot(30, 12))
 
 
-def test_patients_without_an_id_are_units_of_their_own():
-
-
 def test_means_in_draws_are_those_of_the_images_drawn():
     rng = np.random.default_rng(1)
     values, patient = rng.random((7, 2)), np.array([0, 0, 1, 2, 2, 2, 3])
