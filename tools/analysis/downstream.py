@@ -24,12 +24,12 @@ RANDOM = "random init"
 TASKS = {
     ("kermany", "linear"): "linear/otcxr_linear_r18_kermany.py",
     ("kermany", "knn"): "knn/otcxr_knn_r18_kermany.py",
-    ("kermany", "finetune"): "finetune/otcxr_finetune_r18_kermany.py",
     ("nih", "linear"): "linear/otcxr_linear_r18_nih.py",
     ("nih", "knn"): "knn/otcxr_knn_r18_nih.py",
     ("nih", "finetune"): "finetune/otcxr_finetune_r18_nih.py",
     ("lungs", "frozen"): "segmentation/otcxr_upernet_r18_lungs.py",
     ("lungs", "finetune"): "segmentation/otcxr_upernet_r18_lungs.py",
+    ("kermany", "finetune"): "finetune/otcxr_finetune_r18_kermany.py",
 }
 # share of the training patients, and how many draws of them (at 100 %: seeds)
 FRACTIONS = ((1.0, 3), (0.1, 5), (0.01, 5))
