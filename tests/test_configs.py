@@ -64,3 +64,54 @@ def test_the_small_config_reads_real_radiographs(real_data, monkeypatch):
     assert len(loader.dataset) == 3699 + 594
     batch = next(iter(loader))
     assert batch["inputs"][0].shape == (64, 1, 96, 96)
+
+
+@pytest.mark.parametrize("name", ["nih", "vinbig", "rsna"])
+def test_labelled_configs_read_the_genuine_tables_and_part_them(name, real_data, tmp_path, monkeypatch):
+    from tests.datasets.test_public_sets import unpack
+
+    tables = real_data / "tables"
+    if name == "nih":
+        unpack(tables / "Data_Entry_2017_v2020.csv.gz", tmp_path / "Data_Entry_2017_v2020.csv")
+        for file in ("train_val_list.txt", "test_list.txt"):
+            (tmp_path / file).write_text((tables / file).read_text())
+        (tmp_path / "images").mkdir()
+    elif name == "vinbig":
+        unpack(tables / "vinbigdata-train.csv.gz", tmp_path / "train.csv")
+    else:
+        unpack(tables / "kaggle_stage_2_train_labels.csv.zip", tmp_path / "stage_2_train_labels.csv")
+    monkeypatch.setenv(f"OTCXR_{name.upper()}", str(tmp_path))
+    from mmengine.registry import DATASETS
+
+    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / "semisup" / f"otcxr_semisup_r50_{name}.py")
+    init_default_scope(cfg.default_scope)
+    parts = {}
+    for part in ("train", "val", "test"):
+        spec = {**cfg[f"{part}_dataloader"].dataset, "check_files": False}
+        parts[part] = DATASETS.build(spec).records
+    sizes = {"nih": (774, 10834, 25596), "vinbig": (107, 1493, 2974), "rsna": (188, 2668, 5322)}[name]
+    assert tuple(len(records) for records in parts.values()) == pytest.approx(sizes, rel=0.3)
+    for records in parts.values():
+        assert records.labels.shape[1] == cfg.model.head.num_classes
+    paths = [set(records.path.tolist()) for records in parts.values()]
+    assert not (paths[0] & paths[1] or paths[0] & paths[2] or paths[1] & paths[2])
+    if name == "nih":
+        patients = [set(records.patient.tolist()) for records in parts.values()]
+        assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
+
+
+@pytest.mark.parametrize("task", ["kermany", "nih"])
+@pytest.mark.parametrize("protocol", ["linear", "knn", "finetune"])
+def test_small_labelled_configs_read_real_radiographs(task, protocol, real_data, monkeypatch):
+    monkeypatch.setenv("OTCXR_DATA", str(real_data))
+    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / protocol / f"otcxr_{protocol}_r18_{task}.py")
+    init_default_scope(cfg.default_scope)
+    sizes = []
+    for part in ("train", "val", "test"):
+        loader = Runner.build_dataloader(cfg[f"{part}_dataloader"], seed=0)
+        sizes.append(len(loader.dataset))
+        sample = loader.dataset[3]
+        assert sample["inputs"].shape == (1, 96, 96)
+        assert len(sample["data_samples"].gt_score) == cfg.model.head.num_classes
+        assert sample["data_samples"].patient_id
+    assert sizes == {"kermany": [3699, 520, 997], "nih": [594, 130, 276]}[task]

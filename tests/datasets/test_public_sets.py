@@ -427,6 +427,21 @@ def test_csv_fields_and_arguments_that_are_wrong(own):
         otcxr_mm.CSVLabeledCXR(own, "t.txt", ["Mass"], img_prefix="img")
 
 
+def test_csv_with_a_column_of_categories(own):
+    rows = "path,found\n" + "".join(
+        f"{n}.png,{v}\n" for n, v in zip("abcd", ("Mass|Edema", "edema ", "None", ""), strict=True)
+    )
+    put(own / "c.csv", rows)
+    data = otcxr_mm.CSVLabeledCXR(own, "c.csv", {"M": "Mass", "E": "Edema"}, "found", img_prefix="img")
+    nan = np.nan
+    np.testing.assert_array_equal(data.records.labels, [[1, 1], [0, 1], [0, 0], [nan, nan]])
+    assert data.metainfo["classes"] == ("M", "E")
+    with pytest.raises(ValueError, match=r"'Oedema' stands in no row of column 'found', which holds \['edema', 'mass'"):
+        otcxr_mm.CSVLabeledCXR(own, "c.csv", ["Oedema"], "found", img_prefix="img")
+    with pytest.raises(ValueError, match=r"no column for the category, one of \['kind'\]"):
+        otcxr_mm.CSVLabeledCXR(own, "c.csv", ["Mass"], "kind", img_prefix="img")
+
+
 def test_masks_of_several_folders(own):
     left, right = np.zeros((40, 48), np.uint8), np.zeros((40, 48), np.uint8)
     left[:, :20], right[:, 30:] = 255, 1  # both are in use for "inside"

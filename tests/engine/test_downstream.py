@@ -1,6 +1,8 @@
 """Fine-tuning by a number of iterations, weights of positives, thresholds from validation images."""
 
+import json
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -117,15 +119,15 @@ def test_thresholds_come_from_validation_images(cfg):
     cfg.train_cfg.max_iters = 1
     runner = Runner.from_cfg(cfg)
     runner.train()
-    saved = set(__import__("os").listdir(cfg.work_dir))
+    saved = set(os.listdir(cfg.work_dir))
     metrics = runner.test()
     (metric,) = runner.test_evaluator.metrics
     (val_metric,) = runner.val_evaluator.metrics
     assert metric.thresholds == val_metric.details["best_f1"]
     assert set(metric.thresholds) == {"a", "b"}
     assert "multilabel/f1" in metrics
-    assert {"results.json", "predictions.npz"} <= set(__import__("os").listdir(cfg.work_dir)) - saved
-    assert not any(name.startswith("best") for name in set(__import__("os").listdir(cfg.work_dir)) - saved)
+    assert {"results.json", "predictions.npz"} <= set(os.listdir(cfg.work_dir)) - saved
+    assert not any(name.startswith("best") for name in set(os.listdir(cfg.work_dir)) - saved)
 
 
 def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(cfg, python, tmp_path):
@@ -134,8 +136,6 @@ def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(cfg, pytho
     work = tmp_path / "work"
     result = python(ROOT / "tools" / "test.py", work)
     assert f"testing {work}/best_multilabel_auroc_iter_3.pth" in result.stdout
-    import json
-
     record = json.loads((work / "results.json").read_text())
     assert record["method"] == "mine"
     assert record["test"]["images"] == 6
@@ -163,3 +163,17 @@ def test_samples_know_patient_age_and_sex(cfg):
     sample = next(iter(loader))["data_samples"][1]
     assert (sample.patient_id, sample.age, sample.sex, sample.sample_idx) == ("p6", 39.0, "F", 1)
     logging.disable(logging.NOTSET)
+
+
+def test_an_untrained_frozen_backbone_gets_the_statistics_of_training_images(cfg):
+    cfg.custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint=None, calibrate=True)]
+    cfg.model.backbone.update(frozen_stages=4, norm_eval=True)
+    cfg.train_cfg.max_iters = 1
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    norm = runner.model.backbone.bn1
+    assert norm.running_mean.abs().max() > 1e-3
+    with torch.no_grad():
+        images = torch.stack([item["inputs"] for item in runner.train_dataloader.dataset]).float()
+        maps = runner.model.backbone.conv1((images - 127.5) / 64)
+    assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=1e-3)
