@@ -1,8 +1,10 @@
 """Fine-tuning by a number of iterations, weights of positives, thresholds from validation images."""
 
+import csv
 import json
 import logging
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +128,14 @@ def test_thresholds_come_from_validation_images(cfg):
     assert metric.thresholds == val_metric.details["best_f1"]
     assert set(metric.thresholds) == {"a", "b"}
     assert "multilabel/f1" in metrics
+    with open(f"{cfg.work_dir}/results.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["name"] for row in rows] == ["a", "b"]
+    record = json.loads(Path(cfg.work_dir, "results.json").read_text())["details"]["classes"]
+    for row, expected in zip(rows, record, strict=True):
+        assert float(row["auroc"]) == expected["auroc"]
+        assert [float(row["auroc_interval_low"]), float(row["auroc_interval_high"])] == expected["auroc_interval"]
+        assert int(row["positives"]) == expected["positives"]
     assert {"results.json", "predictions.npz"} <= set(os.listdir(cfg.work_dir)) - saved
     assert not any(name.startswith("best") for name in set(os.listdir(cfg.work_dir)) - saved)
 

@@ -1,11 +1,12 @@
 """A record of a finished test: what tables are made of."""
 
+import csv
 import hashlib
 import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -30,6 +31,8 @@ RANDOM_INIT = "random init"
 @HOOKS.register_module()
 class ResultsHook(Hook):
     """Writes `WORK_DIR/results.json` and `predictions.npz` after a test, for `tools/analysis/table.py`.
+
+    Besides, `results.csv` with a row a class, and for classification `reliability.png`.
 
     The record says what was trained (method, protocol, seed, share of the patients, backbone, training images) and
     tested (test images, metrics and what the metric says beyond them in its attribute `details`); it holds no path and
@@ -62,6 +65,7 @@ class ResultsHook(Hook):
         record["details"] = _plain(details)
         record["versions"] = versions()
         self._write(Path(runner.work_dir), record, arrays)
+        write_whole(Path(runner.work_dir) / "results.csv", _csv(record["details"].get("classes") or []).encode())
         runner.logger.info(f"record of this test written to {os.path.join(runner.work_dir, 'results.json')}")
         if record["task"] == "classification" and details:
             _reliability_picture(details, Path(runner.work_dir) / "reliability.png")
@@ -214,6 +218,28 @@ def _plain(value: object) -> object:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(rows: Sequence[Mapping]) -> str:
+    """A row a class; an interval makes two columns, lists are left to the JSON."""
+    flat = [dict(_columns("", row)) for row in rows]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return buffer.getvalue()
+
+
+def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _columns(f"{name}_{key}".lstrip("_"), item)
+    elif name.endswith(("interval", "delong")):
+        yield from zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        return
+    else:
+        yield name, value
 
 
 def _reliability_picture(details: Mapping, path: Path) -> None:
