@@ -18,7 +18,10 @@ def test_tables_of_the_results_are_those_of_the_comparison(root, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/downstream.md", "docs/results.md", "docs/results/log.md", "docs/method.md"])
+PAGES = ["README.md", "docs/downstream.md", "docs/results.md", "docs/results/log.md", "docs/method.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(root, page):
     path = root / page
     for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
