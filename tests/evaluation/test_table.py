@@ -206,7 +206,9 @@ def test_a_run_twice_is_refused_and_a_name_helps(tmp_path):
     rename(runs, {str(b): "another"})
     assert [run.method for run in runs] == ["otcxr", "another"]
     assert len(build_tables(tasks(runs), draws=DRAWS)[0].rows) == 2
-    with pytest.raises(ValueError, match="--name nobody=x: neither a run nor one of the methods otcxr"):
+    rename(runs, {runs[0].test["type"]: "Our hospital"})
+    assert build_tables(tasks(runs), draws=DRAWS)[0].title.startswith("AUROC: Our hospital")
+    with pytest.raises(ValueError, match="--name nobody=x: neither a run, a data set nor one of the methods otcxr"):
         rename(runs, {"nobody": "x"})
 
 

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         nargs="+",
         action="extend",
         default=[],
-        metavar="RUN_OR_METHOD=LABEL",
-        help="what a method, or the method of one run, is called in the tables",
+        metavar="RUN_METHOD_OR_TYPE=LABEL",
+        help="what a method, the method of one run, or a type of data set is called in the tables",
     )
     parser.add_argument(
         "--by-test-set", action="store_true", help="runs on different images of a data set are tables of their own"

@@ -79,7 +79,8 @@ class Table:
         test = self.runs[0].test
         which = self.name + (f" by {self.by}" if self.by == "class" else "")
         share = "" if self.fraction is None else f", {percent(self.fraction)} of the training patients"
-        return f"{which}: {test['type']}" + (f", {test['split']}" if test["split"] else "") + share
+        name = self.runs[0].test_name or test["type"]
+        return f"{which}: {name}" + (f", {test['split']}" if test["split"] else "") + share
 
     @property
     def name(self) -> str:

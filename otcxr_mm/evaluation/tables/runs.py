@@ -23,12 +23,14 @@ class Run:
         record: `results.json`.
         arrays: `predictions.npz`.
         method: Its name in tables.
+        test_name: What the data set is called in titles; '' for its type.
     """
 
     folder: Path
     record: dict
     arrays: dict[str, np.ndarray]
     method: str
+    test_name: str = ""
 
     @property
     def task(self) -> str:
@@ -129,22 +131,29 @@ def _arrays(file: Path, record: dict) -> dict[str, np.ndarray]:
 
 
 def rename(runs: Sequence[Run], names: Mapping[str, str]) -> None:
-    """Gives methods, or single runs, other names.
+    """Gives methods, single runs, or data sets other names.
 
     Args:
         runs: Changed in place.
-        names: Method, or folder of a run, to its name in tables.
+        names: Method, type of a data set (in titles), or folder of a run, to its name in tables.
 
     Raises:
         ValueError: If a name fits no run.
     """
     for old, new in names.items():
+        of_type = [r for r in runs if r.test["type"] == old]
+        for run in of_type:
+            run.test_name = new
+        if of_type:
+            continue
         chosen = [r for r in runs if r.record["method"] == old] or [
             r for r in runs if r.folder.resolve() == Path(old).expanduser().resolve()
         ]
         if not chosen:
             methods = sorted({r.record["method"] for r in runs})
-            raise ValueError(f"--name {old}={new}: neither a run nor one of the methods {', '.join(methods)}")
+            raise ValueError(
+                f"--name {old}={new}: neither a run, a data set nor one of the methods {', '.join(methods)}"
+            )
         for run in chosen:
             run.method = new
 
