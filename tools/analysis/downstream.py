@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,12 +107,13 @@ def series(methods: dict[str, list[str]], only: str, rates: dict) -> list[Run]:
     """
     runs = []
     for task, protocol in TASKS:
-        for method, files in methods.items():
-            for fraction, draws in FRACTIONS:
-                for draw in range(draws):
-                    backbone = files[draw % len(files)] if files else ""
-                    rate = rates.get(f"{task} {protocol} {method}")
-                    runs.append(Run(task, protocol, method, backbone, fraction, draw, rate))
+        most = max(draws for _, draws in FRACTIONS)
+        # an interrupted series has as many draws of one method as of another
+        for draw, (fraction, draws) in product(range(most), FRACTIONS):
+            for method, files in methods.items() if draw < draws else ():
+                backbone = files[draw % len(files)] if files else ""
+                rate = rates.get(f"{task} {protocol} {method}")
+                runs.append(Run(task, protocol, method, backbone, fraction, draw, rate))
     return [run for run in runs if only in f"{run.task}_{run.protocol}"]
 
 
