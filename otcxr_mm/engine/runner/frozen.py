@@ -127,7 +127,8 @@ class FrozenEvalLoop(BaseLoop):
             for sample, feature in zip(data["data_samples"], feats, strict=True):
                 if "gt_score" not in sample:
                     raise ValueError(f"the data set of {type(self).__name__} must have labels (gt_score)")
-                rows.append((feature, sample.gt_score.float().cpu()))
+                # a view would be pickled with the whole batch's storage
+                rows.append((feature.clone(), sample.gt_score.float().cpu()))
         rows = collect_results(rows, len(loader.dataset), "cpu")
         if rows is None:  # not the main process
             return torch.empty(0), torch.empty(0)
@@ -143,7 +144,9 @@ class FrozenEvalLoop(BaseLoop):
         if records.labels is None:
             return None
         digest = hashlib.sha256()
-        plain = Config(dict(pipeline=cfg["pipeline"], preprocessor=self.runner.cfg.model.get("data_preprocessor")))
+        # with the same weights, strides or an activation make another network
+        network = {key: value for key, value in self.runner.cfg.model.items() if key != "head"}
+        plain = Config(dict(pipeline=cfg["pipeline"], network=network, drop_last=loader.drop_last))
         versions = (__version__, mmpretrain.__version__, torch.__version__)
         # a file that has been changed under its old name is another image
         folder = dataset.packed.folder if dataset.packed is not None else None

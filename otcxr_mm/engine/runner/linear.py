@@ -13,7 +13,7 @@ from ...evaluation.metrics.multilabel_auc import per_class
 from ...registry import LOOPS
 from .frozen import FrozenEvalLoop
 
-DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 
 
 @LOOPS.register_module()

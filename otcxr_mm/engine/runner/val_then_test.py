@@ -22,7 +22,9 @@ class ValThenTestLoop(TestLoop):
         if val_loop is not None:
             self.runner.logger.info("thresholds are chosen on the validation images")
             self._evaluate(val_loop.dataloader, val_loop.evaluator)
-            found = next((m.details for m in val_loop.evaluator.metrics if "best_f1" in getattr(m, "details", {})), {})
+            # details are None in all processes but the main one, which alone computes metrics
+            details = [getattr(metric, "details", None) or {} for metric in val_loop.evaluator.metrics]
+            found = next((one for one in details if "best_f1" in one), {})
             for metric in self.evaluator.metrics:
                 if hasattr(metric, "thresholds"):
                     metric.thresholds = found.get("best_f1")
