@@ -17,6 +17,8 @@ param_scheduler = [
 # val_interval in iterations, too
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_iters=max_iters, val_interval=1000)
 default_hooks = dict(
+    # batch norm statistics are those of all processes before they are validated and saved
+    sync_buffers=dict(type="SyncBuffersHook"),
     checkpoint=dict(
         by_epoch=False, interval=1000, max_keep_ckpts=2, save_best="multilabel/auroc", rule="greater", save_last=True
     ),

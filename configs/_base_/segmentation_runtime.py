@@ -6,6 +6,8 @@ protocol = "finetune"
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=100, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
     logger=dict(interval=20),
+    # batch norm statistics are those of all processes before they are validated and saved
+    sync_buffers=dict(type="SyncBuffersHook"),
     # results.json and predictions.npz in the work dir, after the test
     results=dict(type="otcxr_mm.ResultsHook"),
     # WORK_DIR/overlays.png at test: contours of the worst, median and best images
@@ -27,5 +29,5 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min_ratio=1e-2, by_epoch=False, begin=30, end=max_iters),
 ]
 visualizer = dict(type="Visualizer")
-val_evaluator = dict(type="otcxr_mm.MaskMetric")
+val_evaluator = dict(type="otcxr_mm.MaskMetric", draws=0)
 test_evaluator = dict(type="otcxr_mm.MaskMetric")

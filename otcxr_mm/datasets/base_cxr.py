@@ -23,9 +23,9 @@ from .transforms.errors import BrokenImageError
 class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
-    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `view_position`, `age` (years, NaN
-    for unknown), `sex`, with labels `gt_score` (float32 (C,), NaN for unknown), and with packed images `img` (H, W),
-    which LoadCXR then takes.
+    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `collection` (that the id is of),
+    `view_position`, `age` (years, NaN for unknown), `sex`, with labels `gt_score` (float32 (C,), NaN for unknown), and
+    with packed images `img` (H, W), which LoadCXR then takes.
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
@@ -365,6 +365,7 @@ class BaseCXRDataset(BaseDataset):
             "img_path": os.path.join(self._root, records.path[idx]),
             "sample_idx": idx if idx >= 0 else len(records) + idx,
             "patient_id": str(records.patient[idx]),
+            "collection": self.collection or self._root,
             "view_position": str(records.view[idx]),
             "age": float(records.age[idx]),
             "sex": str(records.sex[idx]),

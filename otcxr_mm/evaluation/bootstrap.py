@@ -1,6 +1,6 @@
 """Intervals over patients: the one bootstrap that every metric and comparison takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,12 @@ def patient_codes(patient: Sequence[str]) -> np.ndarray:
     codes[known] = places
     codes[~known] = len(names) + np.arange((~known).sum())
     return codes
+
+
+def unit_id(sample: Mapping) -> str:
+    """Patient of a data sample, told apart from those of other collections; '' for unknown."""
+    patient = sample.get("patient_id") or ""
+    return f"{sample.get('collection') or ''}\n{patient}" if patient else ""
 
 
 def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
@@ -81,9 +87,16 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the classes that are defined in a draw, (draws, C) to (draws,); NaN where none is."""
-    defined = np.isfinite(values)
-    number = defined.sum(1)
-    total = np.where(defined, values, 0.0).sum(1)
-    return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
+def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
+    """Mean over the classes that are defined on the test set itself, in each draw.
+
+    A draw that lacks positives of one of them is left out (NaN): a mean over fewer classes is another quantity.
+
+    Args:
+        values: (draws, C), NaN where not defined.
+        defined: Whether a class is defined on the test set, (C,).
+
+    Returns:
+        (draws,).
+    """
+    return values[:, defined].mean(1) if defined.any() else np.full(len(values), np.nan)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .auc import bootstrap_per_class, per_class
-from .bootstrap import DRAWS, interval, mean_defined, patient_weights
+from .bootstrap import DRAWS, interval, mean_over_classes, patient_weights
 from .calibration import BINS, brier, reliability, uncalibrated
 from .delong import delong_interval
 from .operating import at_threshold, best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
@@ -40,19 +40,22 @@ def report(
         people: Attribute to its values, (n,), for :func:`.subgroups.subgroups`.
 
     Returns:
-        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`, f1_classes); classes, a row each:
-        name, positives, negatives, unknown, prevalence, auroc, auroc_interval, auroc_delong (interval), auprc,
-        auprc_interval, sensitivity and sensitivity_interval (at each specificity), best_f1 (threshold, on these
-        images), ece, brier, reliability (edges, count, confidence, frequency), at_threshold (threshold, f1,
-        f1_interval, sensitivity, specificity, ppv, npv); best_f1 (class to threshold); calibration (bins, reason if
-        there is none); subgroups. None for what is not defined.
+        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`, f1_classes, draws_left_out for want
+        of positives of a class); classes, a row each: name, positives, negatives, unknown, prevalence, auroc,
+        auroc_interval, auroc_delong (interval), auprc, auprc_interval, sensitivity and sensitivity_interval (at each
+        specificity), best_f1 (threshold, on these images), ece, brier, reliability (edges, count, confidence,
+        frequency), at_threshold (threshold, f1, f1_interval, sensitivity, specificity, ppv, npv); best_f1 (class to
+        threshold); calibration (bins, reason if there is none); subgroups. None for what is not defined.
 
     Raises:
         ValueError: For shapes that differ, scores that are not finite, or a threshold of an unknown class.
     """
     unknown = sorted(set(thresholds or ()) - set(names))
     if unknown:
-        raise ValueError(f"thresholds of classes that there are not: {unknown}; the classes are {list(names)}")
+        raise ValueError(
+            f"thresholds of classes that there are not: {unknown}; the classes are {list(names)}: "
+            "give val_evaluator the same classes, or take test_cfg = dict(type='TestLoop'), which chooses none"
+        )
     names = list(names)
     auroc, auprc = per_class(labels, scores)
     counts = patient_weights(patient, draws, seed) if draws else None
@@ -125,9 +128,15 @@ def _macro(auroc: np.ndarray, auprc: np.ndarray, drawn: dict, rows: list[dict], 
     macro = {"classes": int(defined.sum())}
     for name, values in (("auroc", auroc), ("auprc", auprc)):
         macro[name] = number(values[defined].mean()) if defined.any() else None
-        macro[f"{name}_interval"] = pair(interval(mean_defined(drawn[name]), LEVEL)) if drawn else None
+        macro[f"{name}_interval"] = None
+        if drawn:
+            means = mean_over_classes(drawn[name], defined)
+            macro[f"{name}_interval"] = pair(interval(means, LEVEL))
+            macro["draws_left_out"] = int(np.isnan(means).sum())
     macro["f1"] = float(np.mean([rows[c]["at_threshold"]["f1"] for c in f1])) if f1 else None
     macro["f1_classes"] = len(f1)
-    ends = pair(interval(mean_defined(np.stack(list(f1.values()), 1)), LEVEL)) if f1 and drawn else None
-    macro["f1_interval"] = ends
+    macro["f1_interval"] = None
+    if f1 and drawn:
+        all_of_them = np.ones(len(f1), dtype=bool)
+        macro["f1_interval"] = pair(interval(mean_over_classes(np.stack(list(f1.values()), 1), all_of_them), LEVEL))
     return macro

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .auc import bootstrap_per_class, per_class
-from .bootstrap import interval, mean_defined
+from .bootstrap import interval, mean_over_classes
 from .plain import number, numbers, pair
 
 ATTRIBUTES = ("sex", "age", "view")
@@ -71,7 +71,7 @@ def subgroups(
             if counts is not None and len(shared):
                 part = labels[np.ix_(mask, shared)], scores[np.ix_(mask, shared)]
                 drawn, _ = bootstrap_per_class(*part, patient[mask], counts)
-                ends = pair(interval(mean_defined(drawn), level))
+                ends = pair(interval(mean_over_classes(drawn, np.ones(len(shared), dtype=bool)), level))
             rows[name] = {
                 "images": int(mask.sum()),
                 "patients": len(np.unique(patient[mask])),

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from otcxr_mm.evaluation.auc import bootstrap_per_class
-from otcxr_mm.evaluation.bootstrap import interval, mean_defined, patient_codes, patient_weights
+from otcxr_mm.evaluation.bootstrap import interval, mean_over_classes, patient_codes, patient_weights
 
 
 def test_codes_follow_sorted_ids_and_an_image_without_id_is_a_unit():
@@ -44,9 +44,11 @@ def test_interval():
         interval(values, 95)
 
 
-def test_a_class_that_a_draw_lacks_is_left_out_of_its_mean():
-    values = np.array([[0.5, np.nan], [0.5, 1.0], [np.nan, np.nan]])
-    assert mean_defined(values)[:2].tolist() == [0.5, 0.75] and np.isnan(mean_defined(values)[2])
+def test_a_draw_that_lacks_a_class_is_left_out_of_the_mean():
+    values = np.array([[0.5, np.nan, np.nan], [0.5, 1.0, np.nan], [np.nan, np.nan, np.nan]])
+    means = mean_over_classes(values, np.array([True, True, False]))
+    assert means[1] == 0.75 and np.isnan(means[[0, 2]]).all()
+    assert np.isnan(mean_over_classes(values, np.zeros(3, dtype=bool))).all()
 
 
 def test_intervals_hold_the_true_auroc_about_as_often_as_they_say():

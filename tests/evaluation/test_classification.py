@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from otcxr_mm.evaluation.auc import bootstrap_per_class
-from otcxr_mm.evaluation.bootstrap import interval, mean_defined, patient_weights
+from otcxr_mm.evaluation.auc import bootstrap_per_class, per_class
+from otcxr_mm.evaluation.bootstrap import interval, mean_over_classes, patient_weights
 from otcxr_mm.evaluation.calibration import brier, calibration_error
 from otcxr_mm.evaluation.classification import report
 from otcxr_mm.evaluation.delong import delong_interval
@@ -34,7 +34,9 @@ def test_a_row_is_of_the_images_whose_label_is_known():
     assert row["sensitivity_interval"]["0.95"] == list(interval(at[:, 1]))
     auroc, auprc = bootstrap_per_class(labels, scores, patient, counts)
     assert row["auroc_interval"] == list(interval(auroc[:, 1]))
-    assert found["macro"]["auprc_interval"] == list(interval(mean_defined(auprc)))
+    assert found["macro"]["auprc_interval"] == list(
+        interval(mean_over_classes(auprc, np.isfinite(per_class(labels, scores)[0])))
+    )
     f1 = bootstrap_f1(y, s, 0.4, patient[known], counts)
     assert row["at_threshold"]["f1_interval"] == list(interval(f1)) == found["macro"]["f1_interval"]
     assert found["macro"]["f1_classes"] == 1

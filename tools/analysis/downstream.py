@@ -146,6 +146,8 @@ def chosen_rates(methods: dict[str, list[str]], only: str) -> dict[str, float]:
             table.setdefault(f"{run.task} {run.protocol} {run.method}", {})[run.rate] = best_validation(run.work_dir)
     for name, values in table.items():
         print(name, {rate: round(value, 4) for rate, value in values.items()})
+        if len(values) < len(RATES):
+            raise SystemExit(f"{name}: {len(values)} of {len(RATES)} learning rates are done: go on with `rates` first")
     return {name: max(values, key=values.get) for name, values in table.items()}
 
 

@@ -3,13 +3,13 @@
 # release take otcxr_mm.VinDrCXR and its official test split.
 pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
-    dict(type="Resize", scale=(224, 224)),
+    dict(type="Resize", scale=(224, 224), interpolation="area"),
     dict(type="otcxr_mm.PackCXR"),
 ]
 # for fine-tuning
 augmented = [
     dict(type="otcxr_mm.LoadCXR"),
-    dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.5, 1.0), interpolation="bilinear"),
+    dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.5, 1.0), interpolation="area"),
     dict(type="RandomFlip", prob=0.5, direction="horizontal"),
     dict(type="otcxr_mm.PhotometricCXR", brightness=0.1, contrast=0.2, gamma=0.2, blur_prob=0.0),
     dict(type="otcxr_mm.PackCXR"),

@@ -1,4 +1,4 @@
-# Fine-tuning with the labels of 1 % of the patients of RSNA pneumonia.
+# Fine-tuning with the labels of 1 % of the images (no patient is known) of RSNA pneumonia.
 #   export OTCXR_RSNA=FOLDER  # as Kaggle ships it
 #   python tools/train.py configs/benchmarks/semisup/otcxr_semisup_r50_rsna.py
 #   python tools/test.py work_dirs/otcxr_semisup_r50_rsna

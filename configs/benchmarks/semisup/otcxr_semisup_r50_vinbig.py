@@ -1,4 +1,4 @@
-# Fine-tuning with the labels of 1 % of the patients of VinBigData.
+# Fine-tuning with the labels of 1 % of the images (no patient is known) of VinBigData.
 #   export OTCXR_VINBIG=FOLDER  # as Kaggle ships it
 #   python tools/train.py configs/benchmarks/semisup/otcxr_semisup_r50_vinbig.py
 #   python tools/test.py work_dirs/otcxr_semisup_r50_vinbig

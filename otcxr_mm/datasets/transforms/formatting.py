@@ -12,6 +12,9 @@ from mmpretrain.structures import DataSample
 from ...mmseg import require_mmseg
 from ...registry import TRANSFORMS
 
+# who is on the image, for metrics
+PEOPLE = ("patient_id", "collection", "view_position", "age", "sex")
+
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
@@ -42,7 +45,7 @@ class PackViews(BaseTransform):
 class PackCXR(PackInputs):
     """MMPretrain's PackInputs, which also keeps who is on the image, so that metrics know patients and subgroups.
 
-    The metainfo gets `patient_id`, `view_position`, `age` and `sex` besides MMPretrain's.
+    The metainfo gets `patient_id`, `collection`, `view_position`, `age` and `sex` besides MMPretrain's.
 
     Args:
         meta_keys: Results kept in the sample's metainfo, where they are there.
@@ -51,7 +54,7 @@ class PackCXR(PackInputs):
 
     def __init__(
         self,
-        meta_keys: Sequence[str] = (*PackInputs.DEFAULT_META_KEYS, "patient_id", "view_position", "age", "sex"),
+        meta_keys: Sequence[str] = (*PackInputs.DEFAULT_META_KEYS, *PEOPLE),
         **kwargs: object,
     ) -> None:
         super().__init__(meta_keys=tuple(meta_keys), **kwargs)
@@ -72,7 +75,7 @@ class PackMasks(BaseTransform):
     """
 
     META_KEYS = (
-        *("sample_idx", "patient_id", "view_position", "age", "sex", "pixel_spacing", "mask_classes"),
+        *("sample_idx", *PEOPLE, "pixel_spacing"),
         *("ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction"),
     )
 

@@ -65,7 +65,7 @@ class ResultsHook(Hook):
         record["details"] = _plain(details)
         record["versions"] = versions()
         self._write(Path(runner.work_dir), record, arrays)
-        write_whole(Path(runner.work_dir) / "results.csv", _csv(record["details"].get("classes") or []).encode())
+        write_whole(Path(runner.work_dir) / "results.csv", _csv(_class_rows(record)).encode())
         runner.logger.info(f"record of this test written to {os.path.join(runner.work_dir, 'results.json')}")
         if record["task"] == "classification" and details:
             _reliability_picture(details, Path(runner.work_dir) / "reliability.png")
@@ -130,13 +130,15 @@ def _method(source: str | None) -> str:
     if source is None:
         return RANDOM_INIT
     path = Path(source)
-    return path.parent.name if "://" not in source and path.parent.name else path.stem
+    return path.parent.name if not path.is_absolute() and "://" not in source and path.parent.name else path.stem
 
 
 def _file(runner: Runner, path: str, parent: bool = False) -> dict:
     """Name and SHA-256 of a file; the latter is None where it is not there any more."""
     source = Path(path).expanduser()
-    name = f"{source.parent.name}/{source.name}" if parent and source.parent.name else source.name
+    # of an absolute path the folder may be somebody's name
+    named = parent and source.parent.name and not source.is_absolute()
+    name = f"{source.parent.name}/{source.name}" if named else source.name
     if not source.is_file():
         runner.logger.warning(f"ResultsHook: {path} is no file here, and goes without SHA-256")
         return {"file": name, "sha256": None}
@@ -220,6 +222,14 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _class_rows(record: Mapping) -> list[Mapping]:
+    """A row a class, and their mean; without details the flat metrics."""
+    details = record["details"]
+    mean = details.get("macro") or details.get("mean")
+    rows = [*(details.get("classes") or []), *([{"name": "mean", **mean}] if mean else [])]
+    return rows or [record["metrics"]]
+
+
 def _csv(rows: Sequence[Mapping]) -> str:
     """A row a class; an interval makes two columns, lists are left to the JSON."""
     flat = [dict(_columns("", row)) for row in rows]
@@ -234,11 +244,10 @@ def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _columns(f"{name}_{key}".lstrip("_"), item)
-    elif name.endswith(("interval", "delong")):
-        yield from zip((f"{name}_low", f"{name}_high"), value or (None, None), strict=True)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        return
-    else:
+    elif "interval" in name or name.endswith("delong"):
+        if value is not None:
+            yield from zip((f"{name}_low", f"{name}_high"), value, strict=True)
+    elif value is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
         yield name, value
 
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ...evaluation.metrics.multilabel_auc import per_class
 from ...models.heads import KNNHead
 from ...registry import LOOPS
 from .frozen import FrozenEvalLoop
+from .linear import validation_auroc
 
 KS = (5, 10, 20, 50, 100)
 
@@ -61,8 +60,8 @@ class KNNEvalLoop(FrozenEvalLoop):
                 model.head.k = k
                 auroc = float("nan")
                 if val is not None:
-                    scores = model.head.forward((val[0].to(model.head.bank),)).double().cpu().numpy()
-                    auroc = float(np.nanmean(per_class(val[1].double().numpy(), scores)[0]))
+                    scores = model.head.forward((val[0].to(model.head.bank),))
+                    auroc = validation_auroc(val[1], scores)
                     self.runner.logger.info(f"{k} neighbours: macro AUROC on validation images {auroc:.4f}")
                 if best is None or auroc > best[0]:
                     best = auroc, k

@@ -79,6 +79,8 @@ class LinearEvalLoop(FrozenEvalLoop):
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
+        # a channel that hardly moves on these images says nothing, and may move on others
+        std[std < 1e-4 * std.median()] = float("inf")
         problem = LinearProblem((x - mean) / std, y, loss)
         best = None
         for decay in self.decays:  # from strong to weak, each from where the last one ended
@@ -90,13 +92,16 @@ class LinearEvalLoop(FrozenEvalLoop):
             auroc = float("nan")
             if val is not None:
                 scores = (val[0] - mean) / std @ weight.T + bias
-                values, _ = per_class(val[1].double().cpu().numpy(), scores.double().cpu().numpy())
-                auroc = float(np.nanmean(values))
+                auroc = validation_auroc(val[1], scores)
                 self.runner.logger.info(f"weight decay {decay:g}: macro AUROC on validation images {auroc:.4f}")
             if best is None or auroc > best[0]:
                 best = auroc, decay, weight, bias
         _, decay, weight, bias = best
         self.runner.logger.info(f"weight decay {decay:g} is taken")
+        if len(self.decays) > 1 and decay in (self.decays[0], self.decays[-1]):
+            self.runner.logger.warning(
+                f"weight decay {decay:g} is at the end of those tried: one beyond may be better (train_cfg.decays)"
+            )
         return weight / std, bias - (weight / std) @ mean
 
     def _check_labels(self, y: Tensor) -> None:
@@ -112,6 +117,21 @@ class LinearEvalLoop(FrozenEvalLoop):
                 f"without positives or without negatives among the {len(y)} training images, so that their scores mean "
                 f"nothing: {named}"
             )
+
+
+def validation_auroc(labels: Tensor, scores: Tensor) -> float:
+    """Macro AUROC to choose by.
+
+    Raises:
+        ValueError: If it is not defined for any class.
+    """
+    values, _ = per_class(labels.double().cpu().numpy(), scores.double().cpu().numpy())
+    if not np.isfinite(values).any():
+        raise ValueError(
+            f"no class has both positives and negatives among the {len(labels)} validation images, so that nothing can "
+            "be chosen by them: take others in val_dataloader, or more"
+        )
+    return float(np.nanmean(values))
 
 
 class LinearProblem:
@@ -175,6 +195,9 @@ class LinearProblem:
             return value
 
         optimiser.step(objective)
-        converged = optimiser.state[u]["n_iter"] < max_iters
+        # a line search that stalls ends it, too
+        objective()
+        steep = max(part.grad.abs().max().item() for part in (u, v))
+        converged = optimiser.state[u]["n_iter"] < max_iters and steep < 1e-5
         self.weight, self.bias = (u * scale).detach(), (v * shift).detach()
         return self.weight @ self.axes.T, self.bias, converged

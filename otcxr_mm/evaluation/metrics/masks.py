@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..bootstrap import interval, mean_defined, patient_codes, patient_weights
+from ..bootstrap import interval, mean_over_classes, patient_codes, patient_weights, unit_id
 from ..masks import hd95, overlap, patient_means
 
 MEASURES = ("dice", "iou", "hd95")
@@ -94,7 +94,7 @@ class MaskMetric(BaseMetric):
             dice, iou = overlap(predicted, true)
             distance = [hd95(p, t, spacing) for p, t in zip(predicted, true, strict=True)]
             pixels = np.count_nonzero(true, axis=(1, 2))
-            who = str(sample.get("patient_id", "") or "")
+            who = unit_id(sample)
             table = np.stack([dice, iou, distance, pixels])
             self.results.append((int(sample.get("sample_idx", -1)), who, given is not None, table))
 
@@ -131,7 +131,8 @@ class MaskMetric(BaseMetric):
             for suffix, chosen in (("", None), ("_present", present)):
                 key = measure + suffix
                 mean, drawn = patient_means(values[measure], patient, times, chosen)
-                whole, whole_drawn = mean_defined(mean[None])[0], mean_defined(drawn)
+                known = np.isfinite(mean)
+                whole, whole_drawn = mean_over_classes(mean[None], known)[0], mean_over_classes(drawn, known)
                 metrics[key] = float(whole)
                 overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
                 for k, row in enumerate(rows):

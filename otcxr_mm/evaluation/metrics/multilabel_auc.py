@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 
 from ...registry import METRICS
 from ..auc import per_class
-from ..bootstrap import DRAWS, patient_codes
+from ..bootstrap import DRAWS, patient_codes, unit_id
 from ..classification import report
 from ..log_table import table
 from ..subgroups import ATTRIBUTES
@@ -84,7 +84,7 @@ class MultiLabelAUC(BaseMetric):
                     "a sample has no gt_score: the data set must have labels, and its pipeline end in PackInputs"
                 )
             scores, labels = torch.as_tensor(sample["pred_score"]), torch.as_tensor(sample["gt_score"])
-            who = {name: sample.get(name) for name in ("sample_idx", "patient_id", *_PLACES.values())}
+            who = {name: sample.get(name) for name in ("sample_idx", "patient_id", "collection", *_PLACES.values())}
             self.results.append((scores.float().cpu().numpy(), labels.float().cpu().numpy(), who))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> dict[str, float]:
@@ -96,7 +96,7 @@ class MultiLabelAUC(BaseMetric):
             raise ValueError(
                 f"{len(names)} names of classes, {scores.shape[1]} scores: does num_classes of the head fit?"
             )
-        ids = np.array([str(who["patient_id"] or "") for *_, who in results])
+        ids = np.array([unit_id(who) for *_, who in results])
         patient = patient_codes(ids)
         details = report(
             labels.astype(np.float64),

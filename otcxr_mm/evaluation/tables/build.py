@@ -109,9 +109,9 @@ class Table:
             f"Test set: {test['images']} images, {known}, {len(classes)} classes, SHA-256 {short(test['sha256'])}.",
             f"{self.name}{lower}; "
             + ("mean over the classes that are defined. " if self.by == "fraction" else "")
-            + f"Brackets: 95 % interval over {self.draws} bootstrap draws of patients, the same draws for all runs; of "
-            "the mean where a cell has several runs (xN). It says how sure a figure is for other patients, given these "
-            "runs.",
+            + f"Brackets: 95 % interval over {self.draws} bootstrap draws of patients, the same for all runs; where a "
+            "cell is the mean of several runs (xN), of these runs, too, so that it says how sure a figure is for other "
+            "patients and other draws of training patients and seeds (of few runs a little too narrow).",
             "Bold: the best of a column within its protocol."
             + " In the differences: the interval excludes zero; not corrected for their number." * bool(self.reference),
         ]
@@ -244,8 +244,18 @@ def _of_cell(table: Table, protocol: str, method: str, column: float | str) -> l
 
 
 def _mean(runs: Sequence[Run], values: Mapping[int, np.ndarray], k: int) -> np.ndarray:
-    """Mean over the runs in each draw, (1 + draws,)."""
-    return np.mean([values[id(run)][:, k] for run in runs], axis=0)
+    """Mean over the runs in each draw, (1 + draws,); several runs are drawn with replacement as the patients are.
+
+    Runs of one number of draw of the training patients stay together, and the same numbers are drawn for all methods.
+    """
+    by_draw: dict[int, list[np.ndarray]] = {}
+    for run in runs:
+        by_draw.setdefault(run.record["draw"], []).append(values[id(run)][:, k])
+    single = np.stack([np.mean(by_draw[draw], axis=0) for draw in sorted(by_draw)])
+    count = len(single)
+    times = np.random.default_rng(count).multinomial(count, np.full(count, 1 / count), size=single.shape[1]).T / count
+    times[:, 0] = 1 / count  # the test set itself
+    return (times * single).sum(0)
 
 
 def _fill(table: Table, values: Mapping[int, np.ndarray]) -> None:

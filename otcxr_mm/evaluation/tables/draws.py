@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..auc import bootstrap_per_class
-from ..bootstrap import DRAWS, interval, mean_defined, patient_weights
+from ..bootstrap import DRAWS, interval, mean_over_classes, patient_weights
 from ..masks import patient_means
 from .runs import Run
 
@@ -34,7 +34,7 @@ def run_draws(run: Run, metric: str, counts: np.ndarray) -> np.ndarray:
     else:
         values = run.arrays[metric]
         values = patient_means(values, patient, counts, np.isfinite(values))[1]
-    return np.concatenate([mean_defined(values)[:, None], values], 1)
+    return np.concatenate([mean_over_classes(values, np.isfinite(values[0]))[:, None], values], 1)
 
 
 def point_and_interval(values: np.ndarray) -> tuple[float | None, float | None, float | None]:

@@ -51,7 +51,8 @@ class MaskedAsymmetricLoss(BaseModule):
         log_negative = logsigmoid(-scores) if self.clip == 0 else torch.log1p(-shifted)
         losses = torch.where(
             positive,
-            -((1 - probability) ** self.gamma_pos) * logsigmoid(scores),
-            -(shifted**self.gamma_neg) * log_negative,
+            # a power below 1 has no gradient at 0
+            -((-scores).sigmoid().clamp_min(1e-12) ** self.gamma_pos) * logsigmoid(scores),
+            -(shifted.clamp_min(1e-12) ** self.gamma_neg) * log_negative,
         )
         return self.loss_weight * torch.where(known, losses, 0).sum() / known.sum().clamp_min(1)
