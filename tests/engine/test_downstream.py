@@ -130,9 +130,9 @@ def test_thresholds_come_from_validation_images(cfg):
     assert "multilabel/f1" in metrics
     with open(f"{cfg.work_dir}/results.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["name"] for row in rows] == ["a", "b"]
+    assert [row["name"] for row in rows] == ["a", "b", "mean"]
     record = json.loads(Path(cfg.work_dir, "results.json").read_text())["details"]["classes"]
-    for row, expected in zip(rows, record, strict=True):
+    for row, expected in zip(rows[:2], record, strict=True):
         assert float(row["auroc"]) == expected["auroc"]
         assert [float(row["auroc_interval_low"]), float(row["auroc_interval_high"])] == expected["auroc_interval"]
         assert int(row["positives"]) == expected["positives"]
@@ -187,3 +187,30 @@ def test_an_untrained_frozen_backbone_gets_the_statistics_of_training_images(cfg
         images = torch.stack([item["inputs"] for item in runner.train_dataloader.dataset]).float()
         maps = runner.model.backbone.conv1((images - 127.5) / 64)
     assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=1e-3)
+
+
+def test_two_processes_come_to_what_one_does(cfg, python, tmp_path):
+    """A linear evaluation and its test: features, weights, thresholds, metrics and predictions."""
+    cfg.train_cfg = dict(type="otcxr_mm.LinearEvalLoop", decays=(1e-2, 1.0), calibrate=True)
+    cfg.default_hooks.checkpoint = dict(type="otcxr_mm.AtomicCheckpointHook", interval=-1)
+    cfg.param_scheduler = None
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[loader].sampler.shuffle = False
+    cfg.test_dataloader.dataset.indices = 5  # an odd number: one is there twice for two processes
+    cfg.dump(str(tmp_path / "c.py"))
+    records, predictions, weights = [], [], []
+    for processes in (1, 2):
+        work = tmp_path / f"work{processes}"
+        start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
+        launcher = ["--launcher", "pytorch"] if processes == 2 else []
+        python(*start, ROOT / "tools" / "train.py", tmp_path / "c.py", "--work-dir", work, *launcher)
+        python(*start, ROOT / "tools" / "test.py", work, *launcher)
+        records.append(json.loads((work / "results.json").read_text()))
+        predictions.append(np.load(work / "predictions.npz"))
+        weights.append(torch.load(work / "linear.pth", weights_only=True)["state_dict"]["head.fc.weight"])
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+    assert records[0]["metrics"] == pytest.approx(records[1]["metrics"], abs=1e-5, nan_ok=True)
+    assert records[0]["test"]["images"] == len(predictions[0]["sample_idx"]) == 5
+    for name in ("sample_idx", "patient", "labels"):
+        np.testing.assert_array_equal(predictions[0][name], predictions[1][name])
+    np.testing.assert_allclose(predictions[0]["scores"], predictions[1]["scores"], atol=1e-5)

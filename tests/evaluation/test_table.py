@@ -45,7 +45,21 @@ def slow(folders, metric):
                 values.append(metric(y[known], s[known]))
             drawn.append(np.mean(values))
         rows.append(drawn)
-    return np.mean(rows, axis=0)
+    # runs are drawn with replacement, too
+    n = len(rows)
+    times = np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), size=DRAWS + 1)
+    times[0] = 1
+    return np.array([np.mean(np.repeat([row[d] for row in rows], times[d])) for d in range(DRAWS + 1)])
+
+
+def test_the_interval_of_a_mean_knows_that_runs_differ(tmp_path):
+    """Five runs that differ much, and five times the same: the means are alike, not how sure they are."""
+    for draw, noise in enumerate((0.3, 0.8, 1.5, 3.0, 6.0)):
+        write_run(tmp_path / "apart" / str(draw), "apart", noise, draw=draw, fraction=0.1)
+        write_run(tmp_path / "alike" / str(draw), "alike", 1.5, draw=draw, fraction=0.1)
+    (table,) = build_tables(tasks(load_runs([tmp_path])), draws=300)
+    apart, alike = (table.cells["linear", name, 0.1] for name in ("apart", "alike"))
+    assert apart.high - apart.low > 1.5 * (alike.high - alike.low)
 
 
 @pytest.mark.parametrize(("metric", "reference"), [("auroc", roc_auc_score), ("auprc", average_precision_score)])

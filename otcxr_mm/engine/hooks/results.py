@@ -130,15 +130,20 @@ def _method(source: str | None) -> str:
     if source is None:
         return RANDOM_INIT
     path = Path(source)
-    return path.parent.name if not path.is_absolute() and "://" not in source and path.parent.name else path.stem
+    return path.stem if "://" in source else _folder(path) or path.stem
+
+
+def _folder(path: Path) -> str:
+    """Name of the folder that a file is in; '' for somebody's home, whose name is nobody's business."""
+    folder = path.expanduser().parent
+    return "" if folder == Path.home() or folder.parent in (Path("/home"), Path("/Users")) else folder.name
 
 
 def _file(runner: Runner, path: str, parent: bool = False) -> dict:
     """Name and SHA-256 of a file; the latter is None where it is not there any more."""
     source = Path(path).expanduser()
-    # of an absolute path the folder may be somebody's name
-    named = parent and source.parent.name and not source.is_absolute()
-    name = f"{source.parent.name}/{source.name}" if named else source.name
+    folder = _folder(source) if parent else ""
+    name = f"{folder}/{source.name}" if folder else source.name
     if not source.is_file():
         runner.logger.warning(f"ResultsHook: {path} is no file here, and goes without SHA-256")
         return {"file": name, "sha256": None}
