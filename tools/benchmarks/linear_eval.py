@@ -5,23 +5,20 @@
 On the real radiographs of kermany where OTCXR_DATA has them, else on the built-in ones; thin ResNet-18, one thread.
 """
 
-import argparse
-import json
 import os
-import statistics
 import tempfile
-import time
 from pathlib import Path
+
+from _report import arguments, finish, paired, row
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = 1.2
 REPEATS = 3
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def seconds(decays: tuple[float, ...], folder: str) -> float:
-    """A linear evaluation from the images to the checkpoint, after everything is imported and read."""
+def evaluate(decays: tuple[float, ...], folder: str) -> None:
+    """A linear evaluation from the images to the checkpoint."""
     import torch
     from mmengine.config import Config
     from mmengine.runner import Runner
@@ -34,35 +31,16 @@ def seconds(decays: tuple[float, ...], folder: str) -> float:
     cfg.custom_hooks, cfg.work_dir, cfg.log_level = None, tempfile.mkdtemp(dir=folder), "WARNING"
     cfg.experiment_name = Path(cfg.work_dir).name
     cfg.train_cfg.update(decays=decays, calibrate=True, cache=False)
-    runner = Runner.from_cfg(cfg)
-    start = time.perf_counter()
-    runner.train()
-    return time.perf_counter() - start
+    Runner.from_cfg(cfg).train()
 
 
 def main() -> None:
-    """Measures one and five in turn, and prints the ratio of medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", metavar="FILE", help="JSON list of {metric, target, value, pass}")
-    args = parser.parse_args()
-    times: dict[int, list[float]] = {1: [], 5: []}
+    """Measures one and five in turn, and gives the ratio of medians."""
+    args = arguments(__doc__.splitlines()[0]).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seconds((1e-2,), folder)  # imports, file cache
-        for _ in range(REPEATS):
-            times[1].append(seconds((1e-2,), folder))
-            times[5].append(seconds(DECAYS, folder))
-    ratio = statistics.median(times[5]) / statistics.median(times[1])
-    row = {
-        "metric": "linear evaluation: time of a sweep of 5 weight decays / of one",
-        "target": TARGET,
-        "value": round(ratio, 3),
-        "pass": ratio <= TARGET,
-    }
-    print(json.dumps(row), {n: [round(t, 1) for t in ts] for n, ts in times.items()})
-    if args.out:
-        Path(args.out).write_text(json.dumps([row], indent=2) + "\n")
-    if not row["pass"]:
-        raise SystemExit(1)
+        medians = paired({"one": lambda: evaluate((1e-2,), folder), "five": lambda: evaluate(DECAYS, folder)}, REPEATS)
+    ratio = medians["five"] / medians["one"]
+    finish([row("linear evaluation: time of a sweep of 5 weight decays / of one", ratio, at_most=1.2)], args.out)
 
 
 if __name__ == "__main__":
