@@ -75,7 +75,7 @@ class PackMasks(BaseTransform):
     """
 
     META_KEYS = (
-        *("sample_idx", *PEOPLE, "pixel_spacing"),
+        *("sample_idx", *PEOPLE, "pixel_spacing", "mask_classes"),
         *("ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction"),
     )
 
