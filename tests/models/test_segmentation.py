@@ -149,7 +149,7 @@ def test_pre_trained_weights_are_loaded_and_a_run_learns_and_draws_its_contours(
     metric = runner.test_loop.evaluator.metrics[0]
     assert metric.details["patients"] == 2 and metric.details["classes"][0]["name"] == "lung"
     assert cv2.imread(str(tmp_path / "work" / "overlays.png")).shape[0] > 300
-    assert list((tmp_path / "work").glob("best_mask_dice_epoch_*.pth"))
+    assert list((tmp_path / "work").glob("best_mask_dice_iter_*.pth"))
 
 
 def test_a_frozen_backbone_does_not_change(lungs, tmp_path, monkeypatch):
