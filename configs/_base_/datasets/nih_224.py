@@ -1,32 +1,15 @@
 # NIH ChestX-ray14 with its 14 labels, in the folder as NIH ships it (OTCXR_NIH). The official train_val list is parted
 # by patient, the same way on every machine: val is for choices.
-pipeline = [
-    dict(type="otcxr_mm.LoadCXR"),
-    dict(type="Resize", scale=(224, 224), interpolation="area"),
-    dict(type="otcxr_mm.PackCXR"),
-]
-# for fine-tuning
-augmented = [
-    dict(type="otcxr_mm.LoadCXR"),
-    dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.5, 1.0), interpolation="area"),
-    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
-    dict(type="otcxr_mm.PhotometricCXR", brightness=0.1, contrast=0.2, gamma=0.2, blur_prob=0.0),
-    dict(type="otcxr_mm.PackCXR"),
-]
-loader = dict(
-    batch_size=64,
-    num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="default_collate"),
-)
+_base_ = ["./labelled_224.py"]
+
 # with test_mode a broken image is an error: nothing else takes its place
 images = dict(
     type="otcxr_mm.NIHChestXray14",
     data_root="{{$OTCXR_NIH:data/nih}}",
-    pipeline=pipeline,
+    pipeline=_base_.pipeline,
     test_mode=True,
 )
 parts = dict(within="train_val", split_by_hash=(("train", 0.875), ("val", 0.125)))
-train_dataloader = dict(**loader, dataset=dict(**images, **parts, split="train"))
-val_dataloader = dict(**loader, dataset=dict(**images, **parts, split="val"))
-test_dataloader = dict(**loader, dataset=dict(**images, split="test"))
+train_dataloader = dict(dataset=dict(**images, **parts, split="train"))
+val_dataloader = dict(dataset=dict(**images, **parts, split="val"))
+test_dataloader = dict(dataset=dict(**images, split="test"))

@@ -69,4 +69,5 @@ class KNNEvalLoop(FrozenEvalLoop):
             state = [(features, labels, best[1])]
         broadcast_object_list(state)
         features, labels, model.head.k = state[0]
-        model.head.set_bank(features, labels)
+        if not is_main_process():
+            model.head.set_bank(features, labels)

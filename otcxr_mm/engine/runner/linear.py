@@ -139,7 +139,7 @@ class LinearProblem:
 
     The features are rotated once to their principal axes. In these coordinates the Hessian of logistic regression is
     nearly diagonal, about q_c lambda_i + decay with q_c = p (1 - p) of the class's prevalence p and lambda_i the
-    variance along the axis: scaled by its square root, L-BFGS needs tens of iterations where it needed thousands.
+    variance along the axis: scaled by its square root, L-BFGS converges where it did not in a thousand iterations.
 
     Args:
         x: Features, standardised, (n, D).

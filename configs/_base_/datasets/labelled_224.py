@@ -1,0 +1,23 @@
+# Labelled images of 224 pixels: pipelines and loaders. The data set itself is named by the config that inherits this.
+pipeline = [
+    dict(type="otcxr_mm.LoadCXR"),
+    dict(type="Resize", scale=(224, 224), interpolation="area"),
+    dict(type="otcxr_mm.PackCXR"),
+]
+# for fine-tuning
+augmented = [
+    dict(type="otcxr_mm.LoadCXR"),
+    dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.5, 1.0), interpolation="area"),
+    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
+    dict(type="otcxr_mm.PhotometricCXR", brightness=0.1, contrast=0.2, gamma=0.2, blur_prob=0.0),
+    dict(type="otcxr_mm.PackCXR"),
+]
+loader = dict(
+    batch_size=64,
+    num_workers=4,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="default_collate"),
+)
+train_dataloader = dict(**loader)
+val_dataloader = dict(**loader)
+test_dataloader = dict(**loader)
