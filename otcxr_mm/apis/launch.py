@@ -152,22 +152,17 @@ def _use_amp(cfg: "Config") -> None:
 
 
 def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
-    """Says if the learning rate is scheduled for another number of epochs than are trained."""
+    """Says if the learning rate is scheduled for another number of epochs, or iterations, than are trained."""
     schedulers = cfg.get("param_scheduler") or []
-    ends = [s.get("end") for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) and s.get("end")]
-    epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
-    ends_iters = [s.end for s in schedulers if isinstance(s, dict) and not s.get("by_epoch", True) and s.get("end")]
-    iters = (cfg.get("train_cfg") or {}).get("max_iters")
-    if ends_iters and iters and max(ends_iters) != iters:
-        logger.warning(
-            f"train_cfg.max_iters is {iters}, but the schedule of the learning rate ends at iteration "
-            f"{max(ends_iters)}: set param_scheduler.{len(schedulers) - 1}.end={iters} too"
-        )
-    if ends and epochs and max(ends) != epochs:
-        logger.warning(
-            f"train_cfg.max_epochs is {epochs}, but the schedule of the learning rate ends at epoch {max(ends)}: set "
-            f"param_scheduler.{len(schedulers) - 1}.end={epochs} too"
-        )
+    for by_epoch, key, unit in ((True, "max_epochs", "epoch"), (False, "max_iters", "iteration")):
+        own = [s for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) == by_epoch]
+        ends = [s.get("end") for s in own if s.get("end")]
+        length = (cfg.get("train_cfg") or {}).get(key)
+        if ends and length and max(ends) != length:
+            logger.warning(
+                f"train_cfg.{key} is {length}, but the schedule of the learning rate ends at {unit} {max(ends)}: set "
+                f"param_scheduler.{len(schedulers) - 1}.end={length} too"
+            )
 
 
 def latest_checkpoint(work_dir: str) -> str | None:

@@ -194,6 +194,9 @@ def test_a_schedule_that_ends_elsewhere_is_said(caplog):
     cfg.param_scheduler[1].end = 20
     launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
     assert not caplog.text
+    cfg = Config(dict(train_cfg=dict(max_iters=50), param_scheduler=[dict(by_epoch=False, end=80)]))
+    launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
+    assert "max_iters is 50, but the schedule of the learning rate ends at iteration 80: set param_sch" in caplog.text
 
 
 def test_auto_scale_needs_a_base(python, images, tmp_path):
