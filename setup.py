@@ -9,6 +9,9 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM = ("configs", "tools", "model-index.yml")
+# onedl-mim takes the first folder of RECORD, which installers sort, for the package. Of a package with a command that is
+# `../../../bin`, of others `otcxr_mm-VERSION.dist-info`. "+" sorts before both. openmim looks in the package itself.
+FIRST_IN_RECORD = "+otcxr_mm"
 
 
 class BuildWithMim(build_py):
@@ -20,10 +23,14 @@ class BuildWithMim(build_py):
             target, place = ROOT / "otcxr_mm" / ".mim", link
         else:
             target, place = Path(self.build_lib) / "otcxr_mm" / ".mim", copy
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        for name in MIM:
-            place(ROOT / name, target / name)
+        targets = [target]
+        if place is copy:
+            targets.append(Path(self.build_lib) / FIRST_IN_RECORD / ".mim")
+        for target in targets:
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            for name in MIM:
+                place(ROOT / name, target / name)
 
 
 def link(source, target):
@@ -64,7 +71,7 @@ setup(
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
-    install_requires=["numpy", "scikit-learn", "torch>=2.1", "torchvision"],
+    install_requires=["click>=8.1", "numpy", "scikit-learn", "torch>=2.1", "torchvision"],
     extras_require={
         # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
         "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],
@@ -76,5 +83,6 @@ setup(
         "ot": ["pot"],
         "test": ["pytest", "monai", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
     },
+    entry_points={"console_scripts": ["otcxr = otcxr_mm.cli:main"]},
     zip_safe=False,
 )

@@ -48,7 +48,7 @@ _PUBLIC = {
         "pack_images",
         "write_selection",
     ),
-    "otcxr_mm.export": ("load_backbone", "save_backbone"),
+    "otcxr_mm.export": ("export_backbone", "load_backbone", "save_backbone"),
     "otcxr_mm.evaluation": ("MaskMetric", "MultiLabelAUC"),
     "otcxr_mm.engine": (
         "AtomicCheckpointHook",

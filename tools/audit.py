@@ -1,57 +1,8 @@
-"""Looks for leaks: python tools/audit.py CONFIG [--pretrain CONFIG2] [--pixels] [--show-ids].
+"""Looks for leaks: python tools/audit.py CONFIG [--pretrain CONFIG2] [--pixels] [--show-ids]."""
 
-Exit status 1 only if training shares patients or images with validation or test; 2 if that could not be found out: for
-a wrong command line, a missing file, wrong data, or any other error.
-"""
-
-import argparse
 import sys
-import traceback
 
-from otcxr_mm.apis.launch import add_config_arguments, load_config
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Prints the audit, and says with the status whether there is a leak."""
-    parser = argparse.ArgumentParser(description="Compare the patients and images of a config's data sets")
-    add_config_arguments(parser)
-    parser.add_argument("--pretrain", metavar="CONFIG", help="config of the run whose backbone this one starts from")
-    parser.add_argument(
-        "--pixels",
-        nargs="?",
-        const="decoded",
-        default=False,
-        choices=["decoded", "bytes"],
-        help="read the images too: their decoded pixels, or only the bytes of files that are equally long",
-    )
-    parser.add_argument("--origins", metavar="FILE.csv", help="columns image, original: which NIH image an image is")
-    parser.add_argument("--show-ids", action="store_true", help="print patient ids and paths, up to 10 each")
-    args = parser.parse_args(argv)
-    try:
-        return _audit(parser, args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-    except Exception:
-        traceback.print_exc()  # Python's own status would be that of a leak
-    return 2
-
-
-def _audit(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    configs = {"": load_config(args)}
-    if args.pretrain:
-        configs["pretrain/"] = load_config(
-            argparse.Namespace(**{**vars(args), "config": args.pretrain, "cfg_options": []})
-        )
-
-    from otcxr_mm.datasets.audit import audit, build_datasets
-
-    datasets = {name: data for prefix, cfg in configs.items() for name, data in build_datasets(cfg, prefix).items()}
-    if not datasets:
-        parser.error(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
-    found = audit(datasets, args.pixels, args.origins)
-    print(found.text(args.show_ids))
-    return 1 if found.leaks else 0
-
+from otcxr_mm.apis.audit import main
 
 if __name__ == "__main__":
     sys.exit(main())

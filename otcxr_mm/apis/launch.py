@@ -61,8 +61,9 @@ def load_config(args: argparse.Namespace) -> "Config":
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     # checkpoints are loaded without running code in them
     os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
-    if not os.path.isfile(args.config):
-        raise SystemExit(f"{args.config}: no such config")
+    args.config = _find(args.config)
+    import otcxr_mm.registry  # noqa: F401  knows bases that are named otcxr_mm::X.py
+
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(parse_options(args.cfg_options or [], set(cfg)))
     cfg.launcher = args.launcher
@@ -71,6 +72,20 @@ def load_config(args: argparse.Namespace) -> "Config":
     elif cfg.get("work_dir") is None:
         cfg.work_dir = os.path.join("work_dirs", os.path.splitext(os.path.basename(args.config))[0])
     return cfg
+
+
+def _find(config: str) -> str:
+    """A config file; failing that, the config of this package of that name."""
+    if os.path.isfile(config):
+        return config
+    from .configs import find_config
+
+    try:
+        found = find_config(config)
+    except FileNotFoundError as error:
+        raise SystemExit(f"{config}: no such config. {error}") from None
+    print(f"{config}: the config of this name in otcxr_mm, {found}")
+    return str(found)
 
 
 def parse_options(options: list[str], keys: set[str]) -> dict:

@@ -38,7 +38,19 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     path = Path(path)
     buffer = io.BytesIO()
     torch.save({name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}, buffer)
-    preprocessor = model.data_preprocessor
+    write_whole(path, buffer.getvalue())
+    write_record(path, cfg, model.data_preprocessor, **facts)
+
+
+def write_record(weights: Path, cfg: Config | dict, preprocessor: nn.Module, **facts: object) -> None:
+    """Writes the JSON beside a file of weights.
+
+    Args:
+        weights: The file.
+        cfg: The run's config; recorded without its paths.
+        preprocessor: The model's, which knows channels, mean and std.
+        **facts: More to record.
+    """
     record = {
         "backbone": _without_paths(cfg["model"]["backbone"]),
         # what was trained, on what augmentation and schedule; no path, no name of an image
@@ -50,8 +62,7 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
         "versions": versions(),
         **facts,
     }
-    write_whole(path, buffer.getvalue())
-    write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    write_whole(weights.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
 def versions() -> dict[str, str]:
@@ -129,11 +140,11 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: flo
     if any(name.startswith("backbone.") for name in state):
         state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
-    _convert_stem(state, wanted)
+    convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
     other_shape = [name for name, v in wanted.items() if name in state and state[name].shape != v.shape]
     matched = len(wanted) - len(missing) - len(other_shape)
-    stem = _stem(wanted)
+    stem = stem_of(wanted)
     if matched < min_matched * len(wanted) or stem in missing or stem in other_shape:
         shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}" for n in other_shape[:3]]
         raise ValueError(
@@ -148,14 +159,14 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: flo
     backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in other_shape}, strict=False)
 
 
-def _stem(wanted: dict[str, torch.Tensor]) -> str | None:
+def stem_of(wanted: dict[str, torch.Tensor]) -> str | None:
     """Name of the first convolution's weight."""
     return next((name for name, tensor in wanted.items() if tensor.dim() == 4), None)
 
 
-def _convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+def convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
     """Brings the first convolution to the wanted number of channels, in place."""
-    name = _stem(wanted)
+    name = stem_of(wanted)
     given, target = state.get(name), wanted.get(name)
     if given is None or given.dim() != 4 or given.shape == target.shape:
         return

@@ -1,51 +1,8 @@
 """Two runs on one test set, paired by patient: python tools/analysis/compare.py RUN_A RUN_B [--out FILE.json]."""
 
-import argparse
-import json
 import sys
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Prints the differences."""
-    parser = argparse.ArgumentParser(
-        description="Differences of two runs for each class and in the mean, with 95 %% intervals over patients"
-    )
-    parser.add_argument("run_a", help="work dir of a run that tools/test.py tested")
-    parser.add_argument("run_b", help="another one, tested on the same images")
-    parser.add_argument("--out", metavar="FILE.json", help="file for the figures, unrounded")
-    args = parser.parse_args(argv)
-
-    from otcxr_mm.datasets.audit import markdown
-    from otcxr_mm.evaluation import tables
-    from otcxr_mm.evaluation.tables.draws import DRAWS
-    from otcxr_mm.evaluation.tables.pair import pair_rows
-
-    try:
-        pairs = [tables.load_runs([path]) for path in (args.run_a, args.run_b)]
-        for path, found in zip((args.run_a, args.run_b), pairs, strict=True):
-            if len(found) > 1:
-                raise ValueError(f"{path} holds {len(found)} runs, {found[0].folder} the first: name one of them")
-        (a,), (b,) = pairs
-        rows = tables.compare_runs(a, b)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    for letter, run in (("A", a), ("B", b)):
-        r = run.record
-        print(f"{letter}: {run.folder}: {run.method}, {r['protocol'] or 'no protocol'}, {100 * r['fraction']:g} %")
-    test = a.test
-    print(f"{test['type']}, {test['split']}: {test['images']} images, {test['patients']} patients\n")
-    head = ["metric", "class", "A", "B", "A minus B", "p (DeLong)"]
-    print("\n".join(markdown(head, pair_rows(rows))))
-    print(
-        f"\nBrackets: 95 % interval over {DRAWS} bootstrap draws of patients, the same for both. DeLong's test takes "
-        "images as independent. Neither is corrected for the number of classes."
-    )
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as stream:
-            json.dump(rows, stream, indent=2)
-    return 0
-
+from otcxr_mm.apis.compare import main
 
 if __name__ == "__main__":
     sys.exit(main())

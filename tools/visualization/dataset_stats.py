@@ -1,47 +1,6 @@
 """Counts what a config's data sets hold: python tools/visualization/dataset_stats.py CONFIG [--out DIR]."""
 
-import argparse
-import json
-import os
-
-from otcxr_mm.apis.launch import add_config_arguments, load_config
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Writes stats.md, stats.png and stats.json, and prints the first."""
-    parser = argparse.ArgumentParser(
-        description="Images, patients, labels, ages and grey values of a config's data sets; no path, no patient id"
-    )
-    add_config_arguments(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder of the three files; default WORK_DIR/stats")
-    parser.add_argument(
-        "--max-images",
-        type=int,
-        default=500,
-        metavar="N",
-        help="images of each data set that are read for the grey values, drawn at random; 0 for all (500)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of that draw (0)")
-    args = parser.parse_args(argv)
-    cfg = load_config(args)
-
-    from otcxr_mm.datasets.audit import build_datasets
-    from otcxr_mm.visualization.stats import picture, report, statistics
-
-    built = build_datasets(cfg)
-    if not built:
-        parser.error(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
-    found = statistics(built, args.max_images, args.seed)
-    out = args.out or os.path.join(cfg.work_dir, "stats")
-    os.makedirs(out, exist_ok=True)
-    text = report(found)
-    for name, content in (("stats.md", text), ("stats.json", json.dumps(found, indent=2) + "\n")):
-        with open(os.path.join(out, name), "w", encoding="utf-8") as stream:
-            stream.write(content)
-    picture(found).savefig(os.path.join(out, "stats.png"), dpi=100)
-    print(text)
-    print(f"{out}: stats.md, stats.png, stats.json")
-
+from otcxr_mm.apis.dataset_stats import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,33 @@
+"""Shows what a model is trained on: `otcxr views`, `tools/visualization/browse_views.py`."""
+
+import argparse
+import os
+
+from .launch import add_config_arguments, load_config
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes a contact sheet of viewpoint pairs."""
+    parser = argparse.ArgumentParser(
+        description="Draw pairs of viewpoints as the training pipeline makes them, with the places that both show"
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--out", metavar="FILE.png", help="default WORK_DIR/views.png")
+    parser.add_argument("-n", type=int, default=8, metavar="N", help="number of radiographs (8)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of radiographs and of the crops (0)")
+    parser.add_argument("--show-ids", action="store_true", help="write patient ids and paths below")
+    args = parser.parse_args(argv)
+    if args.n < 1:
+        parser.error(f"-n {args.n}: at least 1")
+    cfg = load_config(args)
+
+    from ..datasets.audit import build_datasets
+    from ..visualization.views import contact_sheet, view_pairs
+
+    built = build_datasets(cfg, roles=("train",))
+    if not built:
+        parser.error(f"{args.config} has no train_dataloader")
+    out = args.out or os.path.join(cfg.work_dir, "views.png")
+    os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+    contact_sheet(view_pairs(built["train"], args.n, args.seed, args.show_ids)).savefig(out, dpi=100)
+    print(out)

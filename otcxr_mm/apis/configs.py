@@ -1,0 +1,138 @@
+"""The configs that come with the package: found by name, listed, and copied for a change."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..fileio import write_whole
+from ..version import __version__
+
+PACKAGE = "otcxr_mm"
+
+
+def config_folder() -> Path:
+    """Where the configs are: `.mim/configs` of the installed package, or the folder beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / ".mim" / "configs", package.parent / "configs"):
+        if folder.is_dir():
+            return folder.resolve()
+    raise FileNotFoundError(f"{package}: neither .mim/configs in it nor configs beside it: install otcxr_mm anew")
+
+
+def _entry_points() -> dict[str, Path]:
+    """Configs to train or test with, by their names: those that are no bases."""
+    folder = config_folder()
+    found = sorted(p for p in folder.rglob("*.py") if "_base_" not in p.relative_to(folder).parts)
+    return {path.name: path for path in found}
+
+
+def find_config(name: str) -> Path:
+    """A config of this package by its name.
+
+    Args:
+        name: `otcxr_r50_nih`, with or without `.py`; or its path below `configs/`, as
+            `benchmarks/linear/otcxr_linear_r50_nih.py` or `_base_/models/otcxr_r50.py`. `otcxr_mm::` may stand before.
+
+    Raises:
+        FileNotFoundError: If there is none; names the nearest.
+    """
+    wanted = name.removeprefix(f"{PACKAGE}::").removesuffix(".py") + ".py"
+    folder, known = config_folder(), _entry_points()
+    path = known.get(wanted) or folder / wanted.removeprefix("configs/")
+    if not path.is_file() or folder not in path.resolve().parents:
+        near = get_close_matches(os.path.basename(wanted), known, n=1)
+        raise FileNotFoundError(
+            f"{name}: no config of {PACKAGE} has this name; "
+            + (f"did you mean {near[0]}? " if near else "")
+            + "`otcxr list-cfg` lists them"
+        )
+    return path
+
+
+def list_configs(pattern: str = "") -> list[tuple[str, str]]:
+    """Names and first sentences of the configs whose name or first sentence holds `pattern`, in any case."""
+    rows = [(path.relative_to(config_folder()).as_posix(), _sentence(path)) for path in _entry_points().values()]
+    return sorted(row for row in rows if pattern.lower() in " ".join(row).lower())
+
+
+def _sentence(path: Path) -> str:
+    """The first sentence of the comment at the head of a config."""
+    head = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("# ") or line.startswith("#   "):
+            break
+        head.append(line[2:])
+    return re.split(r"(?<=\.)\s", " ".join(head))[0]
+
+
+def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, force: bool = False) -> Path:
+    """Copies a config of this package to where it can be changed.
+
+    Its bases stay in the package: they are named as `otcxr_mm::_base_/...`, which `otcxr train`, `mim train otcxr_mm`
+    and a Python that has imported `otcxr_mm.registry` understand. With `flat` there are none.
+
+    Args:
+        name: As for :func:`find_config`.
+        target: File to write, or a folder for a file of the config's own name.
+        flat: Merge the bases into the copy, and the values of environment variables with them: for
+            `mim train mmpretrain`, or to keep.
+        force: Overwrite a file that is there.
+
+    Returns:
+        The file written.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        FileExistsError: If the file is there already.
+    """
+    source = find_config(name)
+    target = Path(target).expanduser()
+    if target.is_dir() or target.suffix != ".py":
+        target = target / source.name
+    if target.exists() and not force:
+        raise FileExistsError(f"{target} is there already: name another file, or overwrite it with --force")
+    if flat:
+        from mmengine.config import Config
+
+        text = f"# {source.name} of {PACKAGE} {__version__} with its bases.\n{Config.fromfile(str(source)).pretty_text}"
+    else:
+        text = _of_the_package(source, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, text.encode())
+    return target
+
+
+def _of_the_package(source: Path, target: Path) -> str:
+    """The text of a config whose bases and commands hold wherever it lies."""
+    text = source.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    for node in sorted(_base_names(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
+        base = (source.parent / node.value).resolve().relative_to(config_folder()).as_posix()
+        line = lines[node.lineno - 1]  # strings on one line each, plain ASCII before them
+        lines[node.lineno - 1] = f'{line[: node.col_offset]}"{PACKAGE}::{base}"{line[node.end_col_offset :]}'
+    own = f"configs/{source.relative_to(config_folder()).as_posix()}"
+    several = rf"torchrun --standalone --nproc_per_node=\1 -m otcxr_mm train {target} --launcher pytorch"
+    swaps = (
+        (rf"bash tools/dist_train\.sh {re.escape(own)} (\d+)", several),
+        (r"python tools/(train|test)\.py", r"otcxr \1"),
+        (re.escape(own), str(target)),
+        (rf"work_dirs/{source.stem}\b", f"work_dirs/{target.stem}"),
+    )
+    for i, line in enumerate(lines):
+        if line.startswith("#"):
+            for before, after in swaps:
+                line = re.sub(before, after, line)
+            lines[i] = line
+    return "".join(lines)
+
+
+def _base_names(text: str) -> Iterator[ast.Constant]:
+    """The strings of `_base_ = [...]`, or of `_base_ = "..."`, that name files beside the config."""
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", None) == "_base_":
+            for node in ast.walk(statement.value):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and "::" not in node.value:
+                    yield node

@@ -1,0 +1,140 @@
+"""The command `otcxr`: one door to what the scripts of tools/ do, from any folder.
+
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from .version import __version__
+
+# name: module of otcxr_mm.apis, function, what it is for; each parses its own arguments, as its script in tools/ does
+COMMANDS = {
+    "train": ("launch", "train", "Pre-train, or train on labels."),
+    "test": ("launch", "test", "Test a run or a checkpoint."),
+    "audit": ("audit", "main", "Look for patients that two data sets share."),
+    "prepare": ("prepare", "main", "Shrink the images of a data set into one file."),
+    "views": ("browse_views", "main", "Draw the pairs of crops that a config trains on."),
+    "stats": ("dataset_stats", "main", "Count images, patients, labels, grey values."),
+    "table": ("table", "main", "Tables of tested runs for a paper."),
+    "compare": ("compare", "main", "Compare two tested runs, paired by patient."),
+}
+
+
+def _forwarded(name: str, module: str, function: str, text: str) -> click.Command:
+    """A command that hands its arguments on as they are."""
+
+    def run(arguments: tuple[str, ...]) -> None:
+        sys.argv = [f"otcxr {name}", *arguments]  # what argparse calls the command
+        sys.exit(getattr(import_module(f".apis.{module}", __package__), function)(list(arguments)))
+
+    return click.Command(
+        name,
+        callback=run,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        help=text,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        order = ["doctor", "list-cfg", "copy-cfg", "audit", "prepare", "views", "stats", "train", "test", "export"]
+        return sorted(self.commands, key=lambda name: order.index(name) if name in order else len(order))
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="otcxr_mm")
+def main() -> None:
+    """Self-supervised pre-training on chest radiographs, and what comes before and after it.
+
+    otcxr COMMAND --help says more. Research software, not a medical device.
+    """
+
+
+for _name, _command in COMMANDS.items():
+    main.add_command(_forwarded(_name, *_command))
+
+
+def _fail(error: Exception) -> None:
+    raise click.ClickException(str(error)) from None
+
+
+@main.command("list-cfg", short_help="List the configs that come with the package.")
+@click.argument("pattern", default="")
+def list_cfg(pattern: str) -> None:
+    """List the configs that come with the package; PATTERN: a part of the name or of what it is for."""
+    from .apis.configs import config_folder, list_configs
+
+    rows = list_configs(pattern)
+    if not rows:
+        raise click.ClickException(f"no config has {pattern!r} in its name or description")
+    group = None
+    for path, text in rows:
+        folder, _, name = path.rpartition("/")
+        if folder != group:
+            click.echo(f"\n{folder}/" if folder else "")
+            group = folder
+        click.echo(f"  {name:<34} {text}")
+    click.echo(
+        f"\nin {config_folder()}\nTrain with `otcxr train NAME`, take a copy to change with `otcxr copy-cfg NAME`."
+    )
+
+
+@main.command("copy-cfg", short_help="Copy a config to change it.")
+@click.argument("name")
+@click.argument("target", default=".")
+@click.option("--flat", is_flag=True, help="with its bases and the environment's values merged in: stands alone")
+@click.option("--force", is_flag=True, help="overwrite a file that is there")
+def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
+    """Copy the config NAME to TARGET, a file or a folder (this one), to change it there."""
+    from .apis.configs import copy_config
+
+    try:
+        path = copy_config(name, target, flat, force)
+    except OSError as error:
+        _fail(error)
+    click.echo(f"{path}: written. Train with `otcxr train {path}`")
+
+
+@main.command(short_help="Write a backbone for another library.")
+@click.argument("source")
+@click.option("--out", metavar="FILE", help=".pth or .safetensors; default WORK_DIR/backbone_FORMAT.pth")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["mmpretrain", "torchvision", "timm"]),
+    default="mmpretrain",
+    show_default=True,
+    help="whose names the weights get; mmpretrain's are mmseg's and mmdet's too",
+)
+@click.option("--channels", type=click.Choice(["1", "3"]), help="of the first convolution; default as trained")
+def export(source: str, out: str | None, layout: str, channels: str | None) -> None:
+    """Write the backbone of SOURCE, a work dir or a checkpoint, for another library."""
+    from .export.convert import export_backbone
+
+    try:
+        path = export_backbone(source, out, layout, channels and int(channels))
+    except (OSError, ValueError, ImportError) as error:
+        _fail(error)
+    click.echo(f"{path} and {path.with_suffix('.json').name}: written")
+
+
+@main.command(short_help="Look for what is wrong with the installation.")
+@click.argument("config", required=False)
+@click.option("--work-dir", metavar="DIR", help="folder whose disk is looked at; default the config's")
+@click.option("--json", "as_json", is_flag=True, help="for a report of a bug; holds no path of your home")
+def doctor(config: str | None, work_dir: str | None, as_json: bool) -> None:
+    """Look for what is wrong with the installation, and with CONFIG if given. Status 1: an error was found."""
+    from .doctor import examine, report
+
+    findings = examine(config, work_dir)
+    click.echo(report(findings, as_json))
+    sys.exit(any(finding.level == "error" for finding in findings))
