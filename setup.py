@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM = ("configs", "tools", "model-index.yml")
-# onedl-mim takes the first folder of RECORD, which installers sort, for the package. Of a package with a command that is
+# onedl-mim takes the first folder of RECORD, which installers sort, for the package. Of a package with a command it is
 # `../../../bin`, of others `otcxr_mm-VERSION.dist-info`. "+" sorts before both. openmim looks in the package itself.
 FIRST_IN_RECORD = "+otcxr_mm"
 

@@ -91,9 +91,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], Config, dict]:
     state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
     meta = checkpoint.get("meta") or {}
     if not state or not meta.get("cfg"):
-        raise ValueError(
-            f"{path}: not a checkpoint of a run with a backbone, nor a backbone.pth with its backbone.json"
-        )
+        raise ValueError(f"{path}: neither the checkpoint of a run with a backbone nor backbone.pth with its JSON")
     return state, Config.fromstring(meta["cfg"], ".py"), {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
 
 

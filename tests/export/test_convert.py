@@ -107,7 +107,7 @@ def test_what_would_compute_something_else_is_refused(tmp_path, change, message)
 
 def test_what_is_no_source_is_named(tmp_path):
     torch.save({"state_dict": {"head.weight": torch.ones(2)}}, tmp_path / "head.pth")
-    with pytest.raises(ValueError, match=r"head\.pth: neither the checkpoint of a run"):
+    with pytest.raises(ValueError, match=r"head\.pth: neither the checkpoint of a run with"):
         otcxr_mm.export_backbone(tmp_path / "head.pth")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="neither a checkpoint nor backbone.pth"):
