@@ -1,4 +1,4 @@
-# make demo [SEED=n] | test | lint | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
+# make demo [SEED=n] | test | test-wheel | lint | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
 SHELL := /bin/bash
 STACK ?= onedl
 SEED ?= 0
@@ -9,7 +9,7 @@ LOCKS := requirements/$(STACK).txt $(if $(filter Linux,$(shell uname -s)),requir
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo env test lint bench clean
+.PHONY: demo env test test-wheel lint bench clean
 
 # the first target: what a bare make does
 demo: $(INSTALLED)
@@ -39,8 +39,23 @@ $(INSTALLED): $(READY) setup.py
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+PYTEST := -m pytest -n auto --maxprocesses 4
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
+
+# The wheel, in an environment that had nothing in it and has nothing optional, used from a folder without the sources.
+# The slowest tests are left to `make test`.
+test-wheel:
+	@$(MAKE) --no-print-directory STACK=minimal .venv-minimal/.ready
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; python="$$PWD/.venv-minimal/bin/python"; \
+	rm -rf build; PYTHONWARNINGS=ignore $$python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	    --no-build-isolation --wheel-dir "$$folder" .; rm -rf build; \
+	$$python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$folder"/otcxr_mm-*.whl; \
+	mkdir "$$folder/else"; cp -r $(filter-out build otcxr_mm otcxr_mm.egg-info work_dirs data,$(wildcard *)) "$$folder/else"; \
+	if [ -d ../shared/data ]; then export OTCXR_DATA="$${OTCXR_DATA:-$$(cd ../shared/data && pwd)}"; fi; \
+	cd "$$folder/else"; $$python $(PYTEST) --ignore tests/engine/test_resume.py --ignore tests/tools/test_demo.py \
+	    --ignore tests/tools/test_methods.py --ignore tests/test_distributed.py --ignore tests/test_packaging.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -53,4 +68,4 @@ bench: $(INSTALLED)
 	    $(BIN)/python $$f --out work_dirs/benchmarks/$$(basename $$f .py).json || status=1; done; exit $$status
 
 clean:
-	rm -rf .venv .venv-mm build *.egg-info
+	rm -rf .venv .venv-mm .venv-minimal build *.egg-info

@@ -17,3 +17,8 @@ for stack in onedl mm; do
     grep -vE '^(nvidia|cuda|triton)' $stack.all > $stack.txt
     rm $stack.all
 done
+# the same versions, but for what is optional
+printf 'opencv-python ; sys_platform == "never"\nmmengine ; sys_platform == "never"\n' > "$overrides"
+uv pip compile minimal.in --python-version 3.11 --python-platform linux --override "$overrides" \
+    --constraint onedl.txt --constraint linux.txt --quiet --no-header --no-annotate --no-emit-index-url |
+    grep -vE '^(nvidia|cuda|triton)' > minimal.txt

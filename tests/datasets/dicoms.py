@@ -1,11 +1,12 @@
 """DICOM files for tests."""
 
 import numpy as np
+import pytest
 
 
 def write_dicom(path, pixels, bits=None, photometric="MONOCHROME2", syntax=None, **tags):
     """A DICOM file of (H, W) integers; `tags` set or, with None, remove elements of its header."""
-    import pydicom
+    pydicom = pytest.importorskip("pydicom")
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
     pixels = np.asarray(pixels)

@@ -9,6 +9,8 @@ from otcxr_mm.datasets.transforms.loading import read_grey
 from tests.conftest import write_image
 from tests.datasets.dicoms import write_dicom
 
+pytest.importorskip("pydicom")
+
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (30, 40), dtype=np.uint8)
 WORDS = RNG.integers(0, 4096, (30, 40), dtype=np.uint16)

@@ -316,6 +316,7 @@ def test_the_full_siim_table(real_data, tmp_path):
 
 
 def test_the_genuine_siim_image(real_data, tmp_path):
+    pytest.importorskip("pydicom")
     unpack(real_data / "tables" / "siim-pneumothorax-train-rle.csv.gz", tmp_path / "train-rle.csv")
     (tmp_path / "dicom-images-train").symlink_to(real_data / "dicom")
     data = otcxr_mm.SIIMPneumothorax(tmp_path, skip_missing=True, pipeline=[dict(type="otcxr_mm.LoadCXR")])
@@ -531,6 +532,7 @@ def test_classes_that_are_wrong(nih_folder):
 
 
 def test_every_folder_of_real_radiographs_loads(real_data):
+    pytest.importorskip("pydicom")
     load = [dict(type="otcxr_mm.LoadCXR")]
     xray = dict(positive=["PNEUMONIA"], negative=["NORMAL"], img_prefix="images")
     sets = {

@@ -36,6 +36,7 @@ RESNET = dict(type="ResNet", depth=18, in_channels=1, out_indices=(3,), zero_ini
 @pytest.mark.parametrize("layout", ["torchvision", "timm"])
 @pytest.mark.parametrize("channels", [None, 3])
 def test_the_librarys_model_computes_the_same(tmp_path, layout, channels):
+    pytest.importorskip(layout)
     network = write_checkpoint(tmp_path / "epoch_3.pth", RESNET, prefix="module.")
     out = otcxr_mm.export_backbone(tmp_path, layout=layout, channels=channels)
     assert out == tmp_path / f"backbone_{layout}.pth"
@@ -65,8 +66,7 @@ def test_the_librarys_model_computes_the_same(tmp_path, layout, channels):
 
 
 def test_a_timm_backbone_gets_timms_own_names(tmp_path):
-    import timm
-
+    timm = pytest.importorskip("timm")
     backbone = dict(type="TIMMBackbone", model_name="resnet10t", features_only=True, in_channels=1)
     write_checkpoint(tmp_path / "a.pth", backbone)
     out = otcxr_mm.export_backbone(tmp_path / "a.pth", tmp_path / "b.safetensors", "timm")
