@@ -1,11 +1,14 @@
+import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_image
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,78 @@ def test_the_unpacked_wheel_is_enough(wheel, tmp_path, python):
     script += "    print(Config.fromfile(path).model.type)"
     output = python("-c", script, tmp_path / "site", tmp_path / "mine.py").stdout
     assert output.split() == ["otcxr_mm.OTCXR", "otcxr_mm.OTCXR"]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The folder `bin` of an environment with the wheel installed, and all else from the one that runs the tests."""
+    folder = tmp_path_factory.mktemp("env")
+    venv.create(folder, symlinks=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-deps"]
+    subprocess.run([*map(str, command), str(wheel)], check=True)
+    return folder / "bin"
+
+
+@pytest.fixture
+def radiographs(tmp_path):
+    """The two folders that otcxr_r18_cpu.py reads, and the first one's labels."""
+    lines = {"kermany": ["filename,subtype,patient,split"], "nih": ["Image Index,Patient ID,split"]}
+    for i in range(12):
+        split, kind = ("train", "train", "val", "test")[i % 4], ("normal", "bacteria", "virus")[i % 3]
+        for name in lines:
+            write_image(tmp_path / "data" / name / "images" / f"{i}.png", (110, 120))
+        lines["kermany"].append(f"{i}.png,{kind},k{i},{split}")
+        lines["nih"].append(f"{i}.png,n{i},{split}")
+    (tmp_path / "data" / "kermany" / "labels.csv").write_text("\n".join(lines["kermany"]))
+    (tmp_path / "data" / "nih" / "patient_split.csv").write_text("\n".join(lines["nih"]))
+    return tmp_path / "data"
+
+
+def test_mim_and_otcxr_work_from_an_installed_wheel(installed, radiographs, tmp_path):
+    def run(name, *arguments):
+        result = subprocess.run(
+            [installed / name, *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "OTCXR_DATA": str(radiographs)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result.stdout
+
+    where = run("python", "-c", "import otcxr_mm; print(otcxr_mm.__file__)")
+    assert where.startswith(str(installed.parent)), "the package of the checkout is what would be tested"
+    short = ["--cfg-options", "train_dataloader.batch_size=4", "train_dataloader.num_workers=0"]
+    short += ["train_cfg.max_epochs=1", "param_scheduler=[]"]
+    mim = ("python", "-m", "mim")
+    out = run(*mim, "train", "otcxr_mm", "otcxr_r18_cpu.py", "--work-dir", "work_dirs/otcxr_r18_cpu", *short)
+    assert "in codebase otcxr_mm" in out
+    linear, work_dir = "otcxr_linear_r18_kermany.py", "work_dirs/linear"
+    few = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
+    few += [f"{part}_dataloader.persistent_workers=False" for part in ("train", "val", "test")]
+    run(*mim, "train", "otcxr_mm", linear, "--work-dir", work_dir, "--cfg-options", *few)
+    checkpoint = ["--checkpoint", f"{work_dir}/linear.pth", "--work-dir", work_dir, "--cfg-options", *few]
+    run(*mim, "test", "otcxr_mm", linear, *checkpoint)
+    assert (tmp_path / work_dir / "results.json").is_file()
+
+    # with MMPretrain's own script, which knows no bases in this package
+    run("otcxr", "copy-cfg", "otcxr_r18_cpu", "flat.py", "--flat")
+    run(
+        *mim,
+        "train",
+        "mmpretrain",
+        "flat.py",
+        "--work-dir",
+        "flat",
+        *short,
+        "train_dataloader.persistent_workers=False",
+    )
+    assert (tmp_path / "flat" / "backbone.pth").is_file()
+    run("otcxr", "export", "flat")
 
 
 def test_editable_install_links_what_mim_needs():
