@@ -13,7 +13,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-_START = "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; import otcxr_mm.doctor.probe as p; p.main(a)"
+# the modules of the process that asks, found where it finds them
+_START = (
+    "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; from otcxr_mm.doctor import probe; "
+    "probe.main(a)"
+)
 _KEPT = 65536
 _RESTARTS = 3
 
@@ -137,10 +141,11 @@ def _signal(status: int) -> str:
 
 
 def _frame(text: str) -> str:
-    """The innermost frame of faulthandler's report that is no part of importlib."""
-    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (.+)', text):
-        if not file.startswith("<frozen"):
-            return f"{file}, line {line}, in {function.strip()}"
+    """The innermost frame of faulthandler's report that is of an installed package, else the innermost one."""
+    frames = [f for f in re.findall(r'File "([^"]+)", line (\d+) in (.+)', text) if not f[0].startswith("<frozen")]
+    installed = [f for f in frames if "-packages" in f[0]]
+    for file, line, function in installed or frames:
+        return f"{file}, line {line}, in {function.strip()}"
     return ""
 
 

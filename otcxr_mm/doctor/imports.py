@@ -103,7 +103,7 @@ def explain(step: str, problem: dict, packages: dict, must: bool = True) -> Find
             "torchvision-ops",
             f"importing {step} fails, as torchvision's compiled part does not fit torch {torch}: {told(problem)}",
             "a CPU build beside a CUDA build, or another release: install both from one index, pip install "
-            f"--force-reinstall --no-deps torch=={torch} torchvision=={torchvision_of(torch) or '0.N+15'}.*",
+            f"--force-reinstall --no-deps torch=={torch} torchvision=={torchvision_of(torch)}.*",
         )
     if "compiled with different CUDA" in everything:
         return make(
@@ -134,7 +134,11 @@ def explain(step: str, problem: dict, packages: dict, must: bool = True) -> Find
     if problem.get("missing") == "pkg_resources":
         return make("pkg-resources", f"importing {step} fails: {told(problem)}", 'pip install "setuptools<82"')
     if step == "mmseg" and "mmsegmentation" in packages and "MMCV" in everything:
-        return make("mmseg-mmcv", f"importing mmseg fails: {told(problem)}", how_to_install("mmseg", "onedl"))
+        return make(
+            "mmseg-mmcv",
+            f"importing mmseg fails: {told(problem)}",
+            f"pip uninstall -y mmsegmentation, and take {how_to_install('mmseg', 'upstream')}",
+        )
     if step == "mmseg" and "mmseg" in packages:
         return make(
             "mmseg-tokeniser",

@@ -77,8 +77,8 @@ def present(packages: dict) -> list:
                 )
             )
         else:
-            names = " or ".join(DISTRIBUTIONS[module][:2])
-            what = f"{module} is not installed ({names})"
+            names = " or ".join(name for name in DISTRIBUTIONS[module][:2] if name != module)
+            what = f"{module} is not installed" + (f" ({names})" if names else "")
             findings.append(error("missing-package", what, how_to_install(module, line, torch)))
     return findings
 
@@ -285,7 +285,7 @@ def torch_pair(packages: dict) -> list:
                 )
             )
         cuda = constant(place, "cuda")
-        build = vision.partition("+")[2]
+        build = vision.partition("+")[2] if constant(place, "__version__") else ""
         if (build.startswith("cu") and cuda is None and constant(place, "hip") is None) or (build == "cpu" and cuda):
             findings.append(
                 error(
@@ -325,16 +325,16 @@ def mmseg(packages: dict) -> list:
         )
     mmcv = first(packages, "mmcv")
     theirs = packages.get("mmsegmentation")
-    if theirs and mmcv and "onedl-mmsegmentation" not in packages:
-        if release(mmcv.version) >= UPSTREAM_MMSEG_BELOW_MMCV or mmcv.name == "mmcv-lite":
-            findings.append(
-                warning(
-                    "mmseg-mmcv",
-                    f"upstream's {theirs[0]} needs a compiled mmcv older than 2.2, here is {mmcv}",
-                    "pip uninstall -y mmsegmentation; for segmentation an environment of the OneDL line: "
-                    + how_to_install("mmseg", "onedl"),
-                )
+    alone = theirs and mmcv and "onedl-mmsegmentation" not in packages
+    if alone and (release(mmcv.version) >= UPSTREAM_MMSEG_BELOW_MMCV or mmcv.name == "mmcv-lite"):
+        findings.append(
+            warning(
+                "mmseg-mmcv",
+                f"upstream's {theirs[0]} needs a compiled mmcv older than 2.2, here is {mmcv}",
+                "pip uninstall -y mmsegmentation; for segmentation an environment of the OneDL line: "
+                + how_to_install("mmseg", "onedl"),
             )
+        )
     return findings
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import os
 
 # what the runner builds; helper variables of a config stand in these again
 BUILT = [
@@ -31,7 +33,11 @@ def read(name: str, state: dict) -> dict:
     """Reads the config, as MMEngine does, with its bases and imports."""
     from mmengine.config import Config
 
-    cfg = state["cfg"] = Config.fromfile(state["config"])
+    try:
+        cfg = state["cfg"] = Config.fromfile(state["config"])
+    except SyntaxError:
+        _check_syntax(state["config"])  # MMEngine does not say in which file
+        raise
     hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
     train = cfg.get("train_cfg") or {}
     wrapper = cfg.get("optim_wrapper") or {}
@@ -53,6 +59,18 @@ def read(name: str, state: dict) -> dict:
         "workers": max([int(loader.get("num_workers") or 0) for loader in loaders.values()], default=0),
         "batch_size": loaders["train"].get("batch_size"),
     }
+
+
+def _check_syntax(path: str) -> None:
+    """Raises the SyntaxError of a config or of one of its bases, with the name of the file."""
+    with open(path, encoding="utf-8") as stream:
+        tree = ast.parse(stream.read(), path)
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_base_":
+            bases = ast.literal_eval(node.value)
+            for base in [bases] if isinstance(bases, str) else bases:
+                if os.path.isfile(os.path.join(os.path.dirname(path), base)):
+                    _check_syntax(os.path.join(os.path.dirname(path), base))
 
 
 def types(name: str, state: dict) -> dict:

@@ -76,7 +76,7 @@ _INSTALL = {
     "sklearn": "pip install scikit-learn",
     "cv2": "pip install opencv-python-headless",
     "torch": "pip install torch torchvision (for a GPU: the pair of wheels for its CUDA version)",
-    "torchvision": "install the torchvision that goes with this torch: pip install torchvision=={pair}.*",
+    "torchvision": "pip install torchvision{pair}, from where torch came from",
     "timm": "pip install timm",
     "pydicom": 'pip install "pydicom>=3.0" python-gdcm (the extra otcxr_mm[dicom])',
     "gdcm": "pip install python-gdcm",
@@ -137,4 +137,5 @@ def how_to_install(module: str, line: str = "onedl", torch: str = "") -> str:
         torch: Version of torch, which torchvision follows.
     """
     command = _INSTALL_LINE[line].get(module) or _INSTALL.get(module) or f"pip install {module}"
-    return command.format(pair=torchvision_of(torch) or "0.N+15, for torch 2.N,")
+    pair = torchvision_of(torch)
+    return command.format(pair=f"=={pair}.*" if pair else "")
