@@ -47,7 +47,7 @@ def room(work_dir: str, free: int, needed: int, reason: str) -> object:
         return error(
             "disk-full",
             f"{text}, but the checkpoints take {size_text(needed)} ({reason})",
-            "--work-dir DIR on a larger disk, or keep fewer: --cfg-options default_hooks.checkpoint.max_keep_ckpts=1",
+            "--work-dir DIR on a larger disk, or keep fewer: --cfg-options default_hooks.checkpoint.max_keep_ckpts=2",
         )
     if free < DISK_LOW:
         return warning("disk-full", f"{text}", "--work-dir DIR on another disk, or remove what is not needed")
