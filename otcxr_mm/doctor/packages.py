@@ -94,26 +94,33 @@ def _owned(dist: Distribution) -> str:
 
 
 def both_lines(packages: dict) -> list:
-    """OneDL's and upstream's package installed over each other."""
-    findings = []
-    for module, ours, theirs in LINES:
-        for name in theirs:
-            if not (packages.get(ours) and packages.get(name)):
-                continue
-            pair = packages[ours][0], packages[name][0]
-            owned = [text for text in map(_owned, pair) if text]
-            again = "".join(f" && {reinstall(d)}" for d in pair[:1])
-            findings.append(
-                error(
-                    "both-lines",
-                    f"{pair[0]} and {pair[1]} are both installed and write the same folder {module}/"
-                    + (f": {'; '.join(owned)}" if owned else ""),
-                    f"keep one line. OneDL: pip uninstall -y {name} {ours}{again}. "
-                    f"Upstream: pip uninstall -y {ours} {name} && {reinstall(pair[1])}, and so for each package named "
-                    "here. (mmcv-lite asks for mmengine: beside OneDL it is installed with --no-deps.)",
-                )
-            )
-    return findings
+    """OneDL's and upstream's packages installed over each other."""
+    pairs = [
+        (module, packages[ours][0], packages[name][0])
+        for module, ours, theirs in LINES
+        for name in theirs
+        if packages.get(ours) and packages.get(name)
+    ]
+    if not pairs:
+        return []
+    said = []
+    for module, onedl, upstream in pairs:
+        owned = [text for text in map(_owned, (onedl, upstream)) if text]
+        said.append(
+            f"{onedl} and {upstream} are both installed and write the same folder {module}/"
+            + (f" ({'; '.join(owned)})" if owned else "")
+        )
+    names = " ".join(d.name for _, *pair in pairs for d in pair)
+    again = [" ".join(f"{pair[side]}".replace(" ", "==") for pair in pairs) for side in (1, 2)]
+    commands = [f"pip uninstall -y {names} && pip install --force-reinstall --no-deps {line}" for line in again]
+    return [
+        error(
+            "both-lines",
+            ". ".join(said),
+            f"keep one line. OneDL: {commands[0]}. Or upstream: {commands[1]}. "
+            "(mmcv-lite asks for mmengine: beside OneDL it is installed with --no-deps.)",
+        )
+    ]
 
 
 def mixed_lines(packages: dict) -> list:
@@ -125,9 +132,9 @@ def mixed_lines(packages: dict) -> list:
     strangers = [
         packages[name][0]
         for module, ours, theirs in LINES
-        if module in ("mmpretrain", "mmseg")
+        if module in ("mmpretrain", "mmseg") and not (packages.get(ours) and any(packages.get(n) for n in theirs))
         for name in (theirs if onedl else (ours,))
-        if packages.get(name) and not (onedl and packages.get(ours))
+        if packages.get(name)
     ]
     if not strangers:
         return []

@@ -111,7 +111,7 @@ def files_gone_with_the_other_line(env):
 @case("error", "both-lines", "(onedl-)?mmengine .* are both installed", "pip uninstall -y")
 def both_lines_of_mmengine(env):
     record = "mmengine/version.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n"
-    env.distribution(f"{THEIRS}mmengine", "0.10.7", record)
+    env.distribution(f"{THEIRS}mmengine", "0.10.7" if ONEDL else "0.10.12", record)
     env.write("mmengine/version.py")
 
 
