@@ -71,8 +71,16 @@ def examine(
     return _grouped(groups)
 
 
+# what metadata tells, and the import again: said once, with the graver level
+_SAID_TWICE = ("mmseg-mmcv", "mmseg-tokeniser", "pkg-resources")
+
+
 def _grouped(groups: dict) -> list:
-    return [dataclasses.replace(f, group=group) for group, found in groups.items() for f in found]
+    findings = [dataclasses.replace(f, group=group) for group, found in groups.items() for f in found]
+    for code in _SAID_TWICE:
+        same = sorted((f for f in findings if f.code == code), key=lambda f: f.level)  # error, then warning
+        findings = [f for f in findings if f.code != code or f is same[0]]
+    return findings
 
 
 def main(argv: list[str] | None = None) -> int:
