@@ -3,6 +3,8 @@
 Importing the package imports nothing else; the public names below are loaded at first use.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 
 from .version import __version__

@@ -1,0 +1,7 @@
+"""`python -m otcxr_mm.doctor`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())
