@@ -12,16 +12,17 @@ import click
 
 from .version import __version__
 
-# name: module of otcxr_mm.apis, function, what it is for; each parses its own arguments, as its script in tools/ does
+# name: module, function, what it is for; each parses its own arguments, as its script in tools/ does
 COMMANDS = {
-    "train": ("launch", "train", "Pre-train, or train on labels."),
-    "test": ("launch", "test", "Test a run or a checkpoint."),
-    "audit": ("audit", "main", "Look for patients that two data sets share."),
-    "prepare": ("prepare", "main", "Shrink the images of a data set into one file."),
-    "views": ("browse_views", "main", "Draw the pairs of crops that a config trains on."),
-    "stats": ("dataset_stats", "main", "Count images, patients, labels, grey values."),
-    "table": ("table", "main", "Tables of tested runs for a paper."),
-    "compare": ("compare", "main", "Compare two tested runs, paired by patient."),
+    "doctor": ("doctor", "main", "Name what is wrong with the installation, and what to do."),
+    "train": ("apis.launch", "train", "Pre-train, or train on labels."),
+    "test": ("apis.launch", "test", "Test a run or a checkpoint."),
+    "audit": ("apis.audit", "main", "Look for patients that two data sets share."),
+    "prepare": ("apis.prepare", "main", "Shrink the images of a data set into one file."),
+    "views": ("apis.browse_views", "main", "Draw the pairs of crops that a config trains on."),
+    "stats": ("apis.dataset_stats", "main", "Count images, patients, labels, grey values."),
+    "table": ("apis.table", "main", "Tables of tested runs for a paper."),
+    "compare": ("apis.compare", "main", "Compare two tested runs, paired by patient."),
 }
 
 
@@ -30,7 +31,7 @@ def _forwarded(name: str, module: str, function: str, text: str) -> click.Comman
 
     def run(arguments: tuple[str, ...]) -> None:
         sys.argv = [f"otcxr {name}", *arguments]  # what argparse calls the command
-        sys.exit(getattr(import_module(f".apis.{module}", __package__), function)(list(arguments)))
+        sys.exit(getattr(import_module(f".{module}", __package__), function)(list(arguments)))
 
     return click.Command(
         name,
@@ -125,16 +126,3 @@ def export(source: str, out: str | None, layout: str, channels: str | None) -> N
     except (OSError, ValueError, ImportError) as error:
         _fail(error)
     click.echo(f"{path} and {path.with_suffix('.json').name}: written")
-
-
-@main.command(short_help="Look for what is wrong with the installation.")
-@click.argument("config", required=False)
-@click.option("--work-dir", metavar="DIR", help="folder whose disk is looked at; default the config's")
-@click.option("--json", "as_json", is_flag=True, help="for a report of a bug; holds no path of your home")
-def doctor(config: str | None, work_dir: str | None, as_json: bool) -> None:
-    """Look for what is wrong with the installation, and with CONFIG if given. Status 1: an error was found."""
-    from .doctor import examine, report
-
-    findings = examine(config, work_dir)
-    click.echo(report(findings, as_json))
-    sys.exit(any(finding.level == "error" for finding in findings))

@@ -6,8 +6,10 @@ be read by Python 3.8, so that a wrong Python is named and not a traceback.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import sys
 
 from .child import Probe, run_probe
 from .finding import CODES, Finding
@@ -97,12 +99,21 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="otcxr doctor", description="Name what is wrong with the installation, and what to do"
     )
-    parser.add_argument("config", nargs="?", help="config file, to look at what it needs too")
+    parser.add_argument(
+        "config",
+        nargs="?",
+        help="config file, or the name of one that `otcxr list-cfg` lists, to look at what it needs too",
+    )
     parser.add_argument("--work-dir", metavar="DIR", help="where the run would write; default work_dirs/CONFIG")
     parser.add_argument("--json", action="store_true", help="for a bug report; the home directory is left out")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds that an import may take")
     parser.add_argument("--quick", action="store_true", help="import nothing: metadata, files and machine in a second")
     args = parser.parse_args(argv)
+    if args.config and not os.path.isfile(args.config) and sys.version_info >= (3, 10):
+        from ..apis.configs import find_config
+
+        with contextlib.suppress(FileNotFoundError):
+            args.config = str(find_config(args.config))
     findings = examine(args.config, args.work_dir, args.timeout, not args.quick)
     print(report(findings, args.json))
     return int(any(f.level == "error" for f in findings))
