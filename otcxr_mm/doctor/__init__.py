@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "config",
         nargs="?",
-        help="config file, or the name of one that `otcxr list-cfg` lists, to look at what it needs too",
+        help="config file, or a name of `otcxr list-cfg`: what it needs too",
     )
     parser.add_argument("--work-dir", metavar="DIR", help="where the run would write; default work_dirs/CONFIG")
     parser.add_argument("--json", action="store_true", help="for a bug report; the home directory is left out")
