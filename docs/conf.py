@@ -14,7 +14,8 @@ project_copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+# results.md shows these tables
+exclude_patterns = ["_build", "results/downstream/*.md"]
 suppress_warnings = ["misc.highlighting_failure"]
 
 # headings have the same anchors as on GitHub
@@ -40,4 +41,4 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 # every name must resolve, but for those of other libraries, which have no pages here
-nitpick_ignore_regex = [("py:.*", r"(numpy|torch|mmengine|collections\.abc|os|pathlib)\..*|Figure")]
+nitpick_ignore_regex = [("py:.*", r"(numpy|torch|mmengine|collections\.abc|os|pathlib)\..*|Figure|BrokenImageError")]
