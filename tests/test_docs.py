@@ -214,8 +214,9 @@ def commands(page):
 def test_commands_of_the_pages_exist(page):
     if not (ROOT / "otcxr_mm" / "cli.py").is_file():
         pytest.skip("the command otcxr is not there yet")
-    from otcxr_mm import cli
     from otcxr_mm.apis.configs import find_config
+
+    from otcxr_mm import cli
 
     own = set(re.findall(r"\b\w+\.py\b", prose(page) + "".join(code for *_, code in CODE)))
     for command, *rest in commands(page):
