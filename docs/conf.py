@@ -16,7 +16,8 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 # results.md shows these tables
 exclude_patterns = ["_build", "results/downstream/*.md"]
-suppress_warnings = ["misc.highlighting_failure"]
+# a fence without a language is output, not Python
+highlight_language = "none"
 
 # headings have the same anchors as on GitHub
 myst_heading_anchors = 4
@@ -26,6 +27,7 @@ html_title = f"otcxr_mm {release}"
 html_static_path = ["_static"]
 html_css_files = ["otcxr.css"]
 html_copy_source = False
+html_use_index = False
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
