@@ -22,6 +22,9 @@ highlight_language = "none"
 # headings have the same anchors as on GitHub
 myst_heading_anchors = 4
 
+# quotes in docstrings are Python's
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"otcxr_mm {release}"
 html_static_path = ["_static"]
