@@ -1,4 +1,4 @@
-# make demo [SEED=n] | test | test-wheel | lint | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
+# make demo [SEED=n] | test | test-wheel | lint | docs | bench | clean;  STACK=mm for upstream OpenMMLab instead of the OneDL line
 SHELL := /bin/bash
 STACK ?= onedl
 SEED ?= 0
@@ -9,7 +9,7 @@ LOCKS := requirements/$(STACK).txt $(if $(filter Linux,$(shell uname -s)),requir
 READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo env test test-wheel lint bench clean
+.PHONY: demo env test test-wheel lint docs bench clean
 
 # the first target: what a bare make does
 demo: $(INSTALLED)
@@ -60,6 +60,11 @@ test-wheel:
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# warnings are errors; the OneDL line's environment has Sphinx. Needs no network, and nor does the site
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 # runs all of them, and fails if one fell short of its target
 bench: $(INSTALLED)

@@ -180,7 +180,15 @@ class BaseCXRDataset(BaseDataset):
         """Nothing: paths are joined where they are read."""
 
     def load_records(self) -> Records:
-        """Reads the source's tables; :class:`BaseCXRDataset` does the rest."""
+        """Reads the source's tables; :class:`BaseCXRDataset` does the rest.
+
+        Returns:
+            All images, of every split.
+
+        Raises:
+            FileNotFoundError: If a table is missing.
+            ValueError: If one is damaged; names file and row.
+        """
         raise NotImplementedError
 
     def known_files(self) -> set[str] | None:
@@ -188,7 +196,12 @@ class BaseCXRDataset(BaseDataset):
         return None
 
     def full_init(self) -> None:
-        """Reads, checks and filters the records; once."""
+        """Reads, checks and filters the records; once.
+
+        Raises:
+            FileNotFoundError: If a table or a listed image is missing.
+            ValueError: As the class says.
+        """
         if self._fully_initialized:
             return
         records = self.load_records()
@@ -352,13 +365,24 @@ class BaseCXRDataset(BaseDataset):
         raise RuntimeError(f"{self._source()}: {self.max_refetch + 1} images in a row came to nothing in the pipeline")
 
     def prepare_data(self, idx: int) -> dict:
-        """Runs the pipeline on an image, with the draws of (seed, epoch, idx)."""
+        """Runs the pipeline on an image, with the draws of (seed, epoch, idx).
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+
+        Returns:
+            What the pipeline gives; None if it gave nothing.
+        """
         with self.clock.at(idx % len(self)):
             return self.pipeline(self.get_data_info(idx))
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input."""
+        """The record of an image as the pipeline's input, with the keys that the class names.
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+        """
         records = self.records
         info = {
             # a tenth of the time that pathlib takes
@@ -382,7 +406,14 @@ class BaseCXRDataset(BaseDataset):
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Indices of the positive classes of an image, for MMEngine's ClassBalancedDataset."""
+        """Indices of the positive classes of an image, for MMEngine's ClassBalancedDataset.
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+
+        Raises:
+            ValueError: Without labels.
+        """
         if self.records.labels is None:
             raise ValueError(f"{type(self).__name__} has no labels to balance by")
         return np.flatnonzero(self.records.labels[idx] == 1).tolist()

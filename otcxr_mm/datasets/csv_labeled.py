@@ -75,7 +75,12 @@ class CSVLabeledCXR(UnlabeledCXR):
         return tuple(self.label_columns)
 
     def load_records(self) -> Records:
-        """Reads the csv."""
+        """Reads the csv.
+
+        Raises:
+            FileNotFoundError: If the csv is missing.
+            ValueError: If a column is missing, or a field is no label; names the row.
+        """
         records, table = self._read()
         file = self.root / self.ann_file
         if table is None:

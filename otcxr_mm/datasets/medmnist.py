@@ -64,7 +64,7 @@ class MedMNISTCXR(BaseCXRDataset):
         return Records(np.array(paths), split=of, labels=np.concatenate(labels))
 
     def image_id(self, path: str) -> str:
-        """Split and number of an image, for the leak audit: the same in the files of all sizes."""
+        """Split and number of an image by its path, for the leak audit: the same in the files of all sizes."""
         return "/".join(path.split("/")[-2:])
 
     def known_files(self) -> set[str]:
@@ -93,7 +93,11 @@ class MedMNISTCXR(BaseCXRDataset):
         return labels.astype(np.float32)
 
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input, with `img`."""
+        """The record of an image as the pipeline's input, with `img`.
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+        """
         info = super().get_data_info(idx)
         if "img" not in info:
             split, number = info["img_path"].split("/")[-2:]

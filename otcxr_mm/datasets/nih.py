@@ -61,7 +61,12 @@ class NIHChestXray14(BaseCXRDataset):
         super().__init__(data_root, split=split, **kwargs)
 
     def load_records(self) -> Records:
-        """Reads the table, the official lists and the folders of images."""
+        """Reads the table, the official lists and the folders of images.
+
+        Raises:
+            FileNotFoundError: If the table, a list or the folder of images is missing.
+            ValueError: If an image is in two rows or two lists, or a finding is unknown.
+        """
         table_file = self._table()
         table = read_csv(table_file, COLUMNS, only=(AGE, SEX))
         image = table["Image Index"]

@@ -66,7 +66,7 @@ def pack_images(
         root: Folder that the paths are relative to.
         paths: Of the images, without repetition.
         folder: To write.
-        size: As in :func:`resize_shorter`.
+        size: Pixels of the shorter side, or (height, width). A shorter side below it is left as it is.
         read: Takes a path and gives a grey image, uint8, or float32 on the scale 0 to 255, which is rounded to `depth`.
         jobs: Threads that read; 0: one a core.
         depth: Bits a pixel, 8 or 16. 16 keep what 16-bit sources hold, in twice the space.

@@ -80,7 +80,12 @@ class CXRSegmentation(UnlabeledCXR):
         super().__init__(data_root, ann_file=ann_file, img_prefix=img_prefix, **kwargs)
 
     def load_records(self) -> Records:
-        """Lists the images and finds their masks."""
+        """Lists the images and finds their masks.
+
+        Raises:
+            FileNotFoundError: If a folder or a mask is missing.
+            ValueError: If a mask is there twice.
+        """
         records = super().load_records()
         columns = [self._masks_of(records.path, folder) for folder in self.mask_folders.values()]
         self.mask_paths = np.stack(columns, 1)
@@ -121,7 +126,14 @@ class CXRSegmentation(UnlabeledCXR):
         return np.array(found)
 
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input, with its masks."""
+        """The record of an image as the pipeline's input, with its masks.
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+
+        Raises:
+            BrokenImageError: If a mask cannot be read, or the masks differ in size.
+        """
         info = super().get_data_info(idx)
         files = [self.root / path for path in self.mask_paths[self.records.origin[idx]].tolist()]
         masks = [read_mask(file, self.threshold) for file in files]

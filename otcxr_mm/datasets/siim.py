@@ -71,7 +71,12 @@ class SIIMPneumothorax(ImagesById):
         super().__init__(data_root, img_prefix, img_suffix, ann_file=ann_file, **kwargs)
 
     def load_records(self) -> Records:
-        """Reads the table, and checks every outline."""
+        """Reads the table, and checks every outline.
+
+        Raises:
+            FileNotFoundError: If the table is missing.
+            ValueError: If an outline is damaged; names the row.
+        """
         file = self.root / self.ann_file
         table = read_csv(file, ("ImageId", "EncodedPixels"))
         require_filled(table["ImageId"], file, "ImageId")
@@ -106,7 +111,11 @@ class SIIMPneumothorax(ImagesById):
         return runs.astype(np.int32)
 
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input, with its mask."""
+        """The record of an image as the pipeline's input, with its mask.
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+        """
         info = super().get_data_info(idx)
         mask = np.zeros((SIDE, SIDE), np.uint8)
         for runs in self.outlines.get(int(self.records.origin[idx]), ()):

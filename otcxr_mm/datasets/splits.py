@@ -20,7 +20,7 @@ SPLIT_COLUMNS = ("split",)
 
 
 def unpadded(patient: np.ndarray) -> np.ndarray:
-    """Patient ids without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
+    """Ids of `patient` (n,) without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
     stripped = np.char.lstrip(patient.astype(str), "0")
     return np.where((stripped == "") & (patient != ""), "0", stripped)
 
@@ -54,6 +54,10 @@ def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) 
 
 def split_from_lists(image: np.ndarray, lists: dict[str, Path]) -> np.ndarray:
     """Split of each image from one list of names a split; '' where no list names it.
+
+    Args:
+        image: File name of each image, (n,).
+        lists: File of each split, one name a line.
 
     Raises:
         ValueError: If two lists name an image.

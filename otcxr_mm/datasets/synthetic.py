@@ -565,7 +565,11 @@ class SyntheticCXR(BaseCXRDataset):
         return Records(np.array(paths), np.array(patients), blank, np.array(splits), np.array(labels, dtype=np.float32))
 
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input."""
+        """The record of an image as the pipeline's input, with `img` and `gt_masks` (lungs, heart).
+
+        Args:
+            idx: Index of the image, within this split; negative ones count from the end.
+        """
         info = super().get_data_info(idx)
         info["img"], info["gt_masks"] = info["img"][: self.size], info["img"][self.size :].reshape(2, self.size, -1)
         return info

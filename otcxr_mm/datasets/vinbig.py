@@ -74,7 +74,12 @@ class VinBigCXR(ImagesById):
         super().__init__(data_root, img_prefix, img_suffix, ann_file=ann_file, **kwargs)
 
     def load_records(self) -> Records:
-        """Reads the table and counts the readers of each finding."""
+        """Reads the table and counts the readers of each finding.
+
+        Raises:
+            FileNotFoundError: If the table is missing.
+            ValueError: If rows contradict each other; names the row.
+        """
         file = self.root / self.ann_file
         table = read_csv(file, ("image_id", "class_name", "rad_id"), only=("class_id",))
         for column in ("image_id", "rad_id"):

@@ -25,7 +25,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: mean gap between confidence and frequency over the images."""
+        """Mean gap between confidence and frequency over the images, the expected calibration error."""
         filled = self.count > 0
         gaps = np.abs(self.confidence - self.frequency)[filled]
         return float(gaps @ self.count[filled] / self.count.sum())
@@ -71,12 +71,34 @@ def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = BINS, equal_
 
 
 def calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int = BINS, equal_mass: bool = False) -> float:
-    """Expected calibration error of one class; arguments as of :func:`reliability`."""
+    """Mean gap between confidence and frequency over the images of one class, the expected calibration error.
+
+    Args:
+        labels: (n,), 1 or 0.
+        scores: Probabilities of a positive, (n,).
+        bins: Number of bins.
+        equal_mass: As in :func:`reliability`.
+
+    Raises:
+        ValueError: Without images, or for scores outside [0, 1].
+
+    Source: Guo et al., ICML 2017, for the probability of a positive.
+    """
     return reliability(labels, scores, bins, equal_mass).error
 
 
 def brier(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Mean squared difference between probability and label (0 or 1) of one class, (n,) each."""
+    """Mean squared difference between probability and label of one class, the Brier score.
+
+    Args:
+        labels: (n,), 1 or 0.
+        scores: Probabilities of a positive, (n,).
+
+    Raises:
+        ValueError: Without images, or for scores outside [0, 1].
+
+    Source: Brier, Monthly Weather Review 1950, for two outcomes and one of their terms.
+    """
     labels, scores = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     _check(labels, scores)
     return float(np.mean((scores - (labels > 0.5)) ** 2))

@@ -26,7 +26,15 @@ class MaskProbe:
 
 
 def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Dice coefficient of masks (n, H, W), bool, for each image; 1 where both are empty."""
+    """Dice coefficient of each image; 1 where both masks are empty.
+
+    Args:
+        predicted: (n, H, W), bool.
+        true: (n, H, W), bool.
+
+    Returns:
+        (n,), in [0, 1].
+    """
     total = predicted.sum((1, 2)) + true.sum((1, 2))
     return np.where(total, 2 * (predicted & true).sum((1, 2)) / np.maximum(total, 1), 1.0)
 

@@ -66,6 +66,9 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
 
         Returns:
             The same keys; inputs are float32 (B, channels, H, W) on the device.
+
+        Raises:
+            ValueError: For images of another shape.
         """
         inputs = data["inputs"]
         if isinstance(inputs, Tensor):

@@ -15,7 +15,11 @@ class CrossRankBatchNorm1d(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises x (n, C); n may differ between processes."""
+        """Normalises x (n, C); n may differ between processes.
+
+        Raises:
+            ValueError: In training with a single sample in a single process.
+        """
         if self.training and world_size() == 1 and x.shape[0] < 2:
             raise ValueError(
                 f"a batch norm needs at least 2 samples to train on, got {tuple(x.shape)}: raise the batch size, or "

@@ -8,13 +8,13 @@ from .precision import full_precision
 
 @full_precision
 def cost(x: Tensor, y: Tensor, metric: str = "sqeuclidean") -> Tensor:
-    r"""Pairwise cost between tokens.
+    """Pairwise cost between tokens.
 
     Args:
         x: Tokens of shape (B, N, D).
         y: Tokens of shape (B, M, D).
-        metric: ``'sqeuclidean'``: :math:`\|x_i - y_j\|^2 / D`, on the scale of VICReg's invariance term;
-            ``'cosine'``: :math:`1 - \cos(x_i, y_j)`, in [0, 2].
+        metric: ``'sqeuclidean'``: ``||x_i - y_j||^2 / D``, on the scale of VICReg's invariance term; ``'cosine'``:
+            ``1 - cos(x_i, y_j)``, in [0, 2].
 
     Returns:
         Cost of shape (B, N, M), non-negative, in float32 (float64 stays float64).

@@ -57,5 +57,12 @@ def gather(x: Tensor) -> Tensor:
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Sum of `x` over all processes, with gradient; `x` itself in a single process."""
+    """Sum of `x` over all processes, with gradient.
+
+    Args:
+        x: Of the same shape in every process.
+
+    Returns:
+        The sum, of that shape; `x` itself in a single process.
+    """
     return x if world_size() == 1 else _AllReduceSum.apply(x)

@@ -80,6 +80,9 @@ def geometric_prior(view_to_image: Tensor, other: Tensor, grid: tuple[int, int])
 
     Returns:
         (B, h w, h w), in units of the image's sides squared.
+
+    Raises:
+        ValueError: For another shape.
     """
     # the cost divides by the dimension, here 2
     return 2 * cost(token_centres(view_to_image, grid), token_centres(other, grid))

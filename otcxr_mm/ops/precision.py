@@ -34,6 +34,12 @@ def full_precision(function: Callable) -> Callable:
     float32 and float64 tensors are passed on as they are. The device is that of the first tensor argument.
     Why: with raw squared distances of 128-d features exp(-C / eps) underflows in half precision at once, and
     with TF32 Sinkhorn does not converge.
+
+    Args:
+        function: With at least one tensor among its arguments.
+
+    Returns:
+        The function, with the same arguments.
     """
 
     @functools.wraps(function)

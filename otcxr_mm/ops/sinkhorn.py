@@ -22,11 +22,11 @@ class Transport:
 
     Attributes:
         plan: Coupling T, (B, N, M).
-        value: Objective, (B,): <T, C> - eps H(T), H(T) = -sum T log T. With `rho` further
-            rho KL(T 1 | a) + rho KL(T^T 1 | b) + eps (sum a - sum T), which is 0 in the balanced limit.
+        value: Objective, (B,): ``<T, C> - eps H(T)``, ``H(T) = -sum T log T``. With `rho` further
+            ``rho KL(T 1 | a) + rho KL(T^T 1 | b) + eps (sum a - sum T)``, which is 0 in the balanced limit.
         cost: <T, C>, (B,).
         potentials: Dual potentials f (B, N) and g (B, M): T = exp((f + g - C) / eps).
-        marginal_error: sum |T 1 - a| + sum |T^T 1 - b|, (B,). Balanced: the distance from convergence.
+        marginal_error: ``sum |T 1 - a| + sum |T^T 1 - b|``, (B,). Balanced: the distance from convergence.
             Unbalanced: how far the relaxed marginals lie from a and b, 0 only by chance.
         entropy: H(T), (B,); exp(H) is the effective number of matched pairs.
         mass: Transported mass sum T, (B,).
@@ -88,7 +88,17 @@ def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float | Tensor, n_iters:
 
 
 def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
-    """A given marginal as (B, n) in the dtype of `cost`; uniform of mass 1 if None."""
+    """A given marginal as (B, n) in the dtype of `cost`; uniform of mass 1 if None.
+
+    Args:
+        given: (B, n) or (n,), n the size of `cost` along `dim`.
+        cost: (B, N, M).
+        dim: 1 for the source, 2 for the target.
+        name: What the error calls it.
+
+    Raises:
+        ValueError: For another shape.
+    """
     shape = (cost.shape[0], cost.shape[dim])
     if given is None:
         return cost.new_full(shape, 1 / shape[1])
@@ -133,10 +143,10 @@ def sinkhorn(
     rho: float | None = None,
     grad: str = "envelope",
 ) -> Transport:
-    r"""Entropic optimal transport, B problems at once, with a fixed number of iterations.
+    """Entropic optimal transport, B problems at once, with a fixed number of iterations.
 
-    Minimises :math:`\langle T, C\rangle - \varepsilon H(T)` over couplings of a and b, or, with `rho`, that plus
-    :math:`\rho\,KL(T1|a) + \rho\,KL(T^\top 1|b)` over all T >= 0. No value is read back to the host.
+    Minimises ``<T, C> - eps H(T)`` over couplings of a and b, or, with `rho`, that plus
+    ``rho KL(T 1 | a) + rho KL(T^T 1 | b)`` over all T >= 0. No value is read back to the host.
 
     Args:
         cost: Cost C, (B, N, M), of any sign and scale.

@@ -20,7 +20,7 @@ def _centred(x: Tensor, dof: int | None) -> tuple[Tensor, int]:
 
 @full_precision
 def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | None = None) -> Tensor:
-    r"""Hinge on the standard deviation of each feature: :math:`\frac1D\sum_d\max(0,\gamma-\sqrt{Var(x_d)+\epsilon})`.
+    """Hinge on the standard deviation of each feature: ``1/D sum_d max(0, gamma - sqrt(Var(x_d) + eps))``.
 
     Args:
         x: Samples, (n, D).
@@ -32,7 +32,9 @@ def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | Non
         A scalar in [0, gamma]. VICReg's code adds the two viewpoints and halves the sum: do so outside.
 
     Raises:
-        ValueError: With fewer than 2 samples.
+        ValueError: With fewer than 2 samples, or for another shape.
+
+    Source: Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eq. 1.
     """
     x, dof = _centred(x, dof)
     std = torch.sqrt(x.square().sum(0) / dof + eps)
@@ -41,7 +43,7 @@ def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | Non
 
 @full_precision
 def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
-    r"""Squared off-diagonal covariance: :math:`\frac1D\sum_{i\ne j}Cov_{ij}^2`.
+    """Squared off-diagonal covariance: ``1/D sum_{i != j} Cov_ij^2``.
 
     Args:
         x: Samples, (n, D).
@@ -51,7 +53,9 @@ def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
         A non-negative scalar.
 
     Raises:
-        ValueError: With fewer than 2 samples.
+        ValueError: With fewer than 2 samples, or for another shape.
+
+    Source: Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eqs. 3 and 4.
     """
     x, dof = _centred(x, dof)
     matrix = x.T @ x / dof

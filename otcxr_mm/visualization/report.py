@@ -53,7 +53,7 @@ class Report:
         self.blocks.append(f"<p>{escape(text)}</p>")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], best: Sequence[tuple[int, int]] = ()) -> None:
-        """A table; `best` are (row, column) of cells to mark."""
+        """A table of `head` and `rows`; `best` are (row, column) of cells to mark."""
         cells = [
             "".join(f"<td{' class=best' if (r, c) in best else ''}>{escape(x)}</td>" for c, x in enumerate(row))
             for r, row in enumerate(rows)

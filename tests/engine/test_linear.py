@@ -144,6 +144,25 @@ def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_
     assert lines_of("pipeline", **{"val_dataloader.dataset.pipeline.1.scale": (24, 24)})[0] == ["read", "of"]
 
 
+def test_features_of_images_inside_an_archive_are_kept_too(folder):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (2, 60, 28, 28), dtype=np.uint8), rng.integers(0, 2, (2, 60, 1))
+    parts = {"train_images": images[0], "train_labels": labels[0], "val_images": images[1], "val_labels": labels[1]}
+    np.savez(folder / "pneumoniamnist.npz", **parts)
+    cfg = config(folder)
+    small = dict(type="otcxr_mm.MedMNISTCXR", data_root=str(folder), ann_file="pneumoniamnist.npz")
+    for split in ("train", "val"):
+        pipeline = cfg[f"{split}_dataloader"].dataset.pipeline
+        cfg[f"{split}_dataloader"].dataset = dict(**small, split=split, pipeline=pipeline)
+    cfg.model.head.num_classes = 1
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    loop = Runner.from_cfg(cfg).train_loop
+    before = loop._key(loop.dataloader)
+    assert before == loop._key(loop.dataloader)
+    os.utime(folder / "pneumoniamnist.npz", ns=(0, 0))  # another archive under the old name
+    assert loop._key(loop.dataloader) != before
+
+
 def test_an_ill_conditioned_problem_is_solved_to_scikit_learns_optimum():
     # features of a network: few strong directions, many weak ones
     rng = np.random.default_rng(0)

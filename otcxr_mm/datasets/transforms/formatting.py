@@ -30,7 +30,14 @@ class PackViews(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Packs the results."""
+        """Packs the results.
+
+        Args:
+            results: With `img`, one (H, W) or a list of them, one a viewpoint.
+
+        Returns:
+            `inputs`: a list of (1, H, W) tensors; `data_samples`: a DataSample.
+        """
         views = results["img"] if isinstance(results["img"], list) else [results["img"]]
         sample = DataSample()
         for key in self.meta_keys:
@@ -84,7 +91,17 @@ class PackMasks(BaseTransform):
         self.sample_type = require_mmseg("otcxr_mm.PackMasks", "mmseg.structures").SegDataSample
 
     def transform(self, results: dict) -> dict:
-        """Packs the results."""
+        """Packs the results.
+
+        Args:
+            results: With `img` (H, W) and `gt_masks` (K, H', W').
+
+        Returns:
+            `inputs` (1, H, W); `data_samples`: a SegDataSample.
+
+        Raises:
+            ValueError: Without masks.
+        """
         if "gt_masks" not in results:
             raise ValueError(
                 "PackMasks: there are no gt_masks: the data set is otcxr_mm.CXRSegmentation or another with masks"

@@ -145,7 +145,18 @@ class LoadCXR(BaseTransform):
         self.max_value, self.max_pixels = max_value, max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Reads the image unless it is there; errors name its path."""
+        """Reads the image unless it is there.
+
+        Args:
+            results: With `img_path`, or with `img` (H, W).
+
+        Returns:
+            The same dict, changed.
+
+        Raises:
+            BrokenImageError: If the file cannot be read, has more than `max_pixels`, or its masks do not show the same
+                area; names its path.
+        """
         if "img" not in results:
             results["img"] = read_grey(results["img_path"], self.max_value, self.max_pixels)
         shape = results["img"].shape[:2]

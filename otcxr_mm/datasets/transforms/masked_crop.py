@@ -56,6 +56,12 @@ class MaskedCrop(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crops image and masks.
 
+        Args:
+            results: With `img` (H, W) and `gt_masks` (K, H, W).
+
+        Returns:
+            The same dict, changed.
+
         Raises:
             ValueError: If the masks have not the size of the image.
         """

@@ -193,7 +193,14 @@ class TwoViewCrop(BaseTransform):
         return view, pixels / [[width], [height]]
 
     def transform(self, results: dict) -> dict:
-        """Replaces the image by its viewpoints."""
+        """Replaces the image by its viewpoints.
+
+        Args:
+            results: With `img` (H, W).
+
+        Returns:
+            The same dict, changed.
+        """
         img = results["img"]
         cut = self._cut_turned if self.rotation else self._cut
         views, matrices = [], np.empty((len(self.sizes), 2, 3), np.float32)
@@ -351,7 +358,14 @@ class PhotometricCXR(BaseTransform):
         return img
 
     def transform(self, results: dict) -> dict:
-        """Changes every viewpoint by itself."""
+        """Changes every viewpoint by itself.
+
+        Args:
+            results: With `img`, a list of viewpoints (H, W), or one.
+
+        Returns:
+            The same dict, changed.
+        """
         img = results["img"]
         results["img"] = [self._one(v, i) for i, v in enumerate(img)] if isinstance(img, list) else self._one(img, 0)
         return results

@@ -50,7 +50,11 @@ class LeakAuditHook(Hook):
         self.show_ids, self.strict = show_ids, strict
 
     def before_run(self, runner: Runner) -> None:
-        """Audits, in one process for all."""
+        """Audits, in one process for all.
+
+        Raises:
+            ValueError: At a leak, if `strict`.
+        """
         message, failure = [None], None
         if get_rank() == 0:
             try:

@@ -24,7 +24,7 @@ class AtomicLocalBackend(LocalBackend):
     """MMEngine's local files, written under another name, synced, and renamed."""
 
     def put(self, obj: bytes | memoryview, filepath: str | os.PathLike) -> None:
-        """Writes `obj`; a reader sees the old file or the whole new one."""
+        """Writes `obj` to `filepath`; a reader sees the old file or the whole new one."""
         write_whole(filepath, obj)
 
 
@@ -167,7 +167,11 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Saves by iteration if configured, and when asked to end."""
+        """Saves by iteration if configured, and when asked to end.
+
+        Raises:
+            SystemExit: After it has saved because it was asked to end, with status 128 + the signal's number.
+        """
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # the other processes wait: the main one saves, and its end ends them
         if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():

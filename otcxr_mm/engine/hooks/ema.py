@@ -18,7 +18,11 @@ class EMATargetHook(Hook):
     priority = "NORMAL"
 
     def before_train(self, runner: Runner) -> None:
-        """Starts the target where the online network starts, unless the run is resumed."""
+        """Starts the target where the online network starts, unless the run is resumed.
+
+        Raises:
+            ValueError: If the model has no target network.
+        """
         model = bare_model(runner)
         if getattr(model, "target", None) is None:
             raise ValueError("EMATargetHook: the model has no target network: set ema=0.004 in model, or drop the hook")

@@ -13,7 +13,7 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class ExportBackboneHook(Hook):
-    """Writes `WORK_DIR/backbone.pth` and `backbone.json` when training ends, see :func:`otcxr_mm.export.save_backbone`.
+    """Writes `WORK_DIR/backbone.pth` and `backbone.json` when training ends, see :func:`otcxr_mm.save_backbone`.
 
     Args:
         filename: Name of the weights in the work dir.

@@ -21,13 +21,22 @@ class LoadBackboneHook(Hook):
         min_matched: Share of the backbone's tensors that the file must hold.
         calibrate: Whether the statistics of batch norm are then set to those of up to 1,024 training images: for an
             untrained backbone that stays frozen, whose own are those of no data.
+
+    Raises:
+        FileNotFoundError: Before training, if there is no such file.
+        ValueError: Before training, if less than `min_matched` of the backbone fits; names what is missing.
     """
 
     def __init__(self, checkpoint: str | None, min_matched: float = 0.95, calibrate: bool = False) -> None:
         self.checkpoint, self.min_matched, self.calibrate = checkpoint, min_matched, calibrate
 
     def before_train(self, runner: Runner) -> None:
-        """Loads the weights."""
+        """Loads the weights.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If too little of the backbone is in it.
+        """
         if runner.iter:
             return
         if self.checkpoint is not None:

@@ -28,7 +28,11 @@ class PositiveWeightHook(Hook):
         self.max_weight = max_weight
 
     def before_train(self, runner: Runner) -> None:
-        """Counts and sets."""
+        """Counts and sets, where a loss waits for it.
+
+        Raises:
+            ValueError: If a training set has no labels.
+        """
         loss = getattr(getattr(bare_model(runner), "head", None), "loss_module", None)
         if not getattr(loss, "waits_for_counts", False):
             return

@@ -46,13 +46,21 @@ class AttributeScheduleHook(Hook):
         self.begin, self.until, self.shape = begin, until, shape
 
     def value(self, progress: float) -> float:
-        """The number at a share of training in [0, 1]."""
+        """The number at a share of training.
+
+        Args:
+            progress: In [0, 1].
+        """
         x = min(max((progress - self.begin) / (self.until - self.begin), 0.0), 1.0)
         x = (1 - math.cos(math.pi * x)) / 2 if self.shape == "cosine" else x
         return self.start + (self.end - self.start) * x
 
     def before_train(self, runner: Runner) -> None:
-        """Finds the attribute."""
+        """Finds the attribute.
+
+        Raises:
+            AttributeError: If the model has no such number.
+        """
         owner = bare_model(runner)
         *path, self.name = self.attribute.split(".")
         for part in path:

@@ -151,7 +151,7 @@ class FrozenEvalLoop(BaseLoop):
         # a file that has been changed under its old name is another image
         folder = dataset.packed.folder if dataset.packed is not None else None
         files = sorted(folder.iterdir()) if folder else [dataset.root / path for path in records.path.tolist()]
-        stamps = [(os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+        stamps = [(found.st_size, found.st_mtime_ns) for found in map(stat_of, files)]
         digest.update(repr((plain.pretty_text, versions, data_sha256(dataset), str(dataset.root), stamps)).encode())
         digest.update(records.labels.tobytes())
         for name, tensor in model.state_dict().items():
@@ -164,3 +164,11 @@ class FrozenEvalLoop(BaseLoop):
         which = "train_dataloader" if loader is self.dataloader else "val_dataloader"
         loader_cfg = self.runner.cfg.get(which)
         return loader_cfg.get("dataset") if isinstance(loader_cfg, dict) else None
+
+
+def stat_of(file: Path) -> os.stat_result:
+    """What the file system says of an image; of one inside an archive (MedMNIST's npz), of the archive."""
+    try:
+        return os.stat(file)
+    except NotADirectoryError:
+        return stat_of(file.parent)

@@ -27,7 +27,9 @@ class KNNEvalLoop(FrozenEvalLoop):
         dataloader: Of the training images, in any order, without augmentation.
         ks: Numbers of neighbours to try; more than one needs a validation data loader. Those above the number of
             training images are left out.
-        **kwargs: `calibrate` and `cache`, see :class:`FrozenEvalLoop`.
+        **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
+            training images, for a network that was never trained; `cache`: folder for the features, to be shared by
+            several runs; True (the default): `WORK_DIR/features`; False: none.
 
     Raises:
         ValueError: For another model, no number that fits, or several without validation images to choose by.
@@ -40,7 +42,11 @@ class KNNEvalLoop(FrozenEvalLoop):
         self.ks = sorted(ks)
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model without KNNHead, or several numbers without validation images."""
+        """Fails for a model without KNNHead, or several numbers without validation images.
+
+        Raises:
+            ValueError: With what is missing.
+        """
         if not isinstance(getattr(model, "head", None), KNNHead):
             raise ValueError("KNNEvalLoop fits an otcxr_mm.KNNHead: set model.head to one")
         if self.runner.val_loop is None and len(self.ks) > 1:
@@ -49,7 +55,13 @@ class KNNEvalLoop(FrozenEvalLoop):
     def fit_head(
         self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
     ) -> None:
-        """Fills the head; all processes get the same."""
+        """Fills the head; all processes get the same.
+
+        Args:
+            model: The classifier.
+            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
+            val: Those of the validation images; None without them.
+        """
         state = [None]
         if is_main_process():
             features, labels = train

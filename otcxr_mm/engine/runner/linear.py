@@ -20,18 +20,20 @@ DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 class LinearEvalLoop(FrozenEvalLoop):
     """Fits the linear head of an ImageClassifier while everything before it stays as it is.
 
-    Features of training and validation images are computed once, see :class:`FrozenEvalLoop`, and standardised. For
-    each weight decay L-BFGS minimises the head's loss plus decay / 2 |w|^2 a class, to convergence: no learning rate,
-    schedule or seed enters. The decay with the best macro AUROC on the validation images is taken, its weights are put
-    into the head (standardisation folded in), the validation loop runs, and `WORK_DIR/linear.pth` is written, an
-    ordinary checkpoint of the classifier.
+    Features of training and validation images are computed once and standardised. For each weight decay L-BFGS
+    minimises the head's loss plus ``decay / 2 |w|^2`` a class, to convergence: no learning rate, schedule or seed
+    enters. The decay with the best macro AUROC on the validation images is taken, its weights are put into the head
+    (standardisation folded in), the validation loop runs, and `WORK_DIR/linear.pth` is written, an ordinary checkpoint
+    of the classifier.
 
     Args:
         runner: Its model is an ImageClassifier whose head has a linear layer `fc`, as MultiLabelLinearClsHead.
         dataloader: Of the training images, in any order, without augmentation.
         decays: Weight decays to try; more than one needs a validation data loader.
         max_iters: L-BFGS iterations a decay, after which a fit that has not converged is left as it is, with a warning.
-        **kwargs: `calibrate` and `cache`, see :class:`FrozenEvalLoop`.
+        **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
+            training images, for a network that was never trained; `cache`: folder for the features, to be shared by
+            several runs; True (the default): `WORK_DIR/features`; False: none.
 
     Raises:
         ValueError: For another model, or decays without validation images to choose by.
@@ -51,7 +53,11 @@ class LinearEvalLoop(FrozenEvalLoop):
         self.decays, self._fit_iters = sorted(decays, reverse=True), max_iters
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model without linear head, or several decays without validation images."""
+        """Fails for a model without linear head, or several decays without validation images.
+
+        Raises:
+            ValueError: With what is missing.
+        """
         if not isinstance(getattr(getattr(model, "head", None), "fc", None), nn.Linear):
             raise ValueError(
                 "LinearEvalLoop fits model.head.fc of an ImageClassifier: take the head MultiLabelLinearClsHead"
@@ -62,7 +68,13 @@ class LinearEvalLoop(FrozenEvalLoop):
     def fit_head(
         self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
     ) -> None:
-        """Fits `head.fc` on the main process and gives it to the others."""
+        """Fits `head.fc` on the main process and gives it to the others.
+
+        Args:
+            model: The classifier.
+            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
+            val: Those of the validation images; None without them.
+        """
         fc = model.head.fc
         if is_main_process():
             device = fc.weight.device
@@ -74,7 +86,20 @@ class LinearEvalLoop(FrozenEvalLoop):
             broadcast(parameter.data)
 
     def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
-        """The head's weight (C, D) and bias (C,), for features x (n, D) as they are, and labels y (n, C)."""
+        """Fits a linear head.
+
+        Args:
+            x: Features (n, D), as they are.
+            y: Labels (n, C): 1, 0, or NaN for unknown.
+            val: Features and labels of the validation images, to choose the decay by; None for a single decay.
+            loss: Of logits and labels, (n, C) each.
+
+        Returns:
+            Weight (C, D) and bias (C,), for features as they are.
+
+        Raises:
+            ValueError: If no class has both positives and negatives.
+        """
         self._check_labels(y)
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
@@ -120,7 +145,11 @@ class LinearEvalLoop(FrozenEvalLoop):
 
 
 def validation_auroc(labels: Tensor, scores: Tensor) -> float:
-    """Macro AUROC to choose by.
+    """Macro AUROC to choose by, over the classes that are defined.
+
+    Args:
+        labels: (n, C): 1, 0, or NaN for unknown.
+        scores: (n, C), of any scale.
 
     Raises:
         ValueError: If it is not defined for any class.

@@ -105,7 +105,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return super().run()
 
     def run_epoch(self) -> None:
-        """Runs an epoch, or what is left of it."""
+        """Runs an epoch, or what is left of it.
+
+        Raises:
+            ValueError: If the checkpoint's iteration does not fit this data, batch size and number of processes.
+        """
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)

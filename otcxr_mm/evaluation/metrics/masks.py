@@ -73,6 +73,10 @@ class MaskMetric(BaseMetric):
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Compares the masks of a batch.
 
+        Args:
+            data_batch: Unused.
+            data_samples: With `pred_masks` and `gt_masks`, (K, H, W) each, 0 or 1.
+
         Raises:
             ValueError: If a sample lacks masks, or predicted and true ones differ in shape.
         """
@@ -100,6 +104,9 @@ class MaskMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple[int, str, bool, np.ndarray]]) -> dict[str, float]:
         """The means; a class's own under `dice/NAME`.
+
+        Args:
+            results: What :meth:`process` kept, of all processes.
 
         Raises:
             ValueError: If there are not as many names as classes, or only some samples have `pixel_spacing`.

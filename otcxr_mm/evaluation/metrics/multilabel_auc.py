@@ -77,7 +77,15 @@ class MultiLabelAUC(BaseMetric):
         self.arrays: dict[str, np.ndarray] | None = None
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keeps scores, labels, and whose they are, of a batch."""
+        """Keeps scores, labels, and whose they are, of a batch.
+
+        Args:
+            data_batch: Unused.
+            data_samples: With `pred_score` and `gt_score`, (C,) each.
+
+        Raises:
+            ValueError: If a sample has no labels.
+        """
         for sample in data_samples:
             if "gt_score" not in sample:
                 raise ValueError(
@@ -88,7 +96,14 @@ class MultiLabelAUC(BaseMetric):
             self.results.append((scores.float().cpu().numpy(), labels.float().cpu().numpy(), who))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> dict[str, float]:
-        """The metrics; a class's own under `auroc/NAME`, NaN if undefined."""
+        """The metrics; a class's own under `auroc/NAME`, NaN if undefined.
+
+        Args:
+            results: What :meth:`process` kept, of all processes.
+
+        Raises:
+            ValueError: If no class is defined, or there are not as many names as scores.
+        """
         index, results = _in_order(results)
         scores, labels = (np.stack([row[part] for row in results]) for part in (0, 1))
         names = self.classes or (self.dataset_meta or {}).get("classes") or [str(c) for c in range(scores.shape[1])]

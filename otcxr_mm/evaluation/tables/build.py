@@ -136,7 +136,7 @@ def build_tables(
     """Tables of runs.
 
     Args:
-        groups: What :func:`.runs.tasks` gave.
+        groups: What :func:`tasks` gave.
         metric: Of :data:`METRICS`; None: auroc for classification, dice for segmentation. Tasks without it are left
             out.
         by: Columns: fraction (of the training patients; figures are means over classes), or class (a table for each

@@ -40,7 +40,12 @@ def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict
 
 
 def delong(a: Run, b: Run) -> dict[str, float | None]:
-    """DeLong's p for the difference of the AUROC of each class, which takes images as independent."""
+    """DeLong's p for the difference of the AUROC of each class, which takes images as independent.
+
+    Args:
+        a: A classification run.
+        b: Another, tested on the same images in the same order.
+    """
     found = {}
     for c, name in enumerate(a.classes):
         labels = a.arrays["labels"][:, c]

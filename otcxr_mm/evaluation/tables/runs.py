@@ -49,7 +49,7 @@ class Run:
 
     @property
     def key(self) -> tuple:
-        """Protocol, method, fraction, draw, seed: what tells runs of a table apart."""
+        """What tells runs of a table apart (protocol, method, fraction, draw, seed)."""
         r = self.record
         return r["protocol"], self.method, r["fraction"], r["draw"], r["seed"]
 

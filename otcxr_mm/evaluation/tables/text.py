@@ -65,7 +65,7 @@ def table_latex(table: Table) -> str:
 
 
 def table_csv(tables: Sequence[Table]) -> str:
-    """All figures, one row a cell, unrounded; in cells that are not defined, nothing."""
+    """All figures of `tables` as csv, one row a cell, unrounded; in cells that are not defined, nothing."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, _CSV, lineterminator="\n")
     writer.writeheader()

@@ -56,6 +56,9 @@ class KNNHead(MultiLabelClsHead):
         Args:
             features: (n, D).
             labels: (n, C): 1, 0, or NaN for unknown.
+
+        Raises:
+            ValueError: If they do not fit `in_channels` and `num_classes`.
         """
         if features.shape[1] != self.bank.shape[1] or labels.shape[1] != self.labels.shape[1]:
             raise ValueError(
@@ -83,6 +86,9 @@ class KNNHead(MultiLabelClsHead):
 
         Returns:
             (n, C).
+
+        Raises:
+            ValueError: Before training images have been put in.
         """
         if not len(self.bank):
             raise ValueError(
@@ -105,7 +111,11 @@ class KNNHead(MultiLabelClsHead):
         return torch.where(total > 1e-12, near, prevalence)
 
     def loss(self, *args: object, **kwargs: object) -> dict:
-        """Nothing is trained by gradients here."""
+        """Nothing is trained by gradients here.
+
+        Raises:
+            ValueError: Always; names the loop to take.
+        """
         raise ValueError("the KNNHead has nothing to train: take train_cfg = dict(type='otcxr_mm.KNNEvalLoop')")
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list | None) -> list:

@@ -106,6 +106,9 @@ class OTHead(BaseModule):
 
         Returns:
             The solution; with a global token its atoms are the N tokens and, last, the global one.
+
+        Raises:
+            ValueError: If the geometry is needed and missing.
         """
         if self.needs_geometry and geometry is None:
             raise ValueError(

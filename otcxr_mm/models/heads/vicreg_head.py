@@ -30,7 +30,18 @@ class VICRegHead(BaseModule):
         self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """The objective of embeddings x and y, (B, D) each."""
+        """The objective of two viewpoints.
+
+        Args:
+            x: Embeddings of one viewpoint, (B, D).
+            y: Those of the other, (B, D).
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ValueError: If the global batch is a single image.
+        """
         x, y = widen(x), widen(y)
         statistics = sum(self.loss_var(z) + self.loss_cov(z) for z in (gather(x), gather(y)))
         return self.inv_weight * mse_loss(x, y) + statistics

@@ -10,11 +10,10 @@ from ...registry import MODELS
 
 @MODELS.register_module()
 class MaskLoss(BaseModule):
-    r"""Binary cross-entropy plus soft Dice, each a mean over images and classes.
+    """Binary cross-entropy plus soft Dice, each a mean over images and classes.
 
-    The Dice term of an image and class is
-    :math:`1 - (2 \sum p y + s) / (\sum p + \sum y + s)`, the sums over the pixels, which is 0 if the mask is empty and
-    so is the prediction.
+    The Dice term of an image and class is ``1 - (2 sum p y + s) / (sum p + sum y + s)``, the sums over the pixels,
+    which is 0 if the mask is empty and so is the prediction.
 
     Args:
         bce_weight: Factor of the cross-entropy.

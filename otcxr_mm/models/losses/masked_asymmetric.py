@@ -38,7 +38,19 @@ class MaskedAsymmetricLoss(BaseModule):
         self.gamma_pos, self.gamma_neg, self.clip, self.loss_weight = gamma_pos, gamma_neg, clip, loss_weight
 
     def forward(self, cls_score: Tensor, label: Tensor, **kwargs: object) -> Tensor:
-        """Loss of logits; arguments and errors as those of :class:`otcxr_mm.MaskedBCELoss`."""
+        """Loss of logits.
+
+        Args:
+            cls_score: (n, C).
+            label: (n, C), 1, 0, or NaN for unknown.
+            **kwargs: What MMPretrain's heads pass besides (`avg_factor`); the mean is always over the known labels.
+
+        Returns:
+            The weighted mean; 0, with a gradient of 0, if no label is known.
+
+        Raises:
+            ValueError: For shapes that differ.
+        """
         if cls_score.shape != label.shape:
             raise ValueError(
                 f"scores {tuple(cls_score.shape)}, labels {tuple(label.shape)}: does num_classes of the head fit?"

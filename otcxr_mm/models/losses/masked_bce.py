@@ -19,6 +19,9 @@ class MaskedBCELoss(BaseModule):
         pos_weight: Weight of the positives of each class, (C,); None: 1; 'train': negatives / positives of the training
             images, which :class:`otcxr_mm.PositiveWeightHook` counts before training.
         loss_weight: Factor of the loss.
+
+    Raises:
+        ValueError: For another word than 'train'.
     """
 
     def __init__(self, pos_weight: Sequence[float] | str | None = None, loss_weight: float = 1.0) -> None:
@@ -32,7 +35,11 @@ class MaskedBCELoss(BaseModule):
         self.register_buffer("pos_weight", weight, persistent=False)
 
     def set_pos_weight(self, weight: Sequence[float]) -> None:
-        """Sets the weights that 'train' stands for, (C,)."""
+        """Sets the weights that 'train' stands for.
+
+        Args:
+            weight: Of the positives of each class, (C,).
+        """
         self.pos_weight = torch.tensor(weight, dtype=torch.float32)
         self.waits_for_counts = False
 

@@ -22,7 +22,18 @@ class VarianceLoss(BaseModule):
         self.gamma, self.eps, self.loss_weight = gamma, eps, loss_weight
 
     def forward(self, x: Tensor, dof: int | None = None) -> Tensor:
-        """Loss of samples (n, D) with `dof` degrees of freedom (default n - 1)."""
+        """Loss of samples.
+
+        Args:
+            x: (n, D).
+            dof: Degrees of freedom; default n - 1.
+
+        Returns:
+            A scalar, weighted.
+
+        Raises:
+            ValueError: With fewer than 2 samples.
+        """
         return self.loss_weight * variance(x, gamma=self.gamma, eps=self.eps, dof=dof)
 
 
@@ -39,5 +50,16 @@ class CovarianceLoss(BaseModule):
         self.loss_weight = loss_weight
 
     def forward(self, x: Tensor, dof: int | None = None) -> Tensor:
-        """Loss of samples (n, D) with `dof` degrees of freedom (default n - 1)."""
+        """Loss of samples.
+
+        Args:
+            x: (n, D).
+            dof: Degrees of freedom; default n - 1.
+
+        Returns:
+            A scalar, weighted.
+
+        Raises:
+            ValueError: With fewer than 2 samples.
+        """
         return self.loss_weight * covariance(x, dof=dof)

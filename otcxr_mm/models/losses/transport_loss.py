@@ -117,7 +117,11 @@ class TransportLoss(BaseModule):
         return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
 
     def forward(self, solution: Transport) -> Tensor:
-        """The weighted mean over the batch of what `objective` names."""
+        """The weighted mean over the batch of what `objective` names, a scalar.
+
+        Args:
+            solution: Of :meth:`solve`.
+        """
         return self.loss_weight * getattr(solution, self.objective).mean()
 
     def on_plan(self, solution: Transport, x: Tensor, y: Tensor) -> Tensor:
@@ -127,6 +131,9 @@ class TransportLoss(BaseModule):
             solution: Gives the plan T (B, N, M).
             x: Atoms (B, N, D).
             y: Atoms (B, M, D).
+
+        Returns:
+            A scalar, weighted, with gradient to x and y alone.
         """
         return self.loss_weight * (solution.plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
 

@@ -14,7 +14,7 @@ Maps = Sequence[Tensor]
 
 
 def sine_position(h: int, w: int, dims: int, like: Tensor) -> Tensor:
-    """Fixed two-dimensional sine-cosine code of an h x w grid, (1, h w, dims)."""
+    """Fixed two-dimensional sine-cosine code of an h x w grid, (1, h w, dims), of the dtype and device of `like`."""
     freq = torch.exp(torch.arange(dims // 4, device=like.device) * (-9.2103 / max(dims // 4, 1)))  # down to 1e-4
     ys = torch.arange(h, device=like.device)[:, None] * freq
     xs = torch.arange(w, device=like.device)[:, None] * freq
@@ -127,7 +127,11 @@ class CVSIM(BaseModule):
             self.global_projector = _projector(self.in_channels[-1], hidden_channels, out_channels, norm)
 
     def grid(self, feats: Maps) -> tuple[int, int]:
-        """Rows and columns of the tokens for these feature maps."""
+        """Rows and columns of the tokens for feature maps (B, C_i, h_i, w_i).
+
+        Args:
+            feats: One map a stage.
+        """
         h, w = max((f.shape[-2:] for f in feats), key=lambda size: size[0] * size[1])
         shrink = min(1.0, (self.max_tokens / (h * w)) ** 0.5)
         return max(1, int(h * shrink + 1e-6)), max(1, int(w * shrink + 1e-6))
@@ -159,12 +163,21 @@ class CVSIM(BaseModule):
         return tokens + self.context(tokens, tokens, position), position
 
     def infuse(self, tokens: Tensor, other: Tensor, position: Tensor) -> Tensor:
-        """Tokens (B, N, embed_dims) that have queried the other viewpoint's tokens (B, N, embed_dims)."""
+        """Tokens that have queried those of the other viewpoint, through the gate.
+
+        Args:
+            tokens: (B, N, embed_dims).
+            other: Of the other viewpoint, (B, N, embed_dims); a constant to the gradient with `detach_context`.
+            position: Code of the grid, (1, N, embed_dims).
+
+        Returns:
+            (B, N, embed_dims).
+        """
         other = other.detach() if self.detach_context else other
         return tokens + self.gate * self.cross(tokens, other, position)
 
     def project(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, N, embed_dims) to (B, N, D)."""
+        """The projector on each token: `tokens` (B, N, embed_dims) to (B, N, D)."""
         return self.projector(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
 
     def forward(self, feats: Maps, other: Maps | None = None, plain: bool = False) -> tuple:

@@ -25,7 +25,7 @@ def _class(name: str, mixin: type, module: str, base: str) -> type:
 
 @MODELS.register_module()
 def MaskSegmentor(**kwargs: object) -> "nn.Module":
-    """MMSegmentation's EncoderDecoder for masks that may overlap: :class:`.mask_outputs.MaskOutputs`.
+    """MMSegmentation's EncoderDecoder for masks that may overlap: one sigmoid map a class.
 
     Raises:
         ImportError: If MMSegmentation is missing.
@@ -35,7 +35,7 @@ def MaskSegmentor(**kwargs: object) -> "nn.Module":
 
 @MODELS.register_module()
 def FCNMaskHead(**kwargs: object) -> "nn.Module":
-    """MMSegmentation's FCNHead with one sigmoid map a class: :class:`.mask_head.MaskHead`.
+    """MMSegmentation's FCNHead with one sigmoid map a class.
 
     Raises:
         ImportError: If MMSegmentation is missing.
@@ -45,7 +45,7 @@ def FCNMaskHead(**kwargs: object) -> "nn.Module":
 
 @MODELS.register_module()
 def UPerMaskHead(**kwargs: object) -> "nn.Module":
-    """MMSegmentation's UPerHead with one sigmoid map a class: :class:`.mask_head.MaskHead`.
+    """MMSegmentation's UPerHead with one sigmoid map a class.
 
     Raises:
         ImportError: If MMSegmentation is missing.

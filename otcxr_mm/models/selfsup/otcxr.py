@@ -85,7 +85,7 @@ class OTCXR(BaseSelfSupervisor):
 
     @property
     def online(self) -> nn.ModuleList:
-        """What the target averages: backbone and neck."""
+        """Backbone and neck, which the target averages."""
         return nn.ModuleList([self.backbone, self.neck])
 
     def loss(self, inputs: list[Tensor], data_samples: list) -> dict[str, Tensor]:
@@ -97,6 +97,10 @@ class OTCXR(BaseSelfSupervisor):
 
         Returns:
             See :meth:`otcxr_mm.OTHead.loss`.
+
+        Raises:
+            ValueError: For another number of viewpoints, or without the geometry that the head needs.
+            RuntimeError: If there is a target network that no :class:`otcxr_mm.EMATargetHook` updates.
         """
         if len(inputs) != 2:
             raise ValueError(f"OTCXR takes two viewpoints, got {len(inputs)}")
