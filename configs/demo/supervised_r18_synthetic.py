@@ -14,7 +14,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="otcxr_mm.LoadCXR"),
             dict(type="RandomResizedCrop", scale=96, crop_ratio_range=(0.8, 1.0), interpolation="bilinear"),
-            dict(type="PackInputs"),
+            dict(type="otcxr_mm.PackCXR"),
         ]
     ),
 )

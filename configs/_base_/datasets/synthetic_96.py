@@ -3,7 +3,7 @@ synthetic = dict(type="otcxr_mm.SyntheticCXR", data_root="{{$OTCXR_SYNTHETIC:dat
 pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="Resize", scale=(96, 96)),
-    dict(type="PackInputs"),
+    dict(type="otcxr_mm.PackCXR"),
 ]
 loader = dict(
     num_workers=0,
