@@ -210,9 +210,8 @@ def commands(page):
 
 @every_page
 def test_commands_of_the_pages_exist(page):
-    from otcxr_mm.apis.configs import find_config
-
     from otcxr_mm import cli
+    from otcxr_mm.apis.configs import find_config
 
     own = set(re.findall(r"\b\w+\.py\b", prose(page) + "".join(code for *_, code in CODE)))
     for command, *rest in commands(page):
