@@ -28,6 +28,7 @@ from ..engine.hooks import AtomicCheckpointHook
 from ..engine.model import bare_model
 from ..engine.runner.frozen import FrozenEvalLoop
 from ..fileio import write_whole
+from ..models.heads import KNNHead
 from .launch import build_runner
 
 ITERATIONS = 30  # measured at most
@@ -123,11 +124,12 @@ def estimate(cfg: Config, out: str | None = None) -> bool:
     Returns:
         Whether memory and disk suffice; False after an out-of-memory, too.
     """
+    began = _now()
     with tempfile.TemporaryDirectory(prefix="otcxr_estimate_") as folder:
         notes: list[str] = []
         runner = build_runner(_detached(cfg, folder, notes))
         try:
-            measured = _measure(runner)
+            measured = _measure(runner, began)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
@@ -207,13 +209,12 @@ class _End(Hook):
 class _Watch:
     """Takes the times of a training until there are enough of them."""
 
-    def __init__(self) -> None:
-        self.found, self.began = Measured(), _now()
+    def __init__(self, began: float) -> None:
+        self.found, self.began = Measured(), began
         self.warm, self.times = Times(), Times()
         self.epoch_began: float | None = None
         self.ended: float | None = None
         self.warm_ended: float | None = None
-        self.first_of_epoch = False
         self.base = 0
 
     def plan(self, runner: Runner) -> None:
@@ -239,11 +240,10 @@ class _Watch:
         """A batch is there."""
         now = _now()
         times = self.times if self.warm_ended is not None else self.warm
-        self.first_of_epoch = self.epoch_began is not None
-        if self.first_of_epoch:
+        if self.epoch_began is not None:
             self.times.first.append(now - self.epoch_began)
-            if not self.warm.compute and self.ended is None:
-                self.found.start = self.epoch_began - self.began
+            if self.ended is None:
+                self.found.start, self.first_came = self.epoch_began - self.began, now
             self.epoch_began = None
         else:
             times.data.append(now - self.ended)
@@ -257,7 +257,7 @@ class _Watch:
         times.compute.append(now - self.came)
         n = len(times.compute)
         if self.warm_ended is None:
-            enough = n >= self.warm_up or now - self.began > SECONDS
+            enough = n >= self.warm_up or now - self.first_came > SECONDS
         else:
             passed = now - self.warm_ended
             enough = n >= ITERATIONS or (n >= FEWEST and passed >= SECONDS) or (n >= 2 and passed >= 3 * SECONDS)
@@ -305,15 +305,18 @@ class _Watch:
         if runner.val_loop is not None:
             # once for the features of these images, once for the figures of the fitted head
             found.validations = 2
+            found.val = _time_batches(runner.val_loop.dataloader, step, VAL_BATCHES)
             images += len(runner.val_loop.dataloader.dataset)
         if loop.cache is not None:
             found.features = 4 * images * width[0]
+        if isinstance(model.head, KNNHead):  # keeps those of the training images
+            found.checkpoint = 4 * len(loop.dataloader.dataset) * width[0]
         raise _Enough
 
 
-def _measure(runner: Runner) -> Measured:
+def _measure(runner: Runner, began: float) -> Measured:
     """Trains for a few iterations, validates on a few batches, and looks at memory and sizes of files."""
-    watch = _Watch()
+    watch = _Watch(began)
     for hook in (_Begin(watch), _End(watch)):
         runner.register_hook(hook)
     if torch.cuda.is_available():
@@ -329,7 +332,7 @@ def _measure(runner: Runner) -> Measured:
     frozen = isinstance(runner.train_loop, FrozenEvalLoop)
     if not frozen and not watch.times.compute:
         raise SystemExit(
-            f"--estimate: {type(runner.train_loop).__name__} calls no hook after an iteration: there is nothing to measure"
+            f"--estimate: {type(runner.train_loop).__name__} calls no hooks of an iteration: nothing can be measured"
         )
     found = watch.found
     if not frozen:
@@ -341,7 +344,7 @@ def _measure(runner: Runner) -> Measured:
         began = _now()
         runner.call_hook("after_train_epoch")
         found.epoch_end = _now() - began
-    if runner.val_loop is not None and found.validations:
+    if found.validations and not frozen:
         found.val = _validate(runner)
         host = max(host, _host_memory())
     found.memory = _gpu_memory(watch) if torch.cuda.is_available() else _all_of_host(host)
@@ -391,7 +394,7 @@ def _sizes(runner: Runner, found: Measured, done: int) -> None:
         options = {name: getattr(hook, name) and not frozen for name in ("save_optimizer", "save_param_scheduler")}
         _Counted.sizes.clear()
         runner.save_checkpoint(runner.work_dir, "x.pth", backend_args={"backend": "otcxr_counted"}, **options)
-        found.checkpoint = _Counted.sizes[-1]
+        found.checkpoint += _Counted.sizes[-1]
     if done:
         # MMEngine keeps each logged number, and writes them all: two of eight bytes
         logged = sum(len(buffer.data[0]) for buffer in runner.message_hub.log_scalars.values())
@@ -653,14 +656,10 @@ def _line(spread: dict[str, float]) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
-    minutes = seconds / 60
-    return (
-        f"{minutes:.0f} min"
-        if minutes < 100
-        else f"{minutes / 60:.1f} h"
-        if minutes < 2880
-        else f"{minutes / 1440:.1f} days"
-    )
+    for unit, length, most in (("min", 60, 6000), ("h", 3600, 172800)):
+        if seconds < most:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"
 
 
 def _size(count: float) -> str:
