@@ -12,9 +12,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from otcxr_mm.apis import estimate as module
-from otcxr_mm.apis import launch
-from otcxr_mm.apis.estimate import Measured, Times
+from otcxr_mm.apis import estimate, launch, machine, measure
+from otcxr_mm.apis.measure import Measured, Times
 from tests.conftest import ROOT, write_image
 
 TINY = str(ROOT / "tests" / "tiny.py")
@@ -25,7 +24,7 @@ def images(tmp_path, monkeypatch):
     for i in range(22):
         write_image(tmp_path / "images" / f"{i:02d}.png", (48, 48))
     monkeypatch.setenv("TINY_DATA", str(tmp_path / "images"))
-    monkeypatch.setattr(module, "ITERATIONS", 6)
+    monkeypatch.setattr(measure, "ITERATIONS", 6)
     # temporary folders go where the test looks for them
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -36,7 +35,7 @@ def run(work_dir, name, *options, config=TINY):
     launch.train([str(config), "--work-dir", str(work_dir), "--cfg-options", f"experiment_name={name}", *options])
 
 
-def measure(folder, name, *options, config=TINY, work_dir=None):
+def figures(folder, name, *options, config=TINY, work_dir=None):
     """The figures of an estimate."""
     out, work_dir = folder / f"{name}.json", work_dir or folder / "work"
     argv = [str(config), "--work-dir", str(work_dir), "--estimate-out", str(out)]
@@ -45,7 +44,7 @@ def measure(folder, name, *options, config=TINY, work_dir=None):
 
 
 def test_it_counts_as_the_training_does_and_leaves_nothing(images, capsys):
-    found = measure(images, "a")
+    found = figures(images, "a")
     assert found["data"] == {
         "images": 22,
         "batch_size": 4,
@@ -68,7 +67,7 @@ def test_the_run_after_it_is_the_run_without_it_and_its_files_are_as_large_as_fo
     run(images / "without", images.name + "without")
     (images / "with").mkdir()
     (images / "with" / "mine.txt").write_text("x")
-    found = measure(images, "e", work_dir=images / "with")
+    found = figures(images, "e", work_dir=images / "with")
     assert os.listdir(images / "with") == ["mine.txt"]
     run(images / "with", images.name + "with")
     one, other = (
@@ -104,7 +103,8 @@ def test_the_time_is_that_of_the_iterations_the_loader_and_the_validations(label
     from otcxr_mm import CSVLabeledCXR
 
     clock = Clock()
-    monkeypatch.setattr(module, "_now", clock)
+    monkeypatch.setattr(measure, "now", clock)
+    monkeypatch.setattr(estimate, "now", clock)
 
     def slow(cls, name, seconds):
         original = getattr(cls, name)
@@ -119,7 +119,7 @@ def test_the_time_is_that_of_the_iterations_the_loader_and_the_validations(label
     slow(ImageClassifier, "train_step", 1.0)
     slow(ImageClassifier, "val_step", 0.5)
     options = ("train_cfg.max_iters=70", "train_cfg.val_interval=30")
-    found = measure(labelled, "t", *options, config=labelled / "finetune.py")
+    found = figures(labelled, "t", *options, config=labelled / "finetune.py")
     # 24 images in batches of 4 make 6 iterations; validated after iterations 30, 60 and 70, 12 images each
     assert found["data"]["iterations"] == 70
     assert found["data"]["epochs"] == 12
@@ -130,7 +130,7 @@ def test_the_time_is_that_of_the_iterations_the_loader_and_the_validations(label
     assert found["time"]["waiting"] == pytest.approx(0.4 / 1.4)
     assert not any("loader is what you wait for" in note for note in found["notes"])
     slow(CSVLabeledCXR, "prepare_data", 0.1)
-    found = measure(labelled, "u", *options, config=labelled / "finetune.py")
+    found = figures(labelled, "u", *options, config=labelled / "finetune.py")
     assert any("the loader is what you wait for (44% of the time): more workers" in note for note in found["notes"])
 
 
@@ -165,7 +165,7 @@ def labelled(images):
 
 
 def test_frozen_features_are_counted_in_images_and_weights_may_come_later(labelled, capsys):
-    found = measure(labelled, "l", config=labelled / "linear.py")
+    found = figures(labelled, "l", config=labelled / "linear.py")
     assert (found["data"]["epochs"], found["data"]["iterations"]) == (1, 6)
     assert found["time"]["validations"] == 2
     assert "/nowhere/backbone.pth is not there yet: measured with random weights" in capsys.readouterr().out
@@ -175,7 +175,7 @@ def test_frozen_features_are_counted_in_images_and_weights_may_come_later(labell
     assert files["features"] == 4 * (64 + 2) * 36
     assert files["features"] == pytest.approx(written, abs=2 * 2500)  # two zip files
     assert files["classifier"] == pytest.approx((labelled / "real" / "linear.pth").stat().st_size, rel=0.03)
-    found = measure(labelled, "k", config=labelled / "knn.py")
+    found = figures(labelled, "k", config=labelled / "knn.py")
     assert found["data"]["iterations"] == 6
     assert found["time"]["compute"]["median"] > 0
     run(labelled / "near", labelled.name + "near", "custom_hooks.0.checkpoint=None", config=labelled / "knn.py")
@@ -185,16 +185,16 @@ def test_frozen_features_are_counted_in_images_and_weights_may_come_later(labell
 
 def test_too_little_disk_or_memory_ends_with_1(images, monkeypatch, capsys):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage(10**6, 0, 1000))
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: usage(10**6, 0, 1000))
     with pytest.raises(SystemExit) as ended:
-        measure(images, "d")
+        figures(images, "d")
     assert ended.value.code == 1
     assert "DOES NOT FIT: disk: 3." in capsys.readouterr().out
     monkeypatch.undo()
     monkeypatch.setenv("TINY_DATA", str(images / "images"))
-    monkeypatch.setattr(module, "_host_available", lambda: -(10**12))
+    monkeypatch.setattr(machine, "host_available", lambda: -(10**12))
     with pytest.raises(SystemExit) as ended:
-        measure(images, "m")
+        figures(images, "m")
     assert ended.value.code == 1
     printed = capsys.readouterr().out
     assert "DOES NOT FIT: memory: " in printed
@@ -214,7 +214,7 @@ def test_running_out_of_memory_is_a_verdict(images, monkeypatch, capsys, error):
     monkeypatch.setattr(OTCXR, "train_step", full)
     name = "o" + type(error).__name__
     with pytest.raises(SystemExit) as ended:
-        measure(images, name)
+        figures(images, name)
     assert ended.value.code == 1
     assert "out of memory with train_dataloader.batch_size=4: try train_dataloader.batch_size=2, or --amp" in (
         capsys.readouterr().out
@@ -222,7 +222,7 @@ def test_running_out_of_memory_is_a_verdict(images, monkeypatch, capsys, error):
     assert not list((images / "temporary").iterdir())
     monkeypatch.setattr(OTCXR, "train_step", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):  # any other error is the training's own
-        measure(images, name + "z")
+        figures(images, name + "z")
 
 
 def test_it_is_of_a_whole_training(images):
@@ -261,7 +261,7 @@ def test_waits_of_workers_are_averaged():
     ("units", "begin", "interval", "expected"), [(10, 1, 1, 10), (10, 1, 3, 4), (10, 5, 3, 3), (7, 1, 100, 1)]
 )
 def test_validations_are_counted_as_mmengine_does(units, begin, interval, expected):
-    assert module._validations(units, begin, interval) == expected
+    assert measure._validations(units, begin, interval) == expected
 
 
 @pytest.mark.parametrize(
@@ -280,15 +280,15 @@ def test_validations_are_counted_as_mmengine_does(units, begin, interval, expect
 def test_checkpoints_that_lie_there_at_most(hook, copies):
     cfg = Config(dict(default_hooks=dict(checkpoint=dict(type="CheckpointHook", **hook))))
     found = Measured(iterations=20, epochs=10, validations=2, checkpoint=100)
-    assert module._files(cfg, found, frozen=False) == {"checkpoints": 100 * copies}
+    assert estimate._files(cfg, found, frozen=False) == {"checkpoints": 100 * copies}
 
 
 def test_memory_of_a_container_counts(tmp_path, monkeypatch):
-    assert 0 < module._host_available() < 2**50
-    assert module._resident() > 10**7
-    assert dict(module._fields(Path("/nowhere"))) == {}
+    assert 0 < machine.host_available() < 2**50
+    assert machine.resident() > 10**7
+    assert dict(machine.fields(Path("/nowhere"))) == {}
 
 
 def test_units():
-    assert [module._size(n) for n in (12, 1.5e3, 2e9, 3e12)] == ["12 B", "1.5 kB", "2.0 GB", "3.00 TB"]
-    assert [module._duration(s) for s in (5, 600, 36000, 864000)] == ["5.0 s", "10.0 min", "10.0 h", "10.0 days"]
+    assert [estimate._size(n) for n in (12, 1.5e3, 2e9, 3e12)] == ["12 B", "1.5 kB", "2.0 GB", "3.00 TB"]
+    assert [estimate._duration(s) for s in (5, 600, 36000, 864000)] == ["5.0 s", "10.0 min", "10.0 h", "10.0 days"]
