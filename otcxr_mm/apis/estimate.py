@@ -93,8 +93,9 @@ def _files(cfg: Config, found: Measured, frozen: bool) -> dict[str, int]:
     best = spec.get("save_best")
     bests = 0 if not best or not found.validations else 1 if isinstance(best, str) else len(best)
     # the next one is written before the oldest is deleted
-    copies = kept + (saves > kept) + bests + (1 if bests and found.validations > 1 else 0)
-    files = {"checkpoints": copies * found.checkpoint if spec else 0}
+    files = {"checkpoints": (kept + (saves > kept)) * found.checkpoint if spec else 0}
+    if bests:  # without the optimiser's state
+        files["best"] = (bests + (found.validations > 1)) * found.weights
     if str(spec.get("type")).endswith("AtomicCheckpointHook"):
         files["interrupted.pth"] = found.checkpoint
     if found.backbone:
@@ -178,7 +179,7 @@ def text(report: dict) -> str:
         ["images", f"{data['images']}, in batches of {data['batch_size']}{processes}"],
         [
             "length",
-            f"{data['epochs']} epochs of {data['iterations_per_epoch']} iterations, {data['iterations']} in all",
+            f"{data['iterations']} iterations: {data['epochs']} epochs of {data['iterations_per_epoch']}",
         ],
         ["parameters", f"{data['parameters'] / 1e6:.2f} million"],
         ["waiting for data", _line(spent["data"])],

@@ -98,6 +98,7 @@ class Measured:
     epochs: int = 1
     validations: int = 0
     checkpoint: int = 0
+    weights: int = 0
     backbone: int = 0
     features: int = 0
     memory: tuple[int, int] | None = None
@@ -330,6 +331,7 @@ def _sizes(runner: Runner, found: Measured, done: int) -> None:
         _Counted.sizes.clear()
         runner.save_checkpoint(runner.work_dir, "x.pth", backend_args={"backend": "otcxr_counted"}, **options)
         found.checkpoint += _Counted.sizes[-1]
+        found.weights = _bytes(model)
     if done:
         # MMEngine keeps each logged number, and writes them all: two of eight bytes
         logged = sum(len(buffer.data[0]) for buffer in runner.message_hub.log_scalars.values())
