@@ -81,6 +81,8 @@ setup(
         # onedl only: upstream MMSegmentation refuses mmcv-lite 2.2; `pip install mmseg` is another package
         "seg": ["onedl-mmsegmentation>=1.4.2"],
         "ot": ["pot"],
+        # docs/tracking.md
+        "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
         "test": ["pytest", "monai", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
     },
     entry_points={"console_scripts": ["otcxr = otcxr_mm.cli:main"]},

@@ -70,8 +70,10 @@ _PUBLIC = {
         "ReproducibilityHook",
         "ResultsHook",
         "ResumableTrainLoop",
+        "RunManifestHook",
         "ValThenTestLoop",
     ),
+    "otcxr_mm.visualization.tracked": ("TrackedVisualizer",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 

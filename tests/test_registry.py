@@ -2,7 +2,17 @@ import inspect
 
 import pytest
 from mmengine.registry import DATASETS as ROOT_DATASETS
-from mmengine.registry import HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS, DefaultScope, build_from_cfg
+from mmengine.registry import (
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+    VISUALIZERS,
+    DefaultScope,
+    build_from_cfg,
+)
 
 import otcxr_mm
 
@@ -14,12 +24,14 @@ def registry_of(cls):
     from mmengine.hooks import Hook
     from mmengine.optim import OptimWrapper
     from mmengine.runner import BaseLoop
+    from mmengine.visualization import Visualizer
     from torch import nn
 
     if inspect.isfunction(cls):  # builds a model of a package that is imported then
         return MODELS
     kinds = [(nn.Module, MODELS), (Hook, HOOKS), (BaseLoop, LOOPS), (OptimWrapper, OPTIM_WRAPPERS)]
     kinds += [(BaseMetric, METRICS), (BaseDataset, ROOT_DATASETS), (BaseTransform, TRANSFORMS)]
+    kinds += [(Visualizer, VISUALIZERS)]
     return next(registry for base, registry in kinds if issubclass(cls, base))
 
 

@@ -6,6 +6,8 @@ custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
 default_hooks = dict(
     # a patient of training in validation or test ends the run; pretrain_config="..." looks at the run before too
     leak_audit=dict(type="otcxr_mm.LeakAuditHook"),
+    # manifest.json: config, data, versions and state of the code; a resumed run says what has changed
+    manifest=dict(type="otcxr_mm.RunManifestHook"),
     # draws depend on (seed, epoch, iteration) only: a resumed run is the uninterrupted one
     reproducibility=dict(type="otcxr_mm.ReproducibilityHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
@@ -24,7 +26,8 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 randomness = dict(seed=0)
-visualizer = dict(type="UniversalVisualizer", vis_backends=[dict(type="LocalVisBackend")])
+# trackers (TensorboardVisBackend, WandbVisBackend, MLflowVisBackend) get no path and no image: docs/tracking.md
+visualizer = dict(type="otcxr_mm.TrackedVisualizer", vis_backends=[dict(type="LocalVisBackend")])
 log_processor = dict(by_epoch=True, window_size=50)
 log_level = "INFO"
 load_from = None

@@ -28,6 +28,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-2, by_epoch=False, begin=0, end=30),
     dict(type="CosineAnnealingLR", eta_min_ratio=1e-2, by_epoch=False, begin=30, end=max_iters),
 ]
-visualizer = dict(type="Visualizer")
 val_evaluator = dict(type="otcxr_mm.MaskMetric", draws=0)
 test_evaluator = dict(type="otcxr_mm.MaskMetric")

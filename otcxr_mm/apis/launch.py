@@ -237,7 +237,15 @@ def train(argv: list[str] | None = None) -> None:
         action="store_true",
         help="scale the learning rate by batch size / auto_scale_lr.base_batch_size",
     )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="train for a few iterations only, and say how long the training takes and whether memory and disk suffice",
+    )
+    parser.add_argument("--estimate-out", metavar="FILE.json", help="the same, with the figures in a file")
     args = parser.parse_args(argv)
+    if (args.estimate or args.estimate_out) and args.resume:
+        raise SystemExit("--estimate is of a whole training: leave --resume out")
     cfg = load_config(args)
     if args.amp:
         _use_amp(cfg)
@@ -256,6 +264,12 @@ def train(argv: list[str] | None = None) -> None:
     if not cfg.train_dataloader.get("num_workers"):
         cfg.train_dataloader.persistent_workers = False  # torch refuses it without workers
     start_processes(cfg)
+    if args.estimate or args.estimate_out:
+        from .estimate import estimate
+
+        if not estimate(cfg, args.estimate_out):
+            raise SystemExit(1)
+        return
     runner = build_runner(cfg)
     batch = cfg.train_dataloader.batch_size
     lr = cfg.optim_wrapper.optimizer.get("lr")

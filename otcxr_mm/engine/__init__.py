@@ -14,6 +14,7 @@ from .hooks import (
     ProgressBarHook,
     ReproducibilityHook,
     ResultsHook,
+    RunManifestHook,
 )
 from .runner import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
 
@@ -35,5 +36,6 @@ __all__ = [
     "ReproducibilityHook",
     "ResultsHook",
     "ResumableTrainLoop",
+    "RunManifestHook",
     "ValThenTestLoop",
 ]

@@ -16,10 +16,10 @@ from torch import nn
 
 from ..fileio import write_whole
 from ..version import __version__
+from .paths import without_paths
 
-# parts of a run's config that the record holds, and entries of them that are left out
+# parts of a run's config that the record holds, without its paths
 RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
-PATHS = ("data_root", "ann_file", "split_file", "img_prefix", "mask_prefix", "data_prefix", "packed", "checkpoint")
 
 
 def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
@@ -52,9 +52,9 @@ def write_record(weights: Path, cfg: Config | dict, preprocessor: nn.Module, **f
         **facts: More to record.
     """
     record = {
-        "backbone": _without_paths(cfg["model"]["backbone"]),
+        "backbone": without_paths(cfg["model"]["backbone"]),
         # what was trained, on what augmentation and schedule; no path, no name of an image
-        "config": {key: _without_paths(cfg[key]) for key in RECORDED if cfg.get(key) is not None},
+        "config": {key: without_paths(cfg[key]) for key in RECORDED if cfg.get(key) is not None},
         "channels": getattr(preprocessor, "channels", None),
         "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
         "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
@@ -90,25 +90,6 @@ def data_sha256(dataset: object) -> str | None:
         return data_sha256(dataset.dataset)
     digests = [data_sha256(part) for part in dataset.datasets] if isinstance(dataset, ConcatDataset) else [None]
     return None if None in digests else hashlib.sha256("\n".join(digests).encode()).hexdigest()
-
-
-def _without_paths(config: object) -> object:
-    """A config as plain containers, without the entries that hold paths."""
-    config = _plain(config)
-    if isinstance(config, dict):
-        return {key: _without_paths(value) for key, value in config.items() if key not in PATHS and not _is_path(value)}
-    if isinstance(config, (list, tuple)):
-        return [_without_paths(value) for value in config if not _is_path(value)]
-    return config
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and (value.startswith("~") or os.path.isabs(value) or value.endswith(".csv"))
-
-
-def _plain(config: object) -> object:
-    """A ConfigDict as plain containers."""
-    return config.to_dict() if hasattr(config, "to_dict") else config
 
 
 def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: float = 0.95) -> None:

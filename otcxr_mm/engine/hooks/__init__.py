@@ -7,6 +7,7 @@ from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
 from .load import LoadBackboneHook
+from .manifest import RunManifestHook
 from .overlays import MaskOverlayHook
 from .positive_weight import PositiveWeightHook
 from .progress import ProgressBarHook
@@ -28,4 +29,5 @@ __all__ = [
     "ProgressBarHook",
     "ReproducibilityHook",
     "ResultsHook",
+    "RunManifestHook",
 ]

@@ -154,7 +154,8 @@ def _file(runner: Runner, path: str, parent: bool = False) -> dict:
     return {"file": name, "sha256": digest.hexdigest()}
 
 
-def _counts(dataset: object) -> dict:
+def counts(dataset: object) -> dict:
+    """Images, known patients, and SHA-256 of the list of a data set."""
     parts = list(leaves(dataset))
     known = all(isinstance(part, BaseCXRDataset) for part in parts)
     for part in parts if known else ():
@@ -171,7 +172,7 @@ def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) 
     """Counts of the training set, which a test does not build: of its tables alone, for its images may be gone."""
     try:
         if here:
-            return _counts(runner.train_dataloader.dataset)
+            return counts(runner.train_dataloader.dataset)
         spec = deepcopy((runner.cfg.get("train_dataloader") or {}).get("dataset"))
         if spec is None:
             raise ValueError("the config has no train_dataloader")
@@ -189,7 +190,7 @@ def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) 
                             f"trained with fraction={fraction}, draw={draw}: recorded is what was trained"
                         )
                     leaf.update(check_files=False, fraction=fraction, draw=draw)
-            return _counts(DATASETS.build(spec))
+            return counts(DATASETS.build(spec))
     except Exception as error:  # a record without these counts is worth more than none
         runner.logger.warning(f"ResultsHook: the training set is not counted: {type(error).__name__}: {error}")
         return {"images": None, "patients": None, "sha256": None}
@@ -207,7 +208,7 @@ def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
     return {
         "type": "+".join(sorted({type(part).__name__ for part in parts})),
         "split": "+".join(splits),
-        **_counts(dataset),
+        **counts(dataset),
         "classes": [str(name) for name in classes],
     }
 
