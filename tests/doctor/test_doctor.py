@@ -35,7 +35,8 @@ def test_every_heading_says_why_and_what_to_do():
 
 def test_oldest_versions_are_those_of_setup():
     asked = dict(re.findall(r'"([a-z-]+)>=([\d.]+)"', (ROOT / "setup.py").read_text()))
-    asked.pop("python", None)
+    for name in ("python", "click", "mlflow-skinny", "wandb"):  # nothing that training needs
+        asked.pop(name, None)
     assert asked == supported.OLDEST
 
 
