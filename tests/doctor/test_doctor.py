@@ -20,7 +20,7 @@ SOURCES = [p for p in (ROOT / "otcxr_mm" / "doctor").glob("*.py") if p.name != "
 
 def test_every_problem_of_the_source_has_its_heading_and_every_heading_its_problem():
     text = PAGE.read_text()
-    headings = re.findall(r"^### `([a-z-]+)`", text, re.MULTILINE)
+    headings = re.findall(r"^#### `([a-z-]+)`", text, re.MULTILINE)
     assert sorted(headings) == sorted(CODES)
     source = "\n".join(p.read_text() for p in SOURCES)
     made = set(re.findall(r'(?:error|warning|make|\))\(\s*"([a-z0-9-]+)",', source)) | {"work-dir", "disk-full"}
@@ -28,7 +28,7 @@ def test_every_problem_of_the_source_has_its_heading_and_every_heading_its_probl
 
 
 def test_every_heading_says_why_and_what_to_do():
-    for part in re.split(r"^### ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^#### ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
         if part.startswith("`"):
             assert "**What to do:**" in part, part
 
