@@ -150,6 +150,14 @@ def start_processes(cfg: "Config") -> None:
     cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
 
 
+def leave_processes() -> None:
+    """Leaves the process group, which torch may otherwise abort a process for that has done its work and ends."""
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def build_runner(cfg: "Config") -> "Runner":
     """The runner that the config asks for."""
     from mmengine.registry import RUNNERS
@@ -267,9 +275,9 @@ def train(argv: list[str] | None = None) -> None:
     if args.estimate or args.estimate_out:
         from .estimate import estimate
 
-        if not estimate(cfg, args.estimate_out):
-            raise SystemExit(1)
-        return
+        fits = estimate(cfg, args.estimate_out)
+        leave_processes()
+        raise SystemExit(not fits)
     runner = build_runner(cfg)
     batch = cfg.train_dataloader.batch_size
     lr = cfg.optim_wrapper.optimizer.get("lr")
@@ -281,6 +289,7 @@ def train(argv: list[str] | None = None) -> None:
     # a line a parameter, and deprecations of MMEngine in MMEngine
     runner.logger.addFilter(lambda record: not record.getMessage().startswith(_NOISE))
     runner.train()
+    leave_processes()
 
 
 def _complete_weights() -> "Hook":
@@ -347,3 +356,4 @@ def test(argv: list[str] | None = None) -> None:
 
         with open(args.out, "w") as stream:
             json.dump(metrics, stream, indent=2)
+    leave_processes()
