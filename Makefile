@@ -54,7 +54,8 @@ test-wheel:
 	$$python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$folder"/otcxr_mm-*.whl; \
 	mkdir "$$folder/else"; cp -r $(filter-out build otcxr_mm otcxr_mm.egg-info work_dirs data,$(wildcard *)) "$$folder/else"; \
 	if [ -d ../shared/data ]; then export OTCXR_DATA="$${OTCXR_DATA:-$$(cd ../shared/data && pwd)}"; fi; \
-	cd "$$folder/else"; $$python $(PYTEST) --ignore tests/engine/test_resume.py --ignore tests/tools/test_demo.py \
+	cd "$$folder/else"; $$python -m otcxr_mm doctor otcxr_r18_synthetic; \
+	$$python $(PYTEST) --ignore tests/doctor --ignore tests/engine/test_resume.py --ignore tests/tools/test_demo.py \
 	    --ignore tests/tools/test_methods.py --ignore tests/test_distributed.py --ignore tests/test_packaging.py
 
 lint: $(INSTALLED)

@@ -230,6 +230,8 @@ def test_what_looks_like_a_path_goes_and_the_rest_stays():
 
 
 def test_what_the_user_says_to_a_tracker_wins():
+    for package in ("wandb", "mlflow"):
+        pytest.importorskip(package)
     spec = dict(type="WandbVisBackend", init_kwargs=dict(project="p", settings=dict(console="auto")))
     prepared = tracked._prepared(spec, share_paths=False)
     assert prepared["init_kwargs"]["settings"]["console"] == "auto"
