@@ -23,14 +23,18 @@ class BuildWithMim(build_py):
             target, place = ROOT / "otcxr_mm" / ".mim", link
         else:
             target, place = Path(self.build_lib) / "otcxr_mm" / ".mim", copy
-        targets = [target]
+        fill(target, place)
         if place is copy:
-            targets.append(Path(self.build_lib) / FIRST_IN_RECORD / ".mim")
-        for target in targets:
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir(parents=True)
-            for name in MIM:
-                place(ROOT / name, target / name)
+            first = Path(self.build_lib) / FIRST_IN_RECORD / ".mim"
+            fill(first, place)
+            shutil.rmtree(first / "tools" / "benchmarks")
+
+
+def fill(target, place):
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in MIM:
+        place(ROOT / name, target / name)
 
 
 def link(source, target):

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib import import_module
 
@@ -102,12 +103,12 @@ def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
         path = copy_config(name, target, flat, force)
     except OSError as error:
         _fail(error)
-    click.echo(f"{path}: written. Train with `otcxr train {path}`")
+    click.echo(f"{path}: written. Train with `otcxr train {shlex.quote(str(path))}`")
 
 
 @main.command(short_help="Write a backbone for another library.")
 @click.argument("source")
-@click.option("--out", metavar="FILE", help=".pth or .safetensors; default WORK_DIR/backbone_FORMAT.pth")
+@click.option("--out", metavar="FILE", help=".pth or .safetensors; default backbone_FORMAT.pth beside the checkpoint")
 @click.option(
     "--format",
     "layout",
@@ -117,12 +118,13 @@ def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
     help="whose names the weights get; mmpretrain's are mmseg's and mmdet's too",
 )
 @click.option("--channels", type=click.Choice(["1", "3"]), help="of the first convolution; default as trained")
-def export(source: str, out: str | None, layout: str, channels: str | None) -> None:
+@click.option("--force", is_flag=True, help="overwrite files that are there")
+def export(source: str, out: str | None, layout: str, channels: str | None, force: bool) -> None:
     """Write the backbone of SOURCE, a work dir or a checkpoint, for another library."""
     from .export.convert import export_backbone
 
     try:
-        path = export_backbone(source, out, layout, channels and int(channels))
+        path = export_backbone(source, out, layout, channels and int(channels), force)
     except (OSError, ValueError, ImportError) as error:
         _fail(error)
     click.echo(f"{path} and {path.with_suffix('.json').name}: written")

@@ -40,6 +40,8 @@ def test_each_command_has_its_scripts_own_help(name, python):
         (["train"], 2, "the following arguments are required: config"),
         (["train", "otcxr_r50_nhi"], 1, "did you mean otcxr_r50_nih.py?"),
         (["train", "tests/tiny.py", "--resume", "gone.pth"], 1, "gone.pth: no such checkpoint"),
+        (["train", "_base_/models/otcxr_r50.py"], 1, "has no train_dataloader"),
+        (["prepare", "otcxr_r50_nih", "out"], 1, "data_root='data/nih' is no folder"),
         (["test", "gone"], 1, "gone: no such config"),
         (["audit", "gone.py"], 1, "gone.py: no such config"),
         (["table", "gone"], 2, "no results.json"),
@@ -102,6 +104,34 @@ def test_a_copy_elsewhere_is_the_same_config(name, tmp_path):
     assert mine.pop("work_dir") == "here"
     original.pop("work_dir", None)
     assert mine._cfg_dict == original._cfg_dict
+
+
+def test_odd_names_of_files_stay_as_they_are(tmp_path):
+    target = tmp_path / "back\\1slash and space" / "mine.py"
+    result = invoke("copy-cfg", "otcxr_r18_cpu", target)
+    assert result.exit_code == 0, result.output
+    assert f"otcxr train '{target}'" in result.output
+    assert f"otcxr train '{target}'" in target.read_text()
+
+
+def test_a_config_that_cannot_be_read_is_one_line(tmp_path):
+    for text, message in (
+        ("_base_ = 'otcxr_mm::nope.py'", "nope.py"),
+        ("a = (", "never closed"),
+        ("a = '\xe9'", "utf-8"),
+    ):
+        (tmp_path / "c.py").write_text(text, encoding="latin-1")
+        result = subprocess.run(
+            [sys.executable, "-m", "otcxr_mm", "train", str(tmp_path / "c.py")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert "c.py: this config cannot be read" in result.stderr
+        assert message in result.stderr
 
 
 def test_a_flat_copy_has_no_bases_and_nothing_is_overwritten(tmp_path):

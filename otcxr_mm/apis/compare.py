@@ -10,7 +10,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Differences of two runs for each class and in the mean, with 95 %% intervals over patients"
     )
-    parser.add_argument("run_a", help="work dir of a run that tools/test.py tested")
+    parser.add_argument("run_a", help="work dir of a run that otcxr test has tested")
     parser.add_argument("run_b", help="another one, tested on the same images")
     parser.add_argument("--out", metavar="FILE.json", help="file for the figures, unrounded")
     args = parser.parse_args(argv)

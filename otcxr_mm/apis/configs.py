@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -114,12 +115,13 @@ def _of_the_package(source: Path, target: Path) -> str:
         line = lines[node.lineno - 1]  # strings on one line each, plain ASCII before them
         lines[node.lineno - 1] = f'{line[: node.col_offset]}"{PACKAGE}::{base}"{line[node.end_col_offset :]}'
     own = f"configs/{source.relative_to(config_folder()).as_posix()}"
-    several = rf"torchrun --standalone --nproc_per_node=\1 -m otcxr_mm train {target} --launcher pytorch"
+    new, work_dir = shlex.quote(str(target)), shlex.quote(f"work_dirs/{target.stem}")
+    several = "torchrun --standalone --nproc_per_node={} -m otcxr_mm train {} --launcher pytorch"
     swaps = (
-        (rf"bash tools/dist_train\.sh {re.escape(own)} (\d+)", several),
-        (r"python tools/(train|test)\.py", r"otcxr \1"),
-        (re.escape(own), str(target)),
-        (rf"work_dirs/{source.stem}\b", f"work_dirs/{target.stem}"),
+        (rf"bash tools/dist_train\.sh {re.escape(own)} (\d+)", lambda found: several.format(found[1], new)),
+        (r"python tools/(train|test)\.py", lambda found: f"otcxr {found[1]}"),
+        (re.escape(own), lambda _: new),
+        (rf"work_dirs/{source.stem}\b", lambda _: work_dir),
     )
     for i, line in enumerate(lines):
         if line.startswith("#"):

@@ -66,7 +66,10 @@ def load_config(args: argparse.Namespace) -> "Config":
     args.config = _find(args.config)
     import otcxr_mm.registry  # noqa: F401  knows bases that are named otcxr_mm::X.py
 
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except (FileNotFoundError, SyntaxError, UnicodeDecodeError) as error:
+        raise SystemExit(f"{args.config}: this config cannot be read: {error}") from None
     cfg.merge_from_dict(parse_options(args.cfg_options or [], set(cfg)))
     cfg.launcher = args.launcher
     if args.work_dir:
@@ -136,7 +139,7 @@ def start_processes(cfg: "Config") -> None:
     if "RANK" not in os.environ:
         raise SystemExit(
             "--launcher pytorch is for processes that torchrun started: "
-            "torchrun --nproc_per_node=2 tools/train.py ..., or bash tools/dist_train.sh CONFIG 2"
+            "torchrun --standalone --nproc_per_node=2 -m otcxr_mm train CONFIG --launcher pytorch"
         )
     if "SyncBN" in str(cfg._cfg_dict):
         raise SystemExit("SyncBN works on GPUs only: leave model.backbone.norm_cfg.type=BN on CPUs")
@@ -196,8 +199,8 @@ def latest_checkpoint(work_dir: str) -> str | None:
     if os.path.isfile(note):
         with open(note) as stream:
             path = stream.read().strip()
-        # the work dir may have moved since
-        for candidate in (path, os.path.join(work_dir, os.path.basename(path))):
+        # the work dir may have been moved or copied since
+        for candidate in (os.path.join(work_dir, os.path.basename(path)), path):
             if os.path.isfile(candidate):
                 return candidate
     if not os.path.isdir(work_dir):
@@ -226,7 +229,7 @@ def _config_of(work_dir: str) -> str:
 
 
 def train(argv: list[str] | None = None) -> None:
-    """The command `tools/train.py`.
+    """The command `otcxr train`, `tools/train.py`.
 
     Args:
         argv: Arguments; default those of the process.
@@ -255,6 +258,8 @@ def train(argv: list[str] | None = None) -> None:
     if (args.estimate or args.estimate_out) and args.resume:
         raise SystemExit("--estimate is of a whole training: leave --resume out")
     cfg = load_config(args)
+    if cfg.get("train_dataloader") is None:
+        raise SystemExit(f"{args.config} has no train_dataloader: it is a base of other configs, or one to test with")
     if args.amp:
         _use_amp(cfg)
     if args.auto_scale_lr:
@@ -313,7 +318,7 @@ def _complete_weights() -> "Hook":
 
 
 def test(argv: list[str] | None = None) -> None:
-    """The command `tools/test.py`.
+    """The command `otcxr test`, `tools/test.py`.
 
     Args:
         argv: Arguments; default those of the process.
@@ -337,7 +342,7 @@ def test(argv: list[str] | None = None) -> None:
     if args.checkpoint is None:
         args.checkpoint = best_checkpoint(cfg.work_dir)
         if args.checkpoint is None:
-            raise SystemExit(f"{cfg.work_dir}: no checkpoint there: run tools/train.py first, or name one")
+            raise SystemExit(f"{cfg.work_dir}: no checkpoint there: run otcxr train first, or name one")
         print(f"testing {args.checkpoint}")
     if cfg.get("test_dataloader") is None:
         raise SystemExit(

@@ -66,6 +66,18 @@ def leaves(dataset: dict) -> Iterator[dict]:
         yield dataset
 
 
+def _is_config(source: str) -> bool:
+    """Whether it names a config, a file or one of this package; else it is a type of data set."""
+    from .configs import find_config
+
+    if source.endswith((".py", ".json", ".yaml", ".yml")):
+        return True
+    try:
+        return bool(find_config(source))
+    except FileNotFoundError:
+        return False
+
+
 def described(args: argparse.Namespace) -> list[dict]:
     """Dicts of the data sets that the command line names.
 
@@ -74,7 +86,7 @@ def described(args: argparse.Namespace) -> list[dict]:
     """
     from .launch import load_config, parse_options
 
-    if not args.source.endswith((".py", ".json", ".yaml", ".yml")):
+    if not _is_config(args.source):
         if args.data_root is None:
             raise SystemExit(f"{args.source}: a type of data set needs --data-root FOLDER")
         # all images, unless a split is asked for

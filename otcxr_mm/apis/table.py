@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> int:
         description="Methods beside each other, with 95 %% intervals over patients and paired differences"
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="work dir of a run that tools/test.py tested, or a folder of such"
+        "runs", nargs="+", metavar="RUN", help="work dir of a run that otcxr test has tested, or a folder of such"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for table.md, .csv, .tex and .png; default: print only")
     parser.add_argument(

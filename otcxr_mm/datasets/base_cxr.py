@@ -314,7 +314,7 @@ class BaseCXRDataset(BaseDataset):
         if self.packed is not None:
             example = paths[missing[0]]
             lack = f"not among the packed images in {self.packed.folder}"
-            way_out = "Run tools/dataset_converters/prepare_cxr.py for this split"
+            way_out = "Run otcxr prepare for this split"
         else:
             example, lack = root / paths[missing[0]], "not there"
             way_out = "Complete the folder, or set skip_missing=True to go on with those that are there"

@@ -1,5 +1,6 @@
 """A trained backbone under the names, and in the file, of another library."""
 
+import ast
 import io
 import json
 import os
@@ -26,34 +27,41 @@ def export_backbone(
     out: str | os.PathLike | None = None,
     layout: str = "mmpretrain",
     channels: int | None = None,
+    force: bool = False,
 ) -> Path:
     """Writes the backbone of a run for another library, with what it was trained on beside it.
 
-    `mmpretrain` keeps the names (MMSegmentation and MMDetection have the same). A ResNet of the usual width gets
-    torchvision's names, which are timm's, and a `TIMMBackbone` timm's own. They are tried on the library's model: every
-    weight of it but the classifier's must be there.
+    `mmpretrain` keeps the names (MMSegmentation and MMDetection have the same). A `TIMMBackbone` gets timm's own names.
+    A ResNet of the usual width gets torchvision's, which are timm's, and is tried on the library's model: every weight
+    of it but the classifier's must be there. No code in the checkpoint is run.
 
     Args:
         source: Work dir, whose last checkpoint is taken; a checkpoint of MMEngine; or a `backbone.pth` with its JSON.
         out: File that ends in `.pth` or `.safetensors`; a JSON of the same name goes beside it. Default
-            `backbone_LAYOUT.pth` beside the checkpoint.
+            `backbone_LAYOUT.pth`, or `backbone_LAYOUT_3ch.pth`, beside the checkpoint.
         layout: `"mmpretrain"`, `"torchvision"` or `"timm"`.
         channels: Of the first convolution, 1 or 3: with 3, it gives for three equal channels what the trained one gives
             for one. Default as trained.
+        force: Overwrite files that are there; never the source.
 
     Returns:
         The file of weights.
 
     Raises:
         FileNotFoundError: If there is no checkpoint.
-        ValueError: For a checkpoint without backbone or config, an architecture that the library does not have, or
-            another suffix.
+        FileExistsError: If `out` or its JSON is there already.
+        ValueError: For a file that cannot be read, a checkpoint without backbone or config, an architecture that the
+            library does not have, or another suffix.
         ImportError: If the library, or safetensors for such a file, is missing.
     """
     path = _weights(Path(source).expanduser())
-    out = Path(out).expanduser() if out else path.with_name(f"backbone_{layout}.pth")
+    width = f"_{channels}ch" if channels else ""
+    out = Path(out).expanduser() if out else path.with_name(f"backbone_{layout}{width}.pth")
     if out.suffix not in (".pth", ".safetensors"):
         raise ValueError(f"{out}: the name must end in .pth or .safetensors")
+    for file in (out, out.with_suffix(".json")):
+        if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
+            raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
     state, cfg, facts = _read(path)
     first = stem_of(state)
     if channels:
@@ -62,7 +70,11 @@ def export_backbone(
         convert_stem(state, {first: state[first].new_empty(len(state[first]), channels, *state[first].shape[2:])})
     if layout != "mmpretrain":
         state = _renamed(state, cfg.model.backbone, layout)
-    preprocessor = MODELS.build({**cfg.model.data_preprocessor, "_scope_": cfg.get("default_scope", "mmpretrain")})
+    given = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
+    if given is None:
+        raise ValueError(f"{path}: its config has no data_preprocessor, so that mean and std are not known")
+    scope = cfg.get("default_scope", "mmpretrain")
+    preprocessor = MODELS.build({"type": "SelfSupDataPreprocessor", **given, "_scope_": scope})
     write_whole(out, _serialised(state, out.suffix))
     write_record(out, cfg, preprocessor, **facts, layout=layout, **({"channels": channels} if channels else {}))
     return out
@@ -81,7 +93,13 @@ def _weights(source: Path) -> Path:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], Config, dict]:
     """The backbone's state dict, the config it was trained with, and how long."""
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: no checkpoint that can be read ({type(error).__name__}: {reason})") from None
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path}: a {type(checkpoint).__name__}, not a checkpoint")
     beside = path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
         record = json.loads(beside.read_text())
@@ -92,7 +110,39 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], Config, dict]:
     meta = checkpoint.get("meta") or {}
     if not state or not meta.get("cfg"):
         raise ValueError(f"{path}: neither the checkpoint of a run with a backbone nor backbone.pth with its JSON")
-    return state, Config.fromstring(meta["cfg"], ".py"), {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
+    facts = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
+    manifest = path.with_name("manifest.json")
+    if manifest.is_file():
+        data = json.loads(manifest.read_text()).get("data", {}).get("train", {})
+        facts = {"training_images": data.get("images"), "data_sha256": data.get("sha256"), **facts}
+    try:
+        return state, Config(_values(meta["cfg"])), facts
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: its config cannot be read: {error}") from None
+
+
+def _values(text: str) -> dict:
+    """The settings of a config as MMEngine writes it into checkpoints, without running it."""
+    settings = {}
+    for statement in ast.parse(text).body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            raise ValueError(f"line {statement.lineno} is code, not a setting")
+        settings[statement.targets[0].id] = _value(statement.value)
+    return settings
+
+
+def _value(node: ast.expr) -> object:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return {**(_value(node.args[0]) if node.args else {}), **named}
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return kind(_value(item) for item in node.elts)
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    return ast.literal_eval(node)
 
 
 def _serialised(state: dict[str, torch.Tensor], suffix: str) -> bytes:

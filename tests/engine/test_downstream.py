@@ -155,7 +155,7 @@ def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(cfg, pytho
         in python(ROOT / "tools" / "test.py", work, check=False).stderr
     )
     assert (
-        "no checkpoint there: run tools/train.py first"
+        "no checkpoint there: run otcxr train first"
         in python(ROOT / "tools" / "test.py", tmp_path / "c.py", "--work-dir", tmp_path / "empty", check=False).stderr
     )
 

@@ -57,7 +57,7 @@ def test_a_head_goes_with_its_checkpoint_whatever_the_number_of_images():
 
 
 def test_what_cannot_work_is_said():
-    with pytest.raises(ValueError, match="the KNNHead has no training images: run tools/train.py"):
+    with pytest.raises(ValueError, match="the KNNHead has no training images: run otcxr train"):
         KNNHead(2, 3)((torch.zeros(1, 3),))
     with pytest.raises(ValueError, match="do not fit in_channels=3 and num_classes=2"):
         KNNHead(2, 3).set_bank(torch.zeros(4, 5), torch.zeros(4, 2))

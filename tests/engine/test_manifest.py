@@ -107,23 +107,27 @@ def test_a_resumed_run_adds_its_start_and_names_what_has_changed(cfg, tmp_path, 
     first = json.loads(file.read_text())
     go_on = {"resume": True, "load_from": str(tmp_path / "work" / "iter_2.pth")}
     run(cfg, "b", caplog, **go_on)
-    assert not [line for line in warnings(caplog) if "goes on from one with other" in line]
+    (line,) = [line for line in warnings(caplog) if "goes on from one with other" in line]
+    assert "other config: max_iters=2" in line
     second = json.loads(file.read_text())
     assert {key: second[key] for key in first if key != "starts"} == {k: v for k, v in first.items() if k != "starts"}
     assert [start["iteration"] for start in second["starts"]] == [0, 2]
-    assert second["starts"][1]["changed"] == {}
+    assert first["config"]["sha256"] != second["starts"][1]["config_sha256"]
+    assert list(second["starts"][1]["changed"]) == ["config"]
     # as many images, other patients; another torch
     table = tmp_path / "t.csv"
     table.write_text(table.read_text().replace(f"{PATIENT}4,", f"{PATIENT}3,"))
     second["versions"]["torch"] = "1.0"
     file.write_text(json.dumps(second))
-    run(cfg, "c", caplog, **go_on)
+    run(cfg, "c", caplog, **go_on, **{"optim_wrapper.optimizer.lr": 0.0123})
     text = "\n".join(warnings(caplog))
     assert "goes on from one with other data (train): 10 images of 5 patients then, 10 images of 4 patients now" in text
     assert "goes on from one with other torch: 1.0 then, " in text
     assert "data (val)" not in text
     third = json.loads(file.read_text())
-    assert set(third["starts"][2]["changed"]) == {"data.train", "versions.torch"}
+    assert set(third["starts"][2]["changed"]) == {"config", "data.train", "versions.torch"}
+    # the settings of this start, and not those in the checkpoint
+    assert any("lr=0.0123" in line for line in third["starts"][2]["changed"]["config"][1])
     assert PATIENT not in file.read_text()
 
 

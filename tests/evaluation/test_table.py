@@ -242,7 +242,7 @@ def test_other_training_images_are_told_under_the_table(tmp_path):
 def test_what_is_no_record(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere: no results.json \(no such folder\)\. The test writes it"):
         load_runs([tmp_path / "nowhere"])
-    with pytest.raises(FileNotFoundError, match=r"no results.json. The test writes it: python tools/test.py CONFIG"):
+    with pytest.raises(FileNotFoundError, match=r"no results.json. The test writes it: otcxr test CONFIG"):
         load_runs([tmp_path])
     folder = write_run(tmp_path / "run")
     predictions, results = folder / "predictions.npz", folder / "results.json"

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from otcxr_mm.registry import MODELS
 def write_checkpoint(path, backbone, prefix=""):
     """A checkpoint as MMEngine writes it, with weights and statistics that are not the initial ones."""
     torch.manual_seed(0)
+    path.parent.mkdir(exist_ok=True)
     preprocessor = {"type": "otcxr_mm.CXRDataPreprocessor", "mean": [120.0], "std": [60.0]}
     cfg = Config(
         dict(
@@ -39,7 +41,7 @@ def test_the_librarys_model_computes_the_same(tmp_path, layout, channels):
     pytest.importorskip(layout)
     network = write_checkpoint(tmp_path / "epoch_3.pth", RESNET, prefix="module.")
     out = otcxr_mm.export_backbone(tmp_path, layout=layout, channels=channels)
-    assert out == tmp_path / f"backbone_{layout}.pth"
+    assert out == tmp_path / f"backbone_{layout}{'_3ch' if channels else ''}.pth"
     state = torch.load(out, weights_only=True)
     if layout == "timm":
         import timm
@@ -63,6 +65,55 @@ def test_the_librarys_model_computes_the_same(tmp_path, layout, channels):
     assert (record["layout"], record["channels"], record["epochs"]) == (layout, channels or 1, 3)
     assert (record["mean"], record["std"]) == ([120.0], [60.0])
     assert "secret" not in out.with_suffix(".json").read_text()
+
+
+def test_nothing_is_overwritten_unasked_and_the_source_never(tmp_path):
+    write_checkpoint(tmp_path / "epoch_3.pth", RESNET)
+    source = (tmp_path / "epoch_3.pth").read_bytes()
+    out = otcxr_mm.export_backbone(tmp_path)
+    with pytest.raises(FileExistsError, match="backbone_mmpretrain.pth is there already"):
+        otcxr_mm.export_backbone(tmp_path)
+    assert otcxr_mm.export_backbone(tmp_path, force=True) == out
+    for force in (False, True):
+        with pytest.raises(FileExistsError, match="epoch_3.pth is there already"):
+            otcxr_mm.export_backbone(tmp_path, tmp_path / "epoch_3.pth", force=force)
+    assert (tmp_path / "epoch_3.pth").read_bytes() == source
+
+
+def test_a_copied_work_dir_is_a_run_of_its_own(tmp_path):
+    write_checkpoint(tmp_path / "a" / "epoch_3.pth", RESNET)
+    (tmp_path / "a" / "last_checkpoint").write_text(str(tmp_path / "a" / "epoch_3.pth"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert otcxr_mm.export_backbone(tmp_path / "b").parent == tmp_path / "b"
+    assert not (tmp_path / "a" / "backbone_mmpretrain.pth").exists()
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
+    write_checkpoint(tmp_path / "a.pth", RESNET)
+    checkpoint = torch.load(tmp_path / "a.pth", weights_only=True)
+    checkpoint["meta"]["cfg"] += f"\nopen({str(tmp_path / 'run')!r}, 'w')\n"
+    torch.save(checkpoint, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth: its config cannot be read: line \d+ is code"):
+        otcxr_mm.export_backbone(tmp_path / "a.pth")
+    checkpoint["meta"]["cfg"] = f"model = open({str(tmp_path / 'run')!r}, 'w')\n"
+    torch.save(checkpoint, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="its config cannot be read"):
+        otcxr_mm.export_backbone(tmp_path / "a.pth")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", "cut", "list"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path, content):
+    path = tmp_path / "a.pth"
+    write_checkpoint(path, RESNET)
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:100_000])
+    elif content == "list":
+        torch.save([torch.ones(2)], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.pth: (no checkpoint that can be read|a list, not a checkpoint)"):
+        otcxr_mm.export_backbone(path)
 
 
 def test_a_timm_backbone_gets_timms_own_names(tmp_path):

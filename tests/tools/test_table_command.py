@@ -58,7 +58,7 @@ def test_refusals_end_with_status_2(table, tmp_path, capsys):
     assert table([str(a), str(b), "--by-test-set"]) == 0
     assert capsys.readouterr().out.count("## AUROC") == 2
     assert table([str(tmp_path / "none")]) == 2
-    assert "no results.json (no such folder). The test writes it: python tools/test.py" in capsys.readouterr().err
+    assert "no results.json (no such folder). The test writes it: otcxr test" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         table([str(a), "--name", "label"])
     assert "--name: RUN_OR_METHOD=LABEL expected" in capsys.readouterr().err

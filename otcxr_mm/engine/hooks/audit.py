@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ...apis.configs import find_config
 from ...datasets.audit import PRETRAIN, ROLES, audit, build_datasets
 from ...registry import HOOKS
 
@@ -45,7 +46,12 @@ class LeakAuditHook(Hook):
         strict: bool = True,
     ) -> None:
         if pretrain_config is not None and not os.path.isfile(pretrain_config):
-            raise FileNotFoundError(f"LeakAuditHook: pretrain_config={pretrain_config!r} is no file")
+            try:
+                pretrain_config = str(find_config(pretrain_config))
+            except FileNotFoundError:
+                raise FileNotFoundError(
+                    f"LeakAuditHook: pretrain_config={pretrain_config!r} is no file, nor a config of this package"
+                ) from None
         self.pretrain_config, self.pixels, self.origins = pretrain_config, pixels, origins
         self.show_ids, self.strict = show_ids, strict
 
@@ -77,7 +83,7 @@ class LeakAuditHook(Hook):
         try:
             found.check(self.show_ids)
         except ValueError as error:
-            hint = "" if self.show_ids else " (tools/audit.py CONFIG --show-ids names them)"
+            hint = "" if self.show_ids else " (otcxr audit CONFIG --show-ids names them)"
             if self.strict:
                 return f"{error}{hint}"
             runner.logger.warning(f"{error}{hint}")

@@ -1,5 +1,6 @@
 """What a run was: config, data, versions, state of the code, in one file of its work dir."""
 
+import difflib
 import hashlib
 import json
 import logging
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ...apis.configs import config_folder
 from ...datasets.audit import ROLES, leaves
 from ...export.backbone import versions
 from ...fileio import write_whole
@@ -28,6 +31,8 @@ FILE = "manifest.json"
 VERSION = 1
 # entries of a manifest that a run which goes on should share with the one before
 COMPARED = ("data", "batch_size", "world_size", "seed", "versions")
+# entries of a config that say how a run was started, and not what it is
+STARTED_WITH = ("experiment_name", "launcher", "load_from", "model_wrapper_cfg", "resume", "work_dir")
 
 
 @HOOKS.register_module()
@@ -39,8 +44,9 @@ class RunManifestHook(Hook):
     devices, command line and time. It stays on this machine: it holds paths, but no patient id.
 
     A new training replaces it; its copy stays in the folder of its log. A training that is resumed, and a test, are
-    added to its list `starts`, with what has changed since; a change of data, batch size, processes, seed or versions
-    between a run and its continuation is a warning.
+    added to its list `starts`, with what has changed since, also the lines of the config; a change of config, data,
+    seed or versions between a run and its continuation is a warning. (A resume with another number of images, batch
+    size or number of processes is refused by :class:`otcxr_mm.AtomicCheckpointHook`.)
 
     Data sets are those that the run has built, and those that :class:`otcxr_mm.LeakAuditHook` has built to compare
     them: none is read twice.
@@ -80,7 +86,7 @@ class RunManifestHook(Hook):
     def _write(runner: Runner, now: dict, before: dict | None, start: dict) -> None:
         manifest = now
         if before is not None:
-            changed = differences(before, now)
+            changed = differences(before, now) | _config_lines(before, now)
             if start["kind"] == "train":
                 for line in explain(changed):
                     runner.logger.warning(f"this run goes on from one with other {line}")
@@ -130,8 +136,9 @@ def describe(runner: Runner, datasets: Mapping[str, object] | None = None) -> di
     Returns:
         The manifest without `starts`.
     """
-    text = runner.message_hub.get_info("cfg", "") or runner.cfg.pretty_text
-    folder = os.path.dirname(os.path.abspath(runner.cfg.filename)) if runner.cfg.filename else None
+    # not the message hub's: in a resumed run that is the checkpoint's
+    own = {key: value for key, value in runner.cfg.to_dict().items() if key not in STARTED_WITH}
+    text = Config(own).pretty_text
     loader = runner.cfg.get("train_dataloader") or runner.cfg.get("test_dataloader") or {}
     return {
         "version": VERSION,
@@ -143,7 +150,7 @@ def describe(runner: Runner, datasets: Mapping[str, object] | None = None) -> di
         },
         "data": {role: describe_data(dataset) for role, dataset in _all_datasets(runner, datasets or {}).items()},
         "versions": all_versions(),
-        "git": {"config": git_state(folder), "otcxr_mm": _own_git_state()},
+        "git": {"config": _git_state_of(runner.cfg.filename), "otcxr_mm": _own_git_state()},
         "seed": runner.seed,
         "batch_size": loader.get("batch_size"),
         "world_size": runner.world_size,
@@ -219,6 +226,14 @@ def git_state(folder: str | os.PathLike | None) -> dict | None:
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
+def _git_state_of(config: str | None) -> dict | None:
+    """That of the folder of a config; of a config of this package, that of this package."""
+    if not config:
+        return None
+    path = Path(config).resolve()
+    return _own_git_state() if config_folder() in path.parents else git_state(path.parent)
+
+
 def _own_git_state() -> dict | None:
     """That of this package; None where it is installed, also inside somebody's checkout."""
     package = Path(__file__).resolve().parents[2]
@@ -266,6 +281,14 @@ def differences(before: Mapping, now: Mapping) -> dict[str, list]:
     return changed
 
 
+def _config_lines(before: Mapping, now: Mapping) -> dict[str, list]:
+    """The lines of the config's text that only the one before has, and those that only this one has."""
+    texts = [(manifest.get("config") or {}).get("text") or "" for manifest in (before, now)]
+    lines = list(difflib.ndiff(*(text.splitlines() for text in texts))) if texts[0] != texts[1] else []
+    gone, new = ([line[2:].strip() for line in lines if line.startswith(sign)] for sign in "-+")
+    return {"config": [gone, new]} if lines else {}
+
+
 def _identity(data: object) -> dict | None:
     """What makes two data sets the same: the list of images, or failing that their number."""
     if not isinstance(data, Mapping):
@@ -281,6 +304,9 @@ def explain(changed: Mapping[str, list]) -> list[str]:
             then, today = (f"{d['images']} images of {d['patients'] or 'unknown'} patients" for d in (one, other))
             what = "" if one["sha256"] != other["sha256"] else ", with other labels"
             lines.append(f"data ({name.removeprefix('data.')}): {then} then, {today} now{what}")
+        elif name == "config":
+            then, today = ("; ".join(part[:3]) + ("; ..." if len(part) > 3 else "") for part in (one, other))
+            lines.append(f"config: {then or 'without'} then, {today or 'without'} now")
         else:
             lines.append(f"{name.replace('versions.', '').replace('_', ' ')}: {one} then, {other} now")
     return lines

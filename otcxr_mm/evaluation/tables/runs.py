@@ -74,7 +74,7 @@ def load_runs(paths: Iterable[str | os.PathLike]) -> list[Run]:
             raise FileNotFoundError(
                 f"{path}: no results.json"
                 + ("" if path.exists() else " (no such folder)")
-                + ". The test writes it: python tools/test.py CONFIG CHECKPOINT --work-dir "
+                + ". The test writes it: otcxr test CONFIG CHECKPOINT --work-dir "
                 f"{path}, with the config of that run and otcxr_mm.ResultsHook among its hooks"
             )
         found.update((file.resolve(), None) for file in files)

@@ -92,7 +92,7 @@ class KNNHead(MultiLabelClsHead):
         """
         if not len(self.bank):
             raise ValueError(
-                "the KNNHead has no training images: run tools/train.py with this config, and test the knn.pth that it "
+                "the KNNHead has no training images: run otcxr train with this config, and test the knn.pth that it "
                 "writes"
             )
         x = normalize(self.pre_logits(feats).float() - self.centre, dim=1)
