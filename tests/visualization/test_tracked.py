@@ -282,7 +282,7 @@ def test_a_user_s_own_class_keeps_the_quiet_settings_and_is_warned_of(tmp_path, 
     backend = tracked._mixed(OwnWandb, tracked.QuietWandb)(str(tmp_path), team="cxr")
     backend._env_initialized, backend._wandb = True, SimpleNamespace(config={}, run=None)
     backend.add_config(Config(dict(a=1)))
-    assert backend._wandb.config == {"a": 1}
+    assert backend._wandb.config["a"] == 1
     assert backend.team_is_told
     assert "settings" not in begun(tmp_path, monkeypatch, share_paths=True, type=OwnWandb, team="cxr")
     assert len(said) == 1
