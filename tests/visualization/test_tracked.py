@@ -20,6 +20,7 @@ from tests.conftest import ROOT, write_image
 from tests.datasets.dicoms import write_dicom
 
 PATIENT, HOSPITAL, TAG = "PATIENT-SECRET-77", "secret_hospital", "Doe^Jane^Secret"
+CASE, CLINIC = "CASE-0815", "KLINIKUM_X"
 USER, HOST = "doctor_secret", "secret-host-7"
 
 # trains with every way out of the machine closed; a service of this machine is no way out
@@ -45,6 +46,7 @@ CONFIG = """
 _base_ = ["{base}"]
 train_dataloader = dict(dataset=dict(data_root="{root}", ann_file="table.csv"))
 our_own_key = "{root}/more"
+extra = dict(cases=["{case}.nii", "{case}.tsv"], rows=[b"{case}.parquet"], site_dir="{clinic}")
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(checkpoint=dict(interval=-1))
 visualizer = dict(
@@ -70,7 +72,9 @@ def start(tmp_path_factory, share):
     rows = [f"{path.name},{PATIENT}" for path in sorted(root.iterdir())]
     (root / "table.csv").write_text("\n".join(["path,patient", *rows]) + "\n")
     base = ROOT / "tests" / "tiny.py"
-    (place / "own_config.py").write_text(CONFIG.format(base=base, root=root, out=out, share=share))
+    (place / "own_config.py").write_text(
+        CONFIG.format(base=base, root=root, out=out, share=share, case=CASE, clinic=CLINIC)
+    )
     (place / "offline.py").write_text(OFFLINE)
     command = [place / "offline.py", "tools/train.py", place / "own_config.py", "--work-dir", place / "work"]
     process = subprocess.Popen(
@@ -96,7 +100,7 @@ def runs(tmp_path_factory):
         # a tracker's log of itself stays on the machine: `wandb sync` does not send it
         sent = [f for f in out.rglob("*") if f.is_file() and f.parent.name != "logs" and not f.name.startswith("debug")]
         written = {name: b"".join(f.read_bytes() for f in sent if (out / name) in f.parents) for name in TRACKERS}
-        secrets = [PATIENT, HOSPITAL, TAG, USER, HOST, str(place), str(ROOT), str(Path.home()) + "/"]
+        secrets = [PATIENT, HOSPITAL, TAG, CASE, CLINIC, USER, HOST, str(place), str(ROOT), str(Path.home()) + "/"]
         found.append((written, place / "work", secrets))
     return found
 
@@ -135,7 +139,8 @@ def test_what_is_kept_on_this_machine_is_whole(quiet):
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_the_search_finds_them_once_they_are_shared(shared, tracker):
     written, _, _ = shared
-    assert HOSPITAL.encode() in written[tracker]
+    for secret in (HOSPITAL, CASE, CLINIC):
+        assert secret.encode() in written[tracker], secret
     if tracker == "mlflow":
         assert USER.encode() in written[tracker]
 
