@@ -1,6 +1,9 @@
 """Trackers that are told how a training goes, and nothing about whose images it sees."""
 
+import inspect
+import logging
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 
@@ -8,9 +11,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import master_only
+from mmengine.logging import print_log
 from mmengine.registry import VISBACKENDS
-from mmengine.visualization import LocalVisBackend, MLflowVisBackend, WandbVisBackend
-from mmengine.visualization.vis_backend import BaseVisBackend
+from mmengine.visualization import LocalVisBackend, MLflowVisBackend, TensorboardVisBackend, WandbVisBackend
+from mmengine.visualization.vis_backend import BaseVisBackend, force_init_env
 from mmpretrain.visualization import UniversalVisualizer
 
 from ..export.paths import without_paths
@@ -19,9 +23,9 @@ from ..registry import VISUALIZERS
 UNDISCLOSED = "undisclosed"
 # what a back end imports -> what to install
 PACKAGES = {
-    "TensorboardVisBackend": ("tensorboard", "tensorboard"),
-    "WandbVisBackend": ("wandb", "wandb"),
-    "MLflowVisBackend": ("mlflow", "mlflow"),
+    TensorboardVisBackend: ("tensorboard", "tensorboard"),
+    WandbVisBackend: ("wandb", "wandb"),
+    MLflowVisBackend: ("mlflow", "mlflow"),
 }
 # Weights & Biases: no console, code, git, command line, packages or machine
 WANDB_QUIET = {
@@ -46,8 +50,22 @@ MLFLOW_QUIET = {
 }
 
 
+# characters of a name that MLflow refuses; of a class's name, such as "Mass (left)", for all metrics of a call at once
+REFUSED = re.compile(r"[^\w\-. /]" if os.name == "nt" else r"[^\w\-. :/]")
+LONGEST = 250  # characters of a name in MLflow
+
+
 class QuietWandb(WandbVisBackend):
-    """MMEngine's WandbVisBackend that uploads code only under a `log_code_name`, which MMEngine's always does."""
+    """MMEngine's WandbVisBackend with :data:`WANDB_QUIET`; the user's own settings win.
+
+    It uploads code only under a `log_code_name`, which MMEngine's always does.
+    """
+
+    def _init_env(self) -> None:
+        init = dict(self._init_kwargs or {})
+        init["settings"] = {**WANDB_QUIET, **_as_dict(init.get("settings"))}
+        self._init_kwargs = init
+        super()._init_env()
 
     def add_config(self, config: Config, **kwargs: object) -> None:
         """Sends the config."""
@@ -63,10 +81,99 @@ class QuietWandb(WandbVisBackend):
             self._wandb.finish()
 
 
-class QuietMLflow(MLflowVisBackend):
-    """MMEngine's MLflowVisBackend that starts its run with the tags of :data:`MLFLOW_QUIET`; the user's own win."""
+def _as_dict(settings: object) -> dict:
+    """What was set of `init_kwargs.settings`, which Weights & Biases takes as a dict or as its own Settings."""
+    if settings is None or isinstance(settings, Mapping):
+        return dict(settings or {})
+    if not hasattr(settings, "model_fields_set"):
+        raise TypeError(
+            f"visualizer.vis_backends, WandbVisBackend: init_kwargs.settings is of type {type(settings).__name__}; "
+            "write a dict of what is to be set, such as settings=dict(console='auto')"
+        )
+    return {name: getattr(settings, name) for name in settings.model_fields_set}
+
+
+class NamedMLflow(MLflowVisBackend):
+    """MMEngine's MLflowVisBackend with names that MLflow takes.
+
+    It refuses all metrics of a call because of one name. Other characters than letters, digits and ``_-. :/`` become
+    `_`; of two metrics that would have the same name the later one gets `_2`, of two entries of the config the later
+    one wins. In a folder, where a metric is a file, `auroc/Mass` beside `auroc` is `auroc.Mass`.
+    """
+
+    @force_init_env
+    def add_scalar(self, name: str, value: object, step: int = 0, **kwargs: object) -> None:
+        """Sends a number."""
+        super().add_scalar(self._metric(name), value, step, **kwargs)
+
+    @force_init_env
+    def add_scalars(self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs: object) -> None:
+        """Sends numbers."""
+        # short ones first, so that `auroc` is a file before `auroc/Mass` would make it a folder
+        told = {self._metric(name): scalar_dict[name] for name in sorted(scalar_dict, key=len)}
+        super().add_scalars(told, step, file_path, **kwargs)
+
+    def _metric(self, name: str) -> str:
+        """The name that a metric has in MLflow, the same for the whole run."""
+        sent = self.__dict__.setdefault("_sent", {})
+        if name not in sent:
+            taken = set(sent.values())
+            told = _mlflow_name(name)
+            if _is_folder(str(self._mlflow.get_tracking_uri())):
+                start = 0
+                while (start := told.find("/", start) + 1) > 0:
+                    if told[: start - 1] in taken:
+                        told = f"{told[: start - 1]}.{told[start:]}"
+                taken |= {other[:i] for other in taken for i, letter in enumerate(other) if letter == "/"}
+            number, free = 1, told
+            while free in taken:
+                number += 1
+                free = f"{told[: LONGEST - 8]}_{number}"
+            sent[name] = free
+        return sent[name]
+
+    def _flatten(self, d: Mapping, parent_key: str = "", sep: str = ".") -> dict:
+        return super()._flatten({_mlflow_name(str(key)): value for key, value in d.items()}, parent_key, sep)
+
+
+def _is_folder(uri: str) -> bool:
+    return uri.startswith("file:") or (":" not in uri and uri != "databricks")
+
+
+def _mlflow_name(name: str) -> str:
+    """A name with what MLflow takes, and without parts that mean something in paths."""
+    parts = REFUSED.sub("_", name)[:LONGEST].split("/")
+    return "/".join("_" if part in ("", ".", "..") else part for part in parts)
+
+
+class QuietMLflow(NamedMLflow):
+    """An MLflowVisBackend that starts its run with the tags of :data:`MLFLOW_QUIET`; the user's own win.
+
+    It uploads no files of the work dir unless an `artifact_suffix` is given, and no entries of the config that were
+    held back, also where `tracked_config_keys` names them.
+    """
+
+    def add_config(self, config: Config, **kwargs: object) -> None:
+        """Sends the config."""
+        wanted = self._tracked_config_keys
+        if wanted is not None:
+            absent = [key for key in wanted if key not in config]
+            if absent:
+                print_log(
+                    f"MLflow is not sent {', '.join(map(str, absent))} of tracked_config_keys: the config has no such "
+                    "entry, or it holds a path or trackers' settings",
+                    "current",
+                    logging.WARNING,
+                )
+            self._tracked_config_keys = [key for key in wanted if key in config]
+        try:
+            super().add_config(config, **kwargs)
+        finally:
+            self._tracked_config_keys = wanted
 
     def _init_env(self) -> None:
+        if self._artifact_suffix is UPLOADED:  # nobody has named any
+            self._artifact_suffix = ()
         run_name, tags, params = self._run_name, self._tags, self._params
         # MMEngine would start a run for these, with MLflow's own tags
         self._run_name = self._tags = self._params = None
@@ -79,7 +186,9 @@ class QuietMLflow(MLflowVisBackend):
             self._mlflow.log_params(params)
 
 
-QUIET = {"WandbVisBackend": QuietWandb, "MLflowVisBackend": QuietMLflow}
+QUIET = {WandbVisBackend: QuietWandb, MLflowVisBackend: QuietMLflow}
+# files of the work dir that MMEngine's MLflowVisBackend uploads by itself
+UPLOADED = inspect.signature(MLflowVisBackend).parameters["artifact_suffix"].default
 
 
 @VISUALIZERS.register_module()
@@ -90,7 +199,8 @@ class TrackedVisualizer(UniversalVisualizer):
     init_kwargs=dict(project='cxr'))]``. The local one gets everything. All others get the config without paths, numbers
     by name, and no image; Weights & Biases records no console, code, git, command line or machine, and MLflow uploads
     no file of the work dir and names neither user nor script. What a back end is told explicitly (`init_kwargs`,
-    `artifact_suffix`, `tags`) wins over this.
+    `artifact_suffix`, `tags`) wins over this. A class of your own derived from one of them keeps all that where it does
+    not do otherwise itself; of it and of any other back end a warning says that it may collect more.
 
     Args:
         vis_backends: Back ends of MMEngine, as configs.
@@ -100,6 +210,7 @@ class TrackedVisualizer(UniversalVisualizer):
 
     Raises:
         ModuleNotFoundError: If the package of a tracker is not installed.
+        KeyError: If a back end is not registered.
     """
 
     def __init__(
@@ -113,7 +224,8 @@ class TrackedVisualizer(UniversalVisualizer):
     ) -> None:
         backends = [vis_backends] if isinstance(vis_backends, (dict, BaseVisBackend)) else list(vis_backends or [])
         backends = [
-            _prepared(backend, share_paths) if isinstance(backend, Mapping) else backend for backend in backends
+            _prepared(backend, share_paths) if isinstance(backend, Mapping) else _built(backend, share_paths)
+            for backend in backends
         ]
         super().__init__(name, image, vis_backends=backends, **kwargs)
         self.images, self.share_paths = images, share_paths
@@ -168,29 +280,59 @@ def _prepared(spec: Mapping, share_paths: bool) -> dict:
     kind = VISBACKENDS.get(spec["type"]) if isinstance(spec["type"], str) else spec["type"]
     if kind is None:
         raise KeyError(f"visualizer.vis_backends: {spec['type']} is no back end of MMEngine")
-    name = kind.__name__
-    package, install = PACKAGES.get(name, (None, None))
+    known = next((base for base in PACKAGES if issubclass(kind, base)), None)
+    package, install = PACKAGES.get(known, (None, None))
     if package is not None and find_spec(package) is None:
         raise ModuleNotFoundError(
-            f"visualizer.vis_backends has {name}, whose package is not installed: pip install {install}, or "
+            f"visualizer.vis_backends has {kind.__name__}, whose package is not installed: pip install {install}, or "
             'pip install "otcxr_mm[trackers]"'
         )
-    if name == "MLflowVisBackend" and str(spec.get("tracking_uri") or "file:").startswith("file:"):
+    if known in QUIET:
+        spec.setdefault("name", kind.__name__)
+    if known is MLflowVisBackend and str(spec.get("tracking_uri") or "file:").startswith("file:"):
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer ones refuse MMEngine's default
-    if name in QUIET:  # they would report usage and errors to their makers
+    if known in QUIET:  # they would report usage and errors to their makers
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    if share_paths or issubclass(kind, LocalVisBackend):
+    if issubclass(kind, LocalVisBackend):
         return spec
-    if name in QUIET:
-        spec["type"], spec["name"] = QUIET[name], spec.get("name", name)
-    if name == "WandbVisBackend":
-        init = dict(spec.get("init_kwargs") or {})
-        init["settings"] = {**WANDB_QUIET, **(init.get("settings") or {})}
-        spec["init_kwargs"] = init
-    if "artifact_suffix" in kind.__init__.__code__.co_varnames:
+    if share_paths:
+        if known is MLflowVisBackend:
+            spec["type"] = _mixed(kind, NamedMLflow)
+        return spec
+    if kind not in (*PACKAGES, *QUIET.values()):
+        _warn_of(kind)
+    if "artifact_suffix" in inspect.signature(kind).parameters:
         spec.setdefault("artifact_suffix", ())
+    if known in QUIET:
+        spec["type"] = _mixed(kind, QUIET[known])
     return spec
+
+
+def _built(backend: BaseVisBackend, share_paths: bool) -> BaseVisBackend:
+    """A back end that is as its maker has it."""
+    held = isinstance(backend, LocalVisBackend) or type(backend) in (TensorboardVisBackend, *QUIET.values())
+    if isinstance(backend, BaseVisBackend) and not held and not share_paths:
+        _warn_of(type(backend))
+    return backend
+
+
+def _mixed(kind: type[BaseVisBackend], quiet: type[BaseVisBackend]) -> type[BaseVisBackend]:
+    """`quiet` in the place of MMEngine's `kind`, or below a user's own, whose methods win."""
+    if issubclass(quiet, kind):
+        return quiet
+    return kind if issubclass(kind, quiet) else type(kind.__name__, (kind, quiet), {})
+
+
+def _warn_of(kind: type[BaseVisBackend]) -> None:
+    """Says of a back end that it may collect something by itself."""
+    print_log(
+        f"visualizer.vis_backends has {kind.__name__}: it is told numbers and the config without paths, but what it "
+        "collects by itself (maybe console, code, command line, git, user, host or files of the work dir) is not held "
+        "back; leave it out if that must not leave this machine",
+        "current",
+        logging.WARNING,
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -5,21 +5,22 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import VISUALIZERS
-from mmengine.visualization.vis_backend import BaseVisBackend, LocalVisBackend
+from mmengine.registry import VISBACKENDS, VISUALIZERS
+from mmengine.visualization.vis_backend import BaseVisBackend, LocalVisBackend, MLflowVisBackend, WandbVisBackend
 
 import otcxr_mm
-from otcxr_mm.export.paths import without_paths
 from otcxr_mm.visualization import tracked
 from tests.conftest import ROOT, write_image
 from tests.datasets.dicoms import write_dicom
 
 PATIENT, HOSPITAL, TAG = "PATIENT-SECRET-77", "secret_hospital", "Doe^Jane^Secret"
+CASE, CLINIC = "CASE-0815", "KLINIKUM_X"
 USER, HOST = "doctor_secret", "secret-host-7"
 
 # trains with every way out of the machine closed; a service of this machine is no way out
@@ -45,6 +46,7 @@ CONFIG = """
 _base_ = ["{base}"]
 train_dataloader = dict(dataset=dict(data_root="{root}", ann_file="table.csv"))
 our_own_key = "{root}/more"
+extra = dict(cases=["{case}.nii", "{case}.tsv"], rows=[b"{case}.parquet"], site_dir="{clinic}")
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(checkpoint=dict(interval=-1))
 visualizer = dict(
@@ -70,7 +72,9 @@ def start(tmp_path_factory, share):
     rows = [f"{path.name},{PATIENT}" for path in sorted(root.iterdir())]
     (root / "table.csv").write_text("\n".join(["path,patient", *rows]) + "\n")
     base = ROOT / "tests" / "tiny.py"
-    (place / "own_config.py").write_text(CONFIG.format(base=base, root=root, out=out, share=share))
+    (place / "own_config.py").write_text(
+        CONFIG.format(base=base, root=root, out=out, share=share, case=CASE, clinic=CLINIC)
+    )
     (place / "offline.py").write_text(OFFLINE)
     command = [place / "offline.py", "tools/train.py", place / "own_config.py", "--work-dir", place / "work"]
     process = subprocess.Popen(
@@ -96,7 +100,7 @@ def runs(tmp_path_factory):
         # a tracker's log of itself stays on the machine: `wandb sync` does not send it
         sent = [f for f in out.rglob("*") if f.is_file() and f.parent.name != "logs" and not f.name.startswith("debug")]
         written = {name: b"".join(f.read_bytes() for f in sent if (out / name) in f.parents) for name in TRACKERS}
-        secrets = [PATIENT, HOSPITAL, TAG, USER, HOST, str(place), str(ROOT), str(Path.home()) + "/"]
+        secrets = [PATIENT, HOSPITAL, TAG, CASE, CLINIC, USER, HOST, str(place), str(ROOT), str(Path.home()) + "/"]
         found.append((written, place / "work", secrets))
     return found
 
@@ -135,7 +139,8 @@ def test_what_is_kept_on_this_machine_is_whole(quiet):
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_the_search_finds_them_once_they_are_shared(shared, tracker):
     written, _, _ = shared
-    assert HOSPITAL.encode() in written[tracker]
+    for secret in (HOSPITAL, CASE, CLINIC):
+        assert secret.encode() in written[tracker], secret
     if tracker == "mlflow":
         assert USER.encode() in written[tracker]
 
@@ -210,39 +215,176 @@ def test_settings_of_trackers_are_no_tracker_s_business(tmp_path):
     assert recorder.artifact_suffix == (".json", ".log")
 
 
-def test_what_looks_like_a_path_goes_and_the_rest_stays():
-    config = {
-        "data_root": "plain_name",
-        "checkpoint": {"interval": 5, "save_best": "multilabel/auroc"},
-        "somewhere": ["data/nih", "C:\\images", "~/x", "s3://bucket/y", "scan.DCM", "PA", 0.5],
-        "path": Path("x"),
-        "/data/as/key": 1,
-        "data_prefix": {"img_path": "plain"},
-        "nested": {"type": "otcxr_mm.LoadCXR", "table": "patients.csv", "save_best": "/data/x"},
-        "scale": (0.25, 1.0),
-    }
-    assert without_paths(config) == {
-        "checkpoint": {"interval": 5, "save_best": "multilabel/auroc"},
-        "somewhere": ["PA", 0.5],
-        "nested": {"type": "otcxr_mm.LoadCXR"},
-        "scale": [0.25, 1.0],
-    }
+def begun(tmp_path, monkeypatch, share_paths=False, **spec):
+    """What `wandb.init` gets of a back end."""
+    wandb = pytest.importorskip("wandb")
+    given = {}
+    monkeypatch.setattr(wandb, "init", lambda **kwargs: given.update(kwargs))
+    spec = tracked._prepared(dict(save_dir=str(tmp_path), **spec), share_paths)
+    spec.pop("name", None)
+    assert VISBACKENDS.build(spec).experiment is wandb
+    return given
 
 
-def test_what_the_user_says_to_a_tracker_wins():
-    for package in ("wandb", "mlflow"):
-        pytest.importorskip(package)
+def test_what_the_user_says_to_a_tracker_wins(tmp_path, monkeypatch):
     spec = dict(type="WandbVisBackend", init_kwargs=dict(project="p", settings=dict(console="auto")))
-    prepared = tracked._prepared(spec, share_paths=False)
-    assert prepared["init_kwargs"]["settings"]["console"] == "auto"
-    assert prepared["init_kwargs"]["settings"]["disable_git"] is True
-    assert "settings" in spec["init_kwargs"]
+    settings = begun(tmp_path, monkeypatch, **spec)["settings"]
+    assert settings["console"] == "auto"
+    assert settings["disable_git"] is True
     assert spec["init_kwargs"]["settings"] == {"console": "auto"}  # the config itself is left alone
-    assert tracked._prepared(dict(type="MLflowVisBackend", artifact_suffix=(".py",)), False)["artifact_suffix"] == (
-        ".py",
-    )
+    assert begun(tmp_path, monkeypatch, type="WandbVisBackend")["settings"] == tracked.WANDB_QUIET
     local = dict(type="LocalVisBackend")
     assert tracked._prepared(local, False) == local
+
+
+def test_the_settings_of_weights_and_biases_may_be_its_own_object(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    own = wandb.Settings(console="wrap", disable_git=False)
+    spec = dict(type="WandbVisBackend", init_kwargs=dict(settings=own))
+    assert begun(tmp_path, monkeypatch, **spec)["settings"] == {
+        **tracked.WANDB_QUIET,
+        "console": "wrap",
+        "disable_git": False,
+    }
+    assert begun(tmp_path, monkeypatch, share_paths=True, **spec)["settings"] is own
+    with pytest.raises(TypeError, match=r"init_kwargs.settings is of type list; write a dict"):
+        begun(tmp_path, monkeypatch, type="WandbVisBackend", init_kwargs=dict(settings=["console"]))
+
+
+class OwnWandb(WandbVisBackend):
+    """A user's, with arguments and a habit of its own."""
+
+    def __init__(self, save_dir, team):
+        super().__init__(save_dir, init_kwargs=dict(project=team))
+
+    def add_config(self, config, **kwargs):
+        super().add_config(config, **kwargs)
+        self.team_is_told = True
+
+
+class OwnMLflow(MLflowVisBackend):
+    """A user's."""
+
+
+def warnings_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(tracked, "print_log", lambda message, logger, level: said.append(message))
+    return said
+
+
+def test_a_user_s_own_class_keeps_the_quiet_settings_and_is_warned_of(tmp_path, monkeypatch):
+    said = warnings_of(monkeypatch)
+    assert begun(tmp_path, monkeypatch, type=OwnWandb, team="cxr") == {
+        "project": "cxr",
+        "dir": str(tmp_path),
+        "settings": tracked.WANDB_QUIET,
+    }
+    assert len(said) == 1
+    assert "OwnWandb" in said[0]
+    assert "host" in said[0]
+    assert "\n" not in said[0]
+    # no code is uploaded: its own add_config goes on top of the quiet one
+    backend = tracked._mixed(OwnWandb, tracked.QuietWandb)(str(tmp_path), team="cxr")
+    backend._env_initialized, backend._wandb = True, SimpleNamespace(config={}, run=None)
+    backend.add_config(Config(dict(a=1)))
+    assert backend._wandb.config["a"] == 1
+    assert backend.team_is_told
+    assert "settings" not in begun(tmp_path, monkeypatch, share_paths=True, type=OwnWandb, team="cxr")
+    assert len(said) == 1
+
+
+def test_back_ends_that_are_not_known_are_warned_of(tmp_path, monkeypatch):
+    said = warnings_of(monkeypatch)
+    build(tmp_path)
+    tracked.TrackedVisualizer(vis_backends=[Recorder(), LocalVisBackend(str(tmp_path))])
+    assert ["Recorder" in message for message in said] == [True, True]
+    build(tmp_path, share_paths=True)
+    tracked.TrackedVisualizer(vis_backends=LocalVisBackend(str(tmp_path)), share_paths=True)
+    assert len(said) == 2
+
+
+@pytest.fixture
+def mlflow_run(tmp_path, monkeypatch):
+    """Logs with the real MLflow into a folder, and gives the run that is there."""
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "run.json").write_text("{}")
+
+    def log(cfg, scalars, share_paths=False, kind="MLflowVisBackend", **spec):
+        visualizer = tracked.TrackedVisualizer(
+            vis_backends=[dict(type=kind, tracking_uri=f"file://{tmp_path}/mlflow", **spec)],
+            save_dir=str(tmp_path),
+            share_paths=share_paths,
+        )
+        visualizer.add_config(Config(dict(work_dir=str(work), **cfg)))
+        for numbers in scalars:
+            visualizer.add_scalars(numbers, step=1)
+        (run_id,) = [mlflow.active_run().info.run_id]
+        visualizer.close()
+        run = mlflow.get_run(run_id)
+        return run.data.metrics, run.data.params, [file.path for file in mlflow.MlflowClient().list_artifacts(run_id)]
+
+    return log
+
+
+@pytest.mark.parametrize("share_paths", [False, True])
+def test_names_that_mlflow_refuses_cost_no_number(mlflow_run, share_paths):
+    numbers = {
+        "multilabel/auroc/Mass (left)": 0.7,
+        "multilabel/auroc": 0.8,
+        "multilabel/auroc/Mass [left]": 0.6,
+        "auroc_sex=F": 0.5,
+        "a,b;c&d//..": 0.4,
+        "x" * 300: 0.3,
+        "Erguss/früh: 1.2-3": 0.2,
+    }
+    later = {"loss": 1.0, "multilabel/auroc/Mass (left)": 0.9, "Erguss": 2.0}
+    metrics, params, _ = mlflow_run({"weights": {"Mass (left)": 2, 3: 4}}, [numbers, later], share_paths)
+    assert metrics == {
+        "multilabel/auroc": 0.8,
+        "multilabel/auroc.Mass _left_": 0.9,
+        "multilabel/auroc.Mass _left__2": 0.6,
+        "auroc_sex_F": 0.5,
+        "a_b_c_d/_/_": 0.4,
+        "x" * 250: 0.3,
+        "Erguss/früh: 1.2-3": 0.2,
+        "loss": 1.0,
+        "Erguss_2": 2.0,
+    }
+    assert params["weights.Mass _left_"] == "2"
+    assert params["weights.3"] == "4"
+
+
+def test_a_server_of_mlflow_groups_classes_below_their_mean():
+    backend = tracked.QuietMLflow("unused")
+    backend._mlflow = SimpleNamespace(get_tracking_uri=lambda: "http://mlflow.example:5000")
+    names = ("auroc", "auroc/Mass (left)", "auroc/Mass [left]", "auroc/Mass (left)")
+    assert [backend._metric(name) for name in names] == [
+        "auroc",
+        "auroc/Mass _left_",
+        "auroc/Mass _left__2",
+        "auroc/Mass _left_",
+    ]
+
+
+def test_entries_that_are_held_back_are_no_error_of_mlflow(mlflow_run, monkeypatch):
+    said = warnings_of(monkeypatch)
+    wanted = ["optim_wrapper", "work_dir", "visualizer"]
+    _, params, files = mlflow_run(
+        {"optim_wrapper": {"lr": 0.1}, "other": 1, "visualizer": {}}, [], tracked_config_keys=wanted
+    )
+    assert params == {"optim_wrapper.lr": "0.1"}
+    assert files == ["config.py"]
+    assert wanted == ["optim_wrapper", "work_dir", "visualizer"]
+    assert len(said) == 1
+    assert "is not sent work_dir, visualizer of tracked_config_keys" in said[0]
+
+
+def test_files_go_to_mlflow_only_if_somebody_names_them(mlflow_run):
+    assert mlflow_run({}, [], kind=OwnMLflow)[2] == ["config.py"]
+    assert mlflow_run({}, [], artifact_suffix=(".json",))[2] == ["config.py", "run.json"]
 
 
 @pytest.mark.parametrize(("kind", "package"), [("WandbVisBackend", "wandb"), ("MLflowVisBackend", "mlflow")])
