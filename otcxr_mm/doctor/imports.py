@@ -131,8 +131,9 @@ def explain(step: str, problem: dict, packages: dict, must: bool = True) -> Find
             if step == "numpy"
             else f"{step} was compiled for another NumPy: pip install --force-reinstall --no-deps numpy and {step}",
         )
-    if problem.get("missing") == "pkg_resources":
-        return make("pkg-resources", f"importing {step} fails: {told(problem)}", 'pip install "setuptools<82"')
+    # gone from setuptools 82, gone from Python 3.12 but for setuptools, and setuptools older than Python 3.12
+    if problem.get("missing") in ("pkg_resources", "distutils") or "ImpImporter" in everything:
+        return make("pkg-resources", f"importing {step} fails: {told(problem)}", 'pip install "setuptools>=77,<82"')
     if step == "mmseg" and "mmsegmentation" in packages and "MMCV" in everything:
         return make(
             "mmseg-mmcv",

@@ -34,6 +34,7 @@ class Distribution:
         root: Folder in which its files are.
         editable: Folder of the source if it is installed editable, else ''.
         record: Its list of files: rows of path, hash, size.
+        requires: What it asks for, such as ``"torch>=2.14.0"``.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Distribution:
     root: str
     editable: str = ""
     record: list = field(default_factory=list, repr=False)
+    requires: list = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -82,6 +84,7 @@ def installed() -> dict:
             str(dist.locate_file("")),
             _editable(dist),
             _record(dist),
+            dist.requires or [],
         )
         found.setdefault(copy.name, []).append(copy)
     return found

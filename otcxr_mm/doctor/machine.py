@@ -48,6 +48,8 @@ def launchers(probe: Probe) -> list:
     folders = {own, os.path.realpath(os.path.join(sys.prefix, "bin"))}
     for program, instead in (("torchrun", "python -m torch.distributed.run"), ("mim", "python -m mim")):
         place = shutil.which(program)
+        if place is None and program == "mim" and not origin("mim"):
+            continue  # the packages say so
         if place is None:
             findings.append(note(program, f"not on PATH; `{instead}` does the same"))
             continue

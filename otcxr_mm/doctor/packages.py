@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 
 from .finding import error, note, ok, warning
 from .installed import Distribution, constant, first, line_of, origin
@@ -14,6 +16,7 @@ from .supported import (
     OLDEST_OTHER,
     OPTIONAL,
     REQUIRED,
+    SETUPTOOLS_FOR_3_12,
     UPSTREAM_MMSEG_BELOW_MMCV,
     how_to_install,
     is_older,
@@ -281,7 +284,7 @@ def torch_pair(packages: dict) -> list:
     vision = (constant(beside, "__version__") if beside else None) or _version(packages, "torchvision")
     if place and beside and torch and vision:
         wanted = torchvision_of(torch)
-        if wanted and release(vision)[:2] != release(wanted):
+        if wanted and release(vision)[:2] != release(wanted) and not _asks_for_no_more(packages, torch):
             other = torch_of(vision)
             findings.append(
                 error(
@@ -312,6 +315,16 @@ def torch_pair(packages: dict) -> list:
             )
         )
     return findings
+
+
+def _asks_for_no_more(packages: dict, torch: str) -> bool:
+    """Whether this torchvision asks for any torch from a release on, and this one is newer: from 0.29 on they do."""
+    vision = first(packages, "torchvision")
+    for line in vision.requires if vision else ():
+        found = re.match(r"torch\s*\(?\s*>=\s*([\d.]+)\s*\)?\s*(;|$)", line)
+        if found:
+            return not is_older(torch, found.group(1))
+    return False
 
 
 def _version(packages: dict, module: str) -> str:
@@ -348,9 +361,18 @@ def mmseg(packages: dict) -> list:
 def pkg_resources(packages: dict) -> list:
     """What upstream's tools still need of old setuptools."""
     needing = [packages[name][0] for name in ("openmim", "mmengine") if packages.get(name)]
+    setuptools = _version(packages, "setuptools")
+    if needing and sys.version_info >= (3, 12) and is_older(setuptools or "0", SETUPTOOLS_FOR_3_12):
+        return [
+            error(
+                "pkg-resources",
+                f"Python 3.12 has no distutils, which {needing[0]} needs, but from setuptools {SETUPTOOLS_FOR_3_12} on; "
+                f"here is {'setuptools ' + setuptools if setuptools else 'none'} (openmim brings an old one)",
+                'pip install "setuptools>=77,<82", after openmim',
+            )
+        ]
     if not needing or origin("pkg_resources"):
         return []
-    setuptools = _version(packages, "setuptools")
     newer = f" (setuptools {setuptools}; it went with {NO_PKG_RESOURCES[0]})" if setuptools else ""
     needs = {"openmim": "`mim` does not start", "mmengine": "`_base_` of another package (mmpretrain::...) fails"}
     return [

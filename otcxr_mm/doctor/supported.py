@@ -61,6 +61,8 @@ NUMPY_2_TORCH = (2, 3)
 UPSTREAM_MMSEG_BELOW_MMCV = (2, 2)
 # setuptools without pkg_resources
 NO_PKG_RESOURCES = (82,)
+# works on Python 3.12, and stands in for its distutils
+SETUPTOOLS_FOR_3_12 = "66.1"
 # CUDA's major version -> oldest Linux driver that runs it (minor versions are compatible)
 OLDEST_DRIVER = {11: "450.80.02", 12: "525.60.13", 13: "580.65.06"}
 # names in a config that are registered whether or not what they need is installed
