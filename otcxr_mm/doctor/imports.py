@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .child import Probe
+from .child import STEPS_OF_CONFIG, Probe
 from .finding import Finding, error, note, ok, warning
 from .installed import first, line_of
 from .supported import REQUIRED, how_to_install, torchvision_of
-
-_STEPS_OF_CONFIG = ("config", "types", "model")  # experiment.py tells of them
 
 
 def examine_imports(probe: Probe, packages: dict, needed: set) -> list:
@@ -22,7 +20,7 @@ def examine_imports(probe: Probe, packages: dict, needed: set) -> list:
     """
     findings, waiting, fine = [], {}, 0
     for step, result in probe.steps.items():
-        if step in _STEPS_OF_CONFIG:
+        if step in STEPS_OF_CONFIG:  # experiment.py tells of them
             continue
         if "died" in result:
             findings.append(_died(step, result, packages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
@@ -108,8 +109,6 @@ def _homes() -> set:
 def _users() -> list:
     """Names of the user, but those that say nothing."""
     names = {os.path.basename(home) for home in _homes()}
-    try:
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container's user may have no entry
         names.add(getpass.getuser())
-    except (OSError, KeyError, ImportError):  # a container's user without an entry
-        pass
     return sorted(names - {"", "root", "home", "user", "nobody"}, key=len, reverse=True)
