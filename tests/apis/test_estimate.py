@@ -289,7 +289,8 @@ def test_the_doctor_counts_files_as_the_estimate_does(images):
         if name in ("read", "build")
     }
     told, how = experiment.bytes_of_checkpoints(Probe({"config": steps["read"], "model": steps["build"]}))
-    assert told == pytest.approx(found["disk"]["needed"], rel=0.15)  # headers weigh in so small a network
+    assert told == pytest.approx(found["disk"]["needed"], rel=0.2)  # headers weigh in so small a network
+    assert found["disk"]["files"]["checkpoints"] == 4 * found["disk"]["checkpoint"]
     assert "checkpoints: 4 of " in how and "interrupted.pth" in how and "backbone.pth" in how
 
 
