@@ -12,6 +12,9 @@ from mmengine.dist import broadcast_object_list, get_world_size, is_main_process
 from mmengine.runner import Runner
 
 from ..datasets.audit import markdown
+from ..doctor.disk import cannot_write
+from ..doctor.files import bytes_of_files, units_of
+from ..doctor.finding import size_text
 from ..engine.model import bare_model
 from ..engine.runner.frozen import FrozenEvalLoop
 from ..fileio import write_whole
@@ -33,16 +36,23 @@ def estimate(cfg: Config, out: str | None = None) -> bool:
 
     Returns:
         Whether memory and disk suffice; False after an out-of-memory, too.
+
+    Raises:
+        SystemExit: If the work dir or the folder of `out` cannot be written to, before anything is measured.
     """
-    began = now()
+    _check_folders(cfg, out)
+    began, runner = now(), None
     with tempfile.TemporaryDirectory(prefix="otcxr_estimate_") as folder:
         notes: list[str] = []
-        runner = build_runner(_detached(cfg, folder, notes))
         try:
+            runner = build_runner(_detached(cfg, folder, notes))
             measured = measure(runner, began)
         except (MemoryError, RuntimeError) as error:
             if not machine.out_of_memory(error):
                 raise
+            if runner is None:
+                print("DOES NOT FIT: out of memory before the first batch: a smaller model, or a device with more free")
+                return False
             batch = cfg.train_dataloader.batch_size
             less = f"train_dataloader.batch_size={max(1, batch // 2)}" if batch > 1 else "smaller images"
             print(f"DOES NOT FIT: out of memory with train_dataloader.batch_size={batch}: try {less}, or --amp")
@@ -83,24 +93,36 @@ def _files(cfg: Config, found: Measured, frozen: bool) -> dict[str, int]:
     """Bytes of what will lie in the work dir at most: name of a kind of file to bytes."""
     if frozen:
         return {"classifier": found.checkpoint, "features": found.features}
-    spec = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
-    units = found.epochs if spec.get("by_epoch", True) else found.iterations
-    interval, most = spec.get("interval", -1), spec.get("max_keep_ckpts", -1)
-    saves = units // interval if interval > 0 else 0
-    if spec.get("save_last", True) and (interval <= 0 or units % interval):
-        saves += 1
-    kept = min(saves, most) if most > 0 else saves
-    best = spec.get("save_best")
-    bests = 0 if not best or not found.validations else 1 if isinstance(best, str) else len(best)
-    # the next one is written before the oldest is deleted
-    files = {"checkpoints": (kept + (saves > kept)) * found.checkpoint if spec else 0}
-    if bests:  # without the optimiser's state
-        files["best"] = (bests + (found.validations > 1)) * found.weights
-    if str(spec.get("type")).endswith("AtomicCheckpointHook"):
-        files["interrupted.pth"] = found.checkpoint
-    if found.backbone:
-        files["backbone.pth"] = found.backbone
-    return files
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    units = units_of(hook, found.epochs, found.iterations)
+    return bytes_of_files(hook, units, found.validations, found.checkpoint, found.weights, found.backbone)[0]
+
+
+def _checkpoint_folder(cfg: Config) -> str:
+    """Where checkpoints go: `out_dir` of the hook unless it is somewhere in the network, else the work dir."""
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    out_dir = hook.get("out_dir")
+    return out_dir if out_dir and "://" not in str(out_dir) else cfg.work_dir
+
+
+def _check_folders(cfg: Config, out: str | None) -> None:
+    """Ends the process where the run could not write, or its figures could not be: in all processes alike.
+
+    Raises:
+        SystemExit: With what cannot be written to, and what to do.
+    """
+    problem = ""
+    if is_main_process():
+        for folder in dict.fromkeys([cfg.work_dir, _checkpoint_folder(cfg)]):
+            if not problem and (reason := cannot_write(folder)):
+                problem = f"{folder}, where checkpoints go, cannot be written to: {reason}: another --work-dir"
+        if not problem and out is not None:
+            reason = "it is a folder" if os.path.isdir(out) else cannot_write(os.path.dirname(os.path.abspath(out)))
+            problem = f"--estimate-out {out} cannot be written: {reason}: name another file" if reason else ""
+    said = [problem]
+    broadcast_object_list(said)
+    if said[0]:
+        raise SystemExit(f"--estimate: {said[0]}")
 
 
 def _report(cfg: Config, runner: Runner, found: Measured, notes: list[str]) -> dict:
@@ -110,18 +132,17 @@ def _report(cfg: Config, runner: Runner, found: Measured, notes: list[str]) -> d
     train = found.train.total(found.iterations, found.epochs) + found.epochs * found.epoch_end
     an_epoch = found.train.total(len(loader)) + found.epoch_end
     files = _files(cfg, found, frozen)
-    spec = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
-    free = machine.disk_free(cfg.work_dir if "://" in str(spec.get("out_dir")) else spec.get("out_dir") or cfg.work_dir)
+    free = machine.disk_free(_checkpoint_folder(cfg))
     needed = sum(files.values())
     problems = []
     if found.memory is not None and found.memory[0] > found.memory[1]:
         problems.append(
-            f"memory: {_size(found.memory[0])} are needed and {_size(found.memory[1])} are there: a smaller "
+            f"memory: {size_text(found.memory[0])} are needed and {size_text(found.memory[1])} are there: a smaller "
             "train_dataloader.batch_size, fewer workers, or --amp on a GPU"
         )
     if needed > free:
         problems.append(
-            f"disk: {_size(needed)} are needed and {_size(free)} are free at the work dir: "
+            f"disk: {size_text(needed)} are needed and {size_text(free)} are free at the work dir: "
             "another --work-dir, or fewer default_hooks.checkpoint.max_keep_ckpts"
         )
     waiting = found.train.waiting
@@ -190,11 +211,13 @@ def text(report: dict) -> str:
         rows.append(["a validation", f"{_duration(spent['validation'])}, {spent['validations']} of them"])
     rows.append(["all of it", f"{_duration(spent['training'])}, of which {_duration(spent['start'])} to start"])
     if memory is not None:
-        rows.append(["memory at peak", f"{_size(memory['peak'])} of {_size(memory['available'])} ({memory['device']})"])
+        rows.append(
+            ["memory at peak", f"{size_text(memory['peak'])} of {size_text(memory['available'])} ({memory['device']})"]
+        )
         if memory["batch_size_that_fits"] is not None:
             rows.append(["largest batch", f"about {memory['batch_size_that_fits']} images on this device"])
-    rows.append(["a checkpoint", _size(disk["checkpoint"])])
-    rows.append(["files at most", f"{_size(disk['needed'])} of {_size(disk['free'])} free"])
+    rows.append(["a checkpoint", size_text(disk["checkpoint"])])
+    rows.append(["files at most", f"{size_text(disk['needed'])} of {size_text(disk['free'])} free"])
     lines = markdown(("estimate", f"from {spent['measured_iterations']} iterations"), rows)
     lines += [f"note: {note}" for note in report["notes"]]
     lines += [f"DOES NOT FIT: {problem}" for problem in report["problems"]] or ["it fits"]
@@ -219,11 +242,3 @@ def _duration(seconds: float) -> str:
         if seconds < most:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds / 86400:.1f} days"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.2f} TB"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..doctor.memory import available_memory
+
 
 def gpu_available() -> int:
     """Bytes of the GPU that this process has or can have."""
@@ -50,26 +52,7 @@ def fields(path: Path) -> Iterator[tuple[str, int]]:
 
 def host_available() -> int | None:
     """Memory that is free for more, in bytes: that of the machine, or of the container or job; None if unknown."""
-    limits = [value for name, value in fields(Path("/proc/meminfo")) if name == "MemAvailable"]
-    try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
-        own = "/"
-    top = Path("/sys/fs/cgroup")
-    here = top / own.lstrip("/")
-    for folder in {top, here, *here.parents}:
-        for limit, used in (
-            ("memory.max", "memory.current"),
-            ("memory/memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            try:
-                most = int((folder / limit).read_text())
-                inactive = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                taken = int((folder / used).read_text()) - int(inactive.get("inactive_file", 0))
-            except (OSError, ValueError):
-                continue
-            limits.append(max(0, most - taken))
-    return min(limits, default=None)
+    return available_memory()
 
 
 def disk_free(folder: str) -> int:
@@ -93,4 +76,6 @@ def synchronise() -> None:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice, of a GPU or of the machine."""
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    # torch has a type for its own allocator alone; the driver's word, as at the start of a full GPU, is a RuntimeError
+    said = ("can't allocate memory", "CUDA error: out of memory")
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or any(text in str(error) for text in said)

@@ -15,6 +15,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.amp import autocast
 from torch.utils.data import DataLoader
 
+from ..doctor.files import validations
 from ..engine.hooks import AtomicCheckpointHook
 from ..engine.model import bare_model
 from ..engine.runner.frozen import FrozenEvalLoop
@@ -163,7 +164,7 @@ class _Watch:
         if by_epoch:
             found.epochs = runner.max_epochs
         if runner.val_loop is not None:
-            found.validations = _validations(
+            found.validations = validations(
                 found.epochs if by_epoch else found.iterations, loop.val_begin, loop.val_interval
             )
         loop.val_begin = math.inf
@@ -366,11 +367,6 @@ def _all_of_host(used: int) -> tuple[int, int] | None:
     """Bytes that the processes of this run use, and those that there are for them."""
     total, available = sum(all_gather_object(used)), machine.host_available()
     return None if available is None else (total, available + sum(all_gather_object(machine.resident())))
-
-
-def _validations(units: int, begin: float, interval: int) -> int:
-    """Validations in so many epochs, or iterations: each `interval` from `begin` on, and the last one."""
-    return sum(unit >= begin and (unit % interval == 0 or unit == units) for unit in range(1, units + 1))
 
 
 def mean(values: list[float]) -> float:

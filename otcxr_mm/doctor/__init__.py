@@ -6,13 +6,13 @@ be read by Python 3.8, so that a wrong Python is named and not a traceback.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
+import re
 import sys
 
 from .child import Probe, run_probe
-from .finding import CODES, Finding
+from .finding import CODES, Finding, note
 from .report import report
 
 __all__ = ["CODES", "Finding", "examine", "main", "report"]
@@ -21,7 +21,11 @@ TIMEOUT = 120.0
 
 
 def examine(
-    config: str | None = None, work_dir: str | None = None, timeout: float = TIMEOUT, imports: bool = True
+    config: str | None = None,
+    work_dir: str | None = None,
+    timeout: float = TIMEOUT,
+    imports: bool = True,
+    near: str = "",
 ) -> list[Finding]:
     """Looks at Python, packages, imports, GPUs, machine and disk, and at a config.
 
@@ -31,6 +35,7 @@ def examine(
         timeout: Seconds that one import may take.
         imports: Whether to import the packages and read the config, in a process of their own; without it only
             metadata, files and the machine are looked at, in less than a second.
+        near: If there is no such config, one of the package with a name like it.
 
     Returns:
         Findings in the order of the report.
@@ -40,6 +45,7 @@ def examine(
     from .installed import installed, origin
     from .packages import examine_packages
     from .places import examine_places
+    from .private import private_values
     from .supported import OPTIONAL, REQUIRED
 
     packages = installed()
@@ -64,21 +70,23 @@ def examine(
     read = probe.good("config") or {}
     groups["Machine"] = machine.examine_machine(probe, read.get("workers"), floor, not facts.get("available"))
     if config is not None and not there:
-        groups["Config"] = [experiment.missing_config(config)]
+        groups["Config"] = [experiment.missing_config(config, near)]
     elif config is not None and imports:
         groups["Config"] = experiment.examine_config(config, probe, packages)
+    elif config is not None:
+        groups["Config"] = [note("config", "not read with --quick")]
     name = os.path.splitext(os.path.basename(config))[0] if config else ""
     folder = work_dir or read.get("work_dir") or os.path.join("work_dirs", name)
     groups["Disk"] = disk.examine_disk(folder, *experiment.bytes_of_checkpoints(probe))
-    return _grouped(groups)
+    return _grouped(groups, private_values(config, folder, read))
 
 
 # what metadata tells, and the import again: said once, with the graver level
 _SAID_TWICE = ("mmseg-mmcv", "mmseg-tokeniser", "pkg-resources")
 
 
-def _grouped(groups: dict) -> list:
-    findings = [dataclasses.replace(f, group=group) for group, found in groups.items() for f in found]
+def _grouped(groups: dict, private: tuple = ()) -> list:
+    findings = [dataclasses.replace(f, group=group, private=private) for group, found in groups.items() for f in found]
     for code in _SAID_TWICE:
         same = sorted((f for f in findings if f.code == code), key=lambda f: f.level)  # error, then warning
         findings = [f for f in findings if f.code != code or f is same[0]]
@@ -105,15 +113,20 @@ def main(argv: list[str] | None = None) -> int:
         help="config file, or a name of `otcxr list-cfg`: what it needs too",
     )
     parser.add_argument("--work-dir", metavar="DIR", help="where the run would write; default work_dirs/CONFIG")
-    parser.add_argument("--json", action="store_true", help="for a bug report; the home directory is left out")
+    parser.add_argument(
+        "--json", action="store_true", help="for a bug report: without paths of yours and names of the user"
+    )
     parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds that an import may take")
     parser.add_argument("--quick", action="store_true", help="import nothing: metadata, files and machine in a second")
-    args = parser.parse_args(argv)
+    args, near = parser.parse_args(argv), ""
     if args.config and not os.path.isfile(args.config) and sys.version_info >= (3, 10):
         from ..apis.configs import find_config
 
-        with contextlib.suppress(FileNotFoundError):
+        try:
             args.config = str(find_config(args.config))
-    findings = examine(args.config, args.work_dir, args.timeout, not args.quick)
+        except FileNotFoundError as failure:
+            named = re.search(r"did you mean (\S+)\?", str(failure))
+            near = named.group(1) if named else ""
+    findings = examine(args.config, args.work_dir, args.timeout, not args.quick, near)
     print(report(findings, args.json))
     return int(any(f.level == "error" for f in findings))

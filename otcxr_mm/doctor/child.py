@@ -18,6 +18,7 @@ _START = (
     "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; from otcxr_mm.doctor import probe; "
     "probe.main(a)"
 )
+STEPS_OF_CONFIG = ("config", "types", "model")
 _KEPT = 65536
 _RESTARTS = 3
 
@@ -104,7 +105,8 @@ def _run_once(request: dict, timeout: float, probe: Probe) -> str | None:
         return None
     name = "" if hung else _signal(status)
     text = noise.decode("utf-8", "replace")
-    probe.steps[current] = {"died": name, "hung": hung, "frame": _frame(text), "tail": _tail(text), "timeout": timeout}
+    frame = _frame(text, current not in STEPS_OF_CONFIG)
+    probe.steps[current] = {"died": name, "hung": hung, "frame": frame, "tail": _tail(text), "timeout": timeout}
     return current if current != "start" else None
 
 
@@ -140,10 +142,10 @@ def _signal(status: int) -> str:
         return f"signal {-status}"
 
 
-def _frame(text: str) -> str:
-    """The innermost frame of faulthandler's report that is of an installed package, else the innermost one."""
+def _frame(text: str, of_package: bool) -> str:
+    """The innermost frame of faulthandler's report; if asked, the innermost that is of an installed package."""
     frames = [f for f in re.findall(r'File "([^"]+)", line (\d+) in (.+)', text) if not f[0].startswith("<frozen")]
-    installed = [f for f in frames if "-packages" in f[0]]
+    installed = [f for f in frames if of_package and "-packages" in f[0]]
     for file, line, function in installed or frames:
         return f"{file}, line {line}, in {function.strip()}"
     return ""

@@ -17,18 +17,14 @@ def examine_disk(work_dir: str, needed_bytes: int = 0, reason: str = "") -> list
     Args:
         work_dir: Where checkpoints go; it need not be there yet.
         needed_bytes: What the config's checkpoints take.
-        reason: How that was counted.
+        reason: How that was counted; without `needed_bytes`, what is known of them.
     """
     return [*writable_work_dir(work_dir, needed_bytes, reason), *temporary()]
 
 
 def writable_work_dir(work_dir: str, needed_bytes: int, reason: str) -> list:
     """Whether the work dir can be made and written to, and has room."""
-    existing, problem = nearest_folder(work_dir), ""
-    if not os.path.isdir(existing):
-        problem = f"{existing} is a file, not a folder"
-    else:
-        problem = try_to_write(existing)
+    problem = cannot_write(work_dir)
     if problem:
         return [
             error(
@@ -37,7 +33,13 @@ def writable_work_dir(work_dir: str, needed_bytes: int, reason: str) -> list:
                 "--work-dir DIR, with a folder that is yours and has room",
             )
         ]
-    return [room(work_dir, shutil.disk_usage(existing).free, needed_bytes, reason)]
+    return [room(work_dir, shutil.disk_usage(nearest_folder(work_dir)).free, needed_bytes, reason)]
+
+
+def cannot_write(folder: str) -> str:
+    """Why a folder cannot be written to, or not be made; '' if it can. Leaves nothing."""
+    existing = nearest_folder(folder)
+    return try_to_write(existing) if os.path.isdir(existing) else f"{existing} is a file, not a folder"
 
 
 def room(work_dir: str, free: int, needed: int, reason: str) -> object:
@@ -46,12 +48,14 @@ def room(work_dir: str, free: int, needed: int, reason: str) -> object:
     if needed and free < needed:
         return error(
             "disk-full",
-            f"{text}, but the checkpoints take {size_text(needed)} ({reason})",
+            f"{text}, but the run's files take {size_text(needed)} at most ({reason})",
             "--work-dir DIR on a larger disk, or keep fewer: --cfg-options default_hooks.checkpoint.max_keep_ckpts=2",
         )
     if free < DISK_LOW:
         return warning("disk-full", f"{text}", "--work-dir DIR on another disk, or remove what is not needed")
-    return ok("work-dir", text + (f"; checkpoints take {size_text(needed)} ({reason})" if needed else ""))
+    if needed:
+        text += f"; files take {size_text(needed)} at most ({reason})"
+    return ok("work-dir", text + (f"; {reason}" if reason and not needed else ""))
 
 
 def nearest_folder(path: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 
+from . import files
 from .child import Probe
 from .finding import error, note, ok, size_text, warning
 from .imports import told
@@ -14,6 +14,7 @@ from .supported import DICOM_SETS, NEEDS, how_to_install
 
 # state that an optimiser keeps, in numbers a weight
 _STATES = {"SGD": 0, "LARS": 1, "Lion": 1, "RMSprop": 1, "Adagrad": 1}
+_BY_EPOCH = ("EpochBasedTrainLoop", "ResumableTrainLoop")
 _LOOKED_AT = 400  # entries of a folder
 
 
@@ -26,12 +27,16 @@ def examine_config(config: str, probe: Probe, packages: dict) -> list:
         packages: What is installed.
     """
     result = probe.steps.get("config", {})
+    if "died" in result:
+        return [_ended("config-unreadable", f"reading {config}", result)]
     if result.get("ok") is False:
         return [_unreadable(config, result["error"], packages)]
     read = probe.good("config")
     if read is None:
         return [note("config", f"{config} was not looked at, because of the errors above")]
     findings = [ok("config", f"{config}, scope {read['scope']}")]
+    if "died" in probe.steps.get("types", {}):
+        findings.append(_ended("config-unreadable", f"looking up the names of {config}", probe.steps["types"]))
     unknown, needed = _types(config, read, probe, packages)
     findings += unknown
     findings += data(read["data"], packages)
@@ -40,17 +45,43 @@ def examine_config(config: str, probe: Probe, packages: dict) -> list:
     if model.get("ok"):
         count = model["parameters"] / 1e6
         findings.append(ok("model", f"{count:.1f} million weights; otcxr train --estimate {config} measures a run"))
+    elif "died" in model:
+        findings.append(_ended("model-fails", "building the model", model))
     elif model.get("error") and not needed:
         findings.append(_model_fails(model["error"], packages))
     return findings
 
 
-def missing_config(config: str) -> object:
-    """The finding for a path that is no file."""
+def _ended(code: str, what: str, result: dict) -> object:
+    """The finding for a step with the config that ended the process, or did not end."""
+    where = f", at {result['frame']}" if result["frame"] else ""
+    if result.get("hung"):
+        return error(
+            code,
+            f"{what} had not ended after {result['timeout']:.0f} s{where}",
+            "look at the line named, or for a loop, a download or a question in the config and in what it imports",
+        )
+    if not result["died"].startswith("SIG"):
+        way = "take os._exit, exec and the like out of the config and of the modules that it imports"
+    elif result["died"] == "SIGKILL":
+        way = "most likely memory did not suffice: see memory-low, or a smaller model"
+    else:
+        way = "the line named is the last one that Python ran: look at the compiled module that it calls"
+    return error(code, f"{what} ended the process with {result['died']}{where}", way)
+
+
+def missing_config(config: str, near: str = "") -> object:
+    """The finding for a path that is no file.
+
+    Args:
+        config: What was asked for.
+        near: A config of the package with a name like it.
+    """
     return error(
         "config-missing",
         f"{config}: no such config (looked from {os.getcwd()})",
-        "otcxr list-cfg names those of the package; a path is relative to the current folder",
+        (f"did you mean {near}? " if near else "")
+        + "otcxr list-cfg names those of the package; a path is relative to the current folder",
     )
 
 
@@ -181,7 +212,7 @@ def data(entries: list, packages: dict) -> list:
         seen.add(key)
         if root and not os.path.isdir(root):
             if kind == "SyntheticCXR":
-                findings.append(note("data", f"{entry['place']}: {root} is made at first use"))
+                findings.append(note("data", f"{entry['place']}: {root!r} is made at first use"))
                 continue
             findings.append(
                 error(
@@ -279,19 +310,33 @@ def bytes_to_train(probe: Probe) -> int:
 
 
 def bytes_of_checkpoints(probe: Probe) -> tuple:
-    """What the checkpoints of a run take, with one that is being written: (bytes, how it was counted)."""
+    """What the files of a run take at most, counted as the estimate counts them: (bytes, how it was counted).
+
+    Where that depends on the number of images, or the loop is not one that is known: 0, and what one checkpoint takes.
+    """
     read, model = probe.good("config"), probe.good("model")
-    if not read or not model or not model["parameters"] or not isinstance(read["interval"], int):
+    if not read or not model or not model["parameters"]:
         return 0, ""
-    one = model["bytes"] + model["trained_bytes"] * _states(read)
-    count = 0
-    if read["interval"] > 0:
-        length = read["length"] if isinstance(read["length"], int) else 0
-        count = math.ceil(length / read["interval"])
-        if isinstance(read["keep"], int) and read["keep"] > 0:
-            count = min(count, read["keep"]) if count else read["keep"]
-    count += 1 + read["best"]
-    return one * count, f"{count} of {size_text(one)}"
+    one = model["bytes"] + model["trained_bytes"] * _states(read) * read["hook"].get("save_optimizer", True)
+    epochs, iterations = _length(read)
+    hook, by_epoch = read["hook"], read["loop"] in _BY_EPOCH
+    units = files.units_of(hook, epochs, iterations)
+    length = epochs if by_epoch else iterations
+    train = read["train"]
+    if read["loop"] not in (*_BY_EPOCH, "IterBasedTrainLoop") or units is None or length is None:
+        return 0, f"a checkpoint takes {size_text(one)}; otcxr train --estimate tells what all of them take"
+    interval = train.get("val_interval", 1 if by_epoch else 1000)
+    validated = files.validations(length, train.get("val_begin", 1), interval) if read["validated"] else 0
+    backbone = model["backbone_bytes"] if read["exports"] else 0
+    found, count = files.bytes_of_files(hook, units, validated, one, model["bytes"], backbone)
+    others = [f"{name} {size_text(size)}" for name, size in found.items() if name != "checkpoints"]
+    return sum(found.values()), ", ".join([f"checkpoints: {count} of {size_text(one)}", *others])
+
+
+def _length(read: dict) -> tuple:
+    """Epochs and iterations of a training, as far as its config alone tells."""
+    epochs, iterations = (read["train"].get(name) for name in ("max_epochs", "max_iters"))
+    return (None, iterations) if iterations is not None else (epochs, None)
 
 
 def _states(read: dict) -> int:

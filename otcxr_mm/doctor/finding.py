@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LEVELS = ("ok", "note", "warning", "error")
 
@@ -74,6 +74,7 @@ class Finding:
         message: What was found, in plain words.
         advice: What to do; every problem has one.
         group: Part of the report.
+        private: What must not stand in a bug report: paths that the config or the command line names.
 
     Raises:
         ValueError: If the level is unknown, or a problem has a code that is not in :data:`CODES`, or no advice.
@@ -84,6 +85,7 @@ class Finding:
     message: str
     advice: str = ""
     group: str = ""
+    private: tuple = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -117,6 +119,12 @@ def error(code: str, message: str, advice: str) -> Finding:
     return Finding("error", code, message, advice)
 
 
-def size_text(count: int) -> str:
+def size_text(count: float) -> str:
     """Bytes as people read them."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+    if abs(count) < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if abs(count) < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.2f} TiB"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 from .child import Probe
-from .finding import error, note, ok, warning
+from .finding import error, note, ok, size_text, warning
 from .supported import OLDEST_DRIVER, is_older
 
 _BUSY = 0.1  # share of a GPU's memory that must be free
@@ -37,7 +37,7 @@ def examine_gpus(probe: Probe, needed_bytes: int = 0) -> list:
         there = os.path.exists("/dev/nvidia0") or os.path.exists("/proc/driver/nvidia/version")
         findings.append(note("gpu", "a GPU, but no nvidia-smi" if there else "no GPU here: training runs on the CPU"))
     for gpu in gpus:
-        free = f"{gpu['free'] / 2**30:.1f} of {gpu['total'] / 2**30:.1f} GiB free"
+        free = f"{size_text(gpu['free'])} of {size_text(gpu['total'])} free"
         findings.append(ok("gpu", f"{gpu['index']}: {gpu['name']}, {free}, driver {gpu['driver']}"))
     if facts:
         findings += _torch(facts, gpus)
@@ -48,8 +48,8 @@ def examine_gpus(probe: Probe, needed_bytes: int = 0) -> list:
         findings.append(
             warning(
                 "gpu-busy",
-                f"no visible GPU has enough free memory: at most {most / 2**30:.1f} GiB"
-                + (f", and the model and its optimiser alone take {least / 2**30:.1f}" if least > most else ""),
+                f"no visible GPU has enough free memory: at most {size_text(most)}"
+                + (f", and the model and its optimiser alone take {size_text(least)}" if least > most else ""),
                 "nvidia-smi shows who uses them; choose another with CUDA_VISIBLE_DEVICES, or wait",
             )
         )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .child import Probe
+from .child import STEPS_OF_CONFIG, Probe
 from .finding import Finding, error, note, ok, warning
 from .installed import first, line_of
 from .supported import REQUIRED, how_to_install, torchvision_of
-
-_STEPS_OF_CONFIG = ("config", "types", "model")
 
 
 def examine_imports(probe: Probe, packages: dict, needed: set) -> list:
@@ -22,7 +20,7 @@ def examine_imports(probe: Probe, packages: dict, needed: set) -> list:
     """
     findings, waiting, fine = [], {}, 0
     for step, result in probe.steps.items():
-        if step in _STEPS_OF_CONFIG and "died" not in result:
+        if step in STEPS_OF_CONFIG:  # experiment.py tells of them
             continue
         if "died" in result:
             findings.append(_died(step, result, packages))
@@ -58,7 +56,7 @@ def _known(packages: dict) -> bool:
 
 def _died(step: str, result: dict, packages: dict) -> Finding:
     where = f", at {result['frame']}" if result["frame"] else ""
-    what = f"importing {step}" if step not in ("start", "torch facts", "registry", *_STEPS_OF_CONFIG) else step
+    what = f"importing {step}" if step not in ("start", "torch facts", "registry") else step
     dist = first(packages, step)
     again = f"install it again: pip install --force-reinstall --no-deps {dist.name}=={dist.version}" if dist else ""
     if result.get("hung"):
@@ -80,7 +78,7 @@ def _died(step: str, result: dict, packages: dict) -> Finding:
 def told(problem: dict) -> str:
     """An exception in one line: type, message, frame."""
     text = re.sub(r"\s+", " ", problem["message"]).strip()
-    short = text if len(text) <= 400 else text[:200] + " ... " + text[-200:]
+    short = text if len(text) <= 400 else text[:200].rpartition(" ")[0] + " ... " + text[-200:].partition(" ")[2]
     return f"{problem['type']}: {short}" + (f" [{problem['frame']}]" if problem.get("frame") else "")
 
 

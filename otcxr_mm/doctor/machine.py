@@ -8,6 +8,7 @@ import sys
 
 from .child import Probe
 from .finding import error, note, ok, size_text, warning
+from .memory import available_memory
 
 SHM_SMALL = 512 * 2**20
 FILES_FEW = 1024
@@ -120,55 +121,6 @@ def memory(available: int | None, needed: int) -> object:
             "end other programs, ask for more memory (slurm: --mem; docker: --memory), or use fewer workers",
         )
     return ok("memory", text)
-
-
-def available_memory() -> int | None:
-    """Bytes that this process can still take: what is free, and what its control group allows."""
-    found = [value for value in (_meminfo(), _cgroup()) if value is not None]
-    return min(found, default=None)
-
-
-def _meminfo() -> int | None:
-    try:
-        with open("/proc/meminfo") as stream:
-            for line in stream:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return None
-
-
-def _cgroup() -> int | None:
-    """Bytes left below the limits of all control groups above this process, of either version."""
-    left = []
-    try:
-        with open("/proc/self/cgroup") as stream:
-            entries = [line.strip().split(":", 2) for line in stream]
-    except OSError:
-        return None
-    for entry in entries:
-        if len(entry) != 3 or (entry[1] and "memory" not in entry[1].split(",")):
-            continue
-        root = "/sys/fs/cgroup/memory" if entry[1] else "/sys/fs/cgroup"
-        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if entry[1] else ("memory.max", "memory.current")
-        folder = entry[2]
-        while True:
-            limit, used = (_number(os.path.join(root + folder.rstrip("/"), name)) for name in names)
-            if limit is not None and used is not None and limit < 2**60:
-                left.append(max(limit - used, 0))
-            if folder in ("/", ""):
-                break
-            folder = os.path.dirname(folder)
-    return min(left, default=None)
-
-
-def _number(path: str) -> int | None:
-    try:
-        with open(path) as stream:
-            return int(stream.read())
-    except (OSError, ValueError):  # "max" is no limit
-        return None
 
 
 def _free_of(folder: str) -> int | None:

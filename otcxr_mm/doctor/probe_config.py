@@ -26,6 +26,8 @@ BUILT = [
     "model_wrapper_cfg",
     "log_processor",
 ]
+_OF_CHECKPOINTS = ("type", "interval", "by_epoch", "max_keep_ckpts", "save_best", "save_last", "save_optimizer")
+_OF_LOOP = ("max_epochs", "max_iters", "val_begin", "val_interval")
 _FOLDERS = ("data_root", "ann_file", "img_prefix", "mask_prefix", "data_prefix", "split_file", "packed", "header_file")
 
 
@@ -46,19 +48,30 @@ def read(name: str, state: dict) -> dict:
     return {
         "scope": cfg.get("default_scope") or "mmengine",
         "work_dir": cfg.get("work_dir"),
+        "out_dir": hook.get("out_dir"),
         "names": list(_names(cfg)),
         "data": list(_data(cfg)),
         "checkpoints": list(_checkpoints(cfg)),
-        "keep": hook.get("max_keep_ckpts", -1),
-        "interval": hook.get("interval", -1),
-        "best": bool(hook.get("save_best")),
-        "by_epoch": hook.get("by_epoch", True),
-        "length": train.get("max_epochs") if hook.get("by_epoch", True) else train.get("max_iters"),
+        "hook": {name: hook[name] for name in _OF_CHECKPOINTS if name in hook},
+        "loop": _plain(train.get("type")) or ("EpochBasedTrainLoop" if train.get("by_epoch") else "IterBasedTrainLoop"),
+        "train": {name: train[name] for name in _OF_LOOP if isinstance(train.get(name), int)},
+        "validated": cfg.get("val_dataloader") is not None,
+        "exports": any("ExportBackboneHook" in _plain(found.get("type")) for found, _, _ in _hooks(cfg)),
         "optimizer": optimizer.get("type") if isinstance(optimizer.get("type"), str) else "",
         "momentum": bool(optimizer.get("momentum")),
         "workers": max([int(loader.get("num_workers") or 0) for loader in loaders.values()], default=0),
         "batch_size": loaders["train"].get("batch_size"),
     }
+
+
+def _plain(kind: object) -> str:
+    """A `type=` without its scope."""
+    return kind.split(".")[-1] if isinstance(kind, str) else getattr(kind, "__name__", "")
+
+
+def _hooks(cfg: dict) -> object:
+    for key in ("default_hooks", "custom_hooks"):
+        yield from _walk(cfg.get(key), key, None)
 
 
 def _check_syntax(path: str) -> None:
@@ -100,12 +113,16 @@ def build(name: str, state: dict) -> dict:
     _offline(spec)
     model = MODELS.build(spec)
     parameters = list(model.parameters())
-    size = sum(p.numel() * p.element_size() for p in parameters)
     return {
         "parameters": sum(p.numel() for p in parameters),
-        "bytes": size + sum(b.numel() * b.element_size() for b in model.buffers()),
+        "bytes": _bytes(model),
+        "backbone_bytes": _bytes(model.backbone) if hasattr(model, "backbone") else 0,
         "trained_bytes": sum(p.numel() * p.element_size() for p in parameters if p.requires_grad),
     }
+
+
+def _bytes(module: object) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
 
 
 def _offline(value: object) -> None:

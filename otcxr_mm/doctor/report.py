@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import textwrap
 
 from .finding import Finding
+from .private import without_private
 
 _WIDTH = 100
 PAGE = "docs/troubleshooting.md"
@@ -18,13 +17,18 @@ def report(findings: list, as_json: bool = False) -> str:
 
     Args:
         findings: Of :func:`otcxr_mm.doctor.examine`.
-        as_json: A list of objects instead, for a bug report: the home directory is written `~`.
+        as_json: A list of objects instead, for a bug report: without the user's name and
+            without paths but those of Python, of packages and of the system.
     """
     errors = sum(f.level == "error" for f in findings)
     warnings = sum(f.level == "warning" for f in findings)
     if as_json:
         keys = ("level", "code", "message", "advice", "group")
-        rows = [{key: without_home(getattr(f, key)) for key in keys} for f in findings]
+        private = tuple(sorted({value for f in findings for value in f.private}))
+        rows = [
+            {key: without_private(getattr(f, key), private, relative=f.group == "Config") for key in keys}
+            for f in findings
+        ]
         return json.dumps({"errors": errors, "warnings": warnings, "findings": rows}, indent=2, ensure_ascii=False)
     lines = []
     for group in dict.fromkeys(f.group for f in findings):
@@ -57,12 +61,3 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> list:
         break_on_hyphens=False,
     )
     return wrap.wrap(text)
-
-
-def without_home(text: str) -> str:
-    """The text with `~` in place of the home directory, and with the user's name in no other home either."""
-    home = os.path.expanduser("~")
-    for folder in sorted({home, os.path.realpath(home)}, key=len, reverse=True):
-        if len(folder) > 1:
-            text = re.sub(re.escape(folder) + r"(?=[/\s:;,'\"()\]]|$)", "~", text)
-    return re.sub(r"/(?:home|Users)/[^/\s'\"]+", "~", text)

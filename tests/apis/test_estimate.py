@@ -14,6 +14,8 @@ from mmengine.config import Config
 
 from otcxr_mm.apis import estimate, launch, machine, measure
 from otcxr_mm.apis.measure import Measured, Times
+from otcxr_mm.doctor.files import validations
+from otcxr_mm.doctor.finding import size_text
 from tests.conftest import ROOT, write_image
 
 TINY = str(ROOT / "tests" / "tiny.py")
@@ -39,7 +41,11 @@ def figures(folder, name, *options, config=TINY, work_dir=None):
     """The figures of an estimate."""
     out, work_dir = folder / f"{name}.json", work_dir or folder / "work"
     argv = [str(config), "--work-dir", str(work_dir), "--estimate-out", str(out)]
-    launch.train([*argv, "--cfg-options", f"experiment_name={folder.name}{name}", *options])
+    try:
+        launch.train([*argv, "--cfg-options", f"experiment_name={folder.name}{name}", *options])
+    except SystemExit as ended:
+        if ended.code:
+            raise
     return json.loads(out.read_text())
 
 
@@ -225,6 +231,69 @@ def test_running_out_of_memory_is_a_verdict(images, monkeypatch, capsys, error):
         figures(images, name + "z")
 
 
+def test_running_out_of_memory_when_the_model_is_built_is_a_verdict(images, monkeypatch, capsys):
+    from otcxr_mm import OTCXR
+
+    def full(self, *args, **kwargs):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(OTCXR, "__init__", full)
+    with pytest.raises(SystemExit) as ended:
+        figures(images, "built")
+    assert ended.value.code == 1
+    assert "DOES NOT FIT: out of memory before the first batch" in capsys.readouterr().out
+    assert not list((images / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (("train_cfg.max_iters=-1",), ValueError, "max_epochs or max_iters"),
+        (("train_dataloader.batch_size=64", "train_dataloader.drop_last=True"), ValueError, "make no iteration"),
+    ],
+)
+def test_what_training_raises_before_it_begins_comes_out(images, options, error, said):
+    with pytest.raises(error, match=said):
+        figures(images, f"raised{len(options)}", *options)
+
+
+def test_a_leak_comes_out(labelled):
+    same = str(labelled / "finetune.py")
+    with pytest.raises(ValueError, match="leak between training and evaluation"):
+        figures(labelled, "leak", "val_dataloader.dataset.split=train", config=same)
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_measured(images, monkeypatch):
+    (images / "blocked").write_text("")
+    monkeypatch.setattr(estimate, "build_runner", lambda cfg: pytest.fail("built"))
+    with pytest.raises(SystemExit, match="blocked/x, where checkpoints go, cannot be written to: .*blocked is a file"):
+        figures(images, "w", work_dir=images / "blocked" / "x")
+    with pytest.raises(SystemExit, match="--estimate-out .*x.json cannot be written: .*blocked is a file"):
+        launch.train([TINY, "--work-dir", str(images / "w"), "--estimate-out", str(images / "blocked" / "x.json")])
+    with pytest.raises(SystemExit, match="it is a folder: name another file"):
+        launch.train([TINY, "--work-dir", str(images / "w"), "--estimate-out", str(images / "images")])
+    assert not (images / "w").exists()
+
+
+def test_the_doctor_counts_files_as_the_estimate_does(images):
+    from otcxr_mm.doctor import experiment, probe_config
+    from otcxr_mm.doctor.child import Probe
+
+    text = f"_base_ = [{TINY!r}]\ndefault_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))\n"
+    (images / "my.py").write_text(text)
+    found = figures(images, "c", config=images / "my.py")
+    state = {"config": str(images / "my.py")}
+    steps = {
+        name: {"ok": True, **step(name, state)}
+        for name, step in vars(probe_config).items()
+        if name in ("read", "build")
+    }
+    told, how = experiment.bytes_of_checkpoints(Probe({"config": steps["read"], "model": steps["build"]}))
+    assert told == pytest.approx(found["disk"]["needed"], rel=0.2)  # headers weigh in so small a network
+    assert found["disk"]["files"]["checkpoints"] == 4 * found["disk"]["checkpoint"]
+    assert "checkpoints: 4 of " in how and "interrupted.pth" in how and "backbone.pth" in how
+
+
 def test_it_is_of_a_whole_training(images):
     with pytest.raises(SystemExit, match="leave --resume out"):
         launch.train([TINY, "--estimate", "--resume"])
@@ -261,7 +330,7 @@ def test_waits_of_workers_are_averaged():
     ("units", "begin", "interval", "expected"), [(10, 1, 1, 10), (10, 1, 3, 4), (10, 5, 3, 3), (7, 1, 100, 1)]
 )
 def test_validations_are_counted_as_mmengine_does(units, begin, interval, expected):
-    assert measure._validations(units, begin, interval) == expected
+    assert validations(units, begin, interval) == expected
 
 
 @pytest.mark.parametrize(
@@ -287,12 +356,15 @@ def test_checkpoints_that_lie_there_at_most(hook, copies):
     assert files == ({"best": 60 if metrics == "a" else 90} if metrics else {})
 
 
-def test_memory_of_a_container_counts(tmp_path, monkeypatch):
+def test_memory_is_what_the_doctor_calls_so(monkeypatch):
     assert 0 < machine.host_available() < 2**50
+    monkeypatch.setattr(machine, "available_memory", lambda: 123)
+    assert machine.host_available() == 123
     assert machine.resident() > 10**7
     assert dict(machine.fields(Path("/nowhere"))) == {}
 
 
 def test_units():
-    assert [estimate._size(n) for n in (12, 1.5e3, 2e9, 3e12)] == ["12 B", "1.5 kB", "2.0 GB", "3.00 TB"]
+    sizes = [size_text(n) for n in (12, 1.5 * 2**10, 39.6 * 2**20, 2 * 2**30, 3 * 2**40)]
+    assert sizes == ["12 B", "1.5 KiB", "39.6 MiB", "2.0 GiB", "3.00 TiB"]
     assert [estimate._duration(s) for s in (5, 600, 36000, 864000)] == ["5.0 s", "10.0 min", "10.0 h", "10.0 days"]

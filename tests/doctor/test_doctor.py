@@ -1,5 +1,6 @@
 """The parts of the doctor, and that its codes, its page and setup.py agree."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -11,6 +12,8 @@ from otcxr_mm.doctor import CODES, Finding, disk, experiment, gpus, machine, mai
 from otcxr_mm.doctor.child import Probe
 from otcxr_mm.doctor.finding import error, note, ok, warning
 from otcxr_mm.doctor.imports import explain
+from otcxr_mm.doctor.memory import available_memory
+from otcxr_mm.doctor.private import private_values, without_private
 from otcxr_mm.doctor.probe import describe
 from tests.conftest import ROOT
 
@@ -73,10 +76,74 @@ def test_the_report_ends_with_problems_and_their_number():
     assert report(findings[:1]).endswith("0 errors, 0 warnings")
 
 
-def test_json_leaves_home_directories_out(monkeypatch):
-    monkeypatch.setenv("HOME", "/data/users/jane")
-    given = report([ok("a", "/data/users/jane/x, /home/joe/y and /data/users/janet")], as_json=True)
-    assert json.loads(given)["findings"][0]["message"] == "~/x, ~/y and /data/users/janet"
+SECRETS = ["PAT1234567", "klinikum", "mueller", "jane"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/mnt/klinikum/PAT1234567: 2.0 GiB free",
+        "data_root '/mnt/klinikum x/PAT1234567' is no folder (looked at /mnt/klinikum x/PAT1234567)",
+        "FileNotFoundError: [Errno 2] No such file or directory: '/mnt/my films/PAT1234567.png'",
+        "KeyError: no [/srv/my films/mueller.py, line 3, in read]",
+        "load_from: 's3://klinikum/PAT1234567.pth' is not there",
+        "TMPDIR=/data/jane, /usr/../mnt/klinikum, //nas/klinikum and ~/mueller or ~jane/x:/mnt/klinikum",
+        "folder runs/mueller: ann_file 'films/klinikum/mueller.csv', split_file mueller.txt",
+        "--cfg-options train_dataloader.dataset.data_root=/data/jane",
+        "a package of jane in /opt/jane/x",
+    ],
+)
+def test_json_holds_no_path_and_no_name(text, monkeypatch):
+    monkeypatch.setenv("HOME", "/data/jane")
+    read = {
+        "data": [
+            {"place": "a", "type": "b", "data_root": "/mnt/klinikum x/PAT1234567"},
+            {"data_root": "films/klinikum", "ann_file": "mueller.csv", "split_file": "mueller.txt"},
+        ],
+        "checkpoints": [["load_from", "s3://klinikum/PAT1234567.pth"]],
+        "work_dir": "runs/mueller",
+    }
+    values = private_values("mueller.py", "runs/mueller", read)
+    given = report([dataclasses.replace(ok("a", text), private=values)], as_json=True)
+    assert not [secret for secret in SECRETS if secret in given], given
+    assert "<path>" in given
+
+
+def test_json_keeps_what_tells_of_the_installation():
+    lines = (
+        f"{sys.prefix}/lib/python3.11/site-packages/torch/__init__.py, line 2",
+        "libGL.so.1 in /usr/lib/x86_64, /dev/shm has 64.0 MiB, 1/2 of the data",
+        "/tmp: 3.0 GiB free",
+        'pip install "numpy<2" for mmengine/hooks/hook.py',
+    )
+    for text in lines:
+        assert without_private(text, private_values("my.py", "work_dirs/my", {})) == text
+    user = "/mnt/x/lib/site-packages/torch/__init__.py, line 2"
+    assert without_private(user) == "<path>/site-packages/torch/__init__.py, line 2"
+
+
+def test_the_json_of_a_config_with_secrets(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "klinikum"
+    folder.mkdir()
+    (folder / "mueller.py").write_text(
+        'default_scope = "mmpretrain"\nload_from = "PAT1234567.pth"\nwork_dir = "jane/runs"\n'
+        "train_dataloader = dict(dataset=dict(type='otcxr_mm.UnlabeledCXR', data_root='klinikum/PAT1234567'))\n"
+    )
+    monkeypatch.chdir(folder)
+    main(["mueller.py", "--json"])
+    given = capsys.readouterr().out
+    assert {"data-missing", "checkpoint-missing"} <= {f["code"] for f in json.loads(given)["findings"]}
+    assert not [secret for secret in [*SECRETS, str(tmp_path)] if secret in given], given
+    main(["mueller.py", "--json", "--quick"])
+    given = capsys.readouterr().out
+    assert "not read with --quick" in given
+    assert not [secret for secret in SECRETS if secret in given], given
+
+
+def test_a_name_like_it_is_proposed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--quick", "otcxr_r50_nhi"]) == 1
+    assert "did you mean otcxr_r50_nih.py?" in capsys.readouterr().out
 
 
 def test_main_ends_with_one_for_errors(tmp_path, monkeypatch, capsys):
@@ -151,27 +218,37 @@ def test_data_folders_and_tables(tmp_path):
 # --- arithmetic
 
 
-def run_of(keep, interval=1, length=10, optimizer="AdamW", momentum=False, best=False):
-    read = {"ok": True, "optimizer": optimizer, "momentum": momentum, "keep": keep, "interval": interval}
-    model = {"ok": True, "parameters": 25, "bytes": 110, "trained_bytes": 100}
-    return Probe({"config": {**read, "length": length, "best": best}, "model": model})
+def run_of(keep, interval=1, length=10, optimizer="AdamW", momentum=False, best=None, **given):
+    hook = {"type": "CheckpointHook", "max_keep_ckpts": keep, "interval": interval, "save_best": best}
+    read = {"ok": True, "optimizer": optimizer, "momentum": momentum, "hook": hook, "loop": "EpochBasedTrainLoop"}
+    read.update(train={"max_epochs": length}, validated=True, exports=False)
+    model = {"ok": True, "parameters": 25, "bytes": 110, "trained_bytes": 100, "backbone_bytes": 90}
+    return Probe({"config": {**read, **given}, "model": model})
 
 
 @pytest.mark.parametrize(
     ("probe", "expected"),
     [
         (run_of(3), 310 * 4),  # three kept, one being written
-        (run_of(-1), 310 * 11),
-        (run_of(3, interval=5), 310 * 3),  # two in all, one being written
+        (run_of(-1), 310 * 10),
+        (run_of(3, interval=5), 310 * 2),
         (run_of(3, interval=-1), 310),
-        (run_of(3, best=True), 310 * 5),
+        (run_of(3, best="auto"), 310 * 4 + 110 * 2),
+        (run_of(3, best="auto", validated=False), 310 * 4),
+        (run_of(3, exports=True), 310 * 4 + 90),
         (run_of(3, optimizer="SGD"), 110 * 4),
         (run_of(3, optimizer="SGD", momentum=True), 210 * 4),
+        (run_of(3, loop="LinearEvalLoop"), 0),
+        (run_of(3, train={"max_iters": 100}), 0),  # epochs depend on the number of images
+        (run_of(3, train={"max_iters": 100}, loop="IterBasedTrainLoop", hook={"by_epoch": False, "interval": 50}), 620),
         (Probe(), 0),
     ],
 )
 def test_bytes_of_checkpoints(probe, expected):
-    assert experiment.bytes_of_checkpoints(probe)[0] == expected
+    told, how = experiment.bytes_of_checkpoints(probe)
+    assert told == expected
+    if probe.steps and not expected:
+        assert "a checkpoint takes 310 B; otcxr train --estimate" in how
 
 
 def test_bytes_to_train():
@@ -203,7 +280,59 @@ def test_room_and_memory():
     assert machine.memory(2**30, 0).level == "warning"
     assert machine.memory(2**33, 2**31).level == "ok"
     assert machine.memory(None, 0).level == "note"
-    assert machine.available_memory() > 0
+    assert available_memory() > 0
+
+
+def tree(folder, groups, cgroup, meminfo=64 * 2**20):
+    """A machine of 64 GiB with control groups: folder to its files."""
+    (folder / "proc" / "self").mkdir(parents=True)
+    (folder / "proc" / "meminfo").write_text(f"MemTotal: 1 kB\nMemAvailable: {meminfo} kB\n")
+    (folder / "proc" / "self" / "cgroup").write_text(cgroup)
+    for name, files in groups.items():
+        (folder / "cgroup" / name).mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            (folder / "cgroup" / name / file).write_text(f"{content}\n")
+    return available_memory(str(folder / "proc"), str(folder / "cgroup"))
+
+
+def limit(version, most, used, cache=0):
+    if version == 2:
+        names, stat = ("memory.max", "memory.current"), f"anon 5\ninactive_file {cache}\nactive_file 7"
+    else:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        stat = f"inactive_file 1\ntotal_cache 9\ntotal_inactive_file {cache}"
+    return {names[0]: most, names[1]: used, "memory.stat": stat}
+
+
+V1 = "12:cpu,cpuacct:/x\n4:memory:{}\n0::/other\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "cgroup", "top"), [(2, "0::{}\n", ""), (1, V1, "memory/"), (1, "4:foo,memory:{}\n", "memory/")]
+)
+def test_memory_of_control_groups(tmp_path, version, cgroup, top):
+    free = 64 * 2**30
+    none = "max" if version == 2 else 9223372036854771712
+    # no limit anywhere
+    groups = {f"{top}a/b": limit(version, none, 2**30)}
+    assert tree(tmp_path / "none", groups, cgroup.format("/a/b")) == free
+    # a container that has read many images: what it has read is not taken
+    groups = {f"{top}a/b": limit(version, 8 * 2**30, 8 * 2**30, 6 * 2**30)}
+    assert tree(tmp_path / "cache", groups, cgroup.format("/a/b")) == 6 * 2**30
+    # the job above it leaves less
+    groups[f"{top}a"] = limit(version, 16 * 2**30, 15 * 2**30)
+    assert tree(tmp_path / "job", groups, cgroup.format("/a/b")) == 2**30
+    # in a container the path of outside is not there, and the root is its own group
+    groups = {top or ".": limit(version, 4 * 2**30, 2**30)}
+    assert tree(tmp_path / "docker", groups, cgroup.format("/docker/0123")) == 3 * 2**30
+    assert tree(tmp_path / "namespace", groups, cgroup.format("/../x")) == 3 * 2**30
+    # more taken than allowed
+    groups = {f"{top}a": limit(version, 2**30, 2**31)}
+    assert tree(tmp_path / "over", groups, cgroup.format("/a")) == 0
+
+
+def test_memory_where_nothing_is_known(tmp_path):
+    assert available_memory(str(tmp_path), str(tmp_path)) is None
 
 
 def test_shared_memory_and_open_files():

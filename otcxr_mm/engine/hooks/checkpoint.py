@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there, and one on SIGTERM."""
 
 import atexit
+import contextlib
 import glob
 import multiprocessing
 import os
@@ -81,6 +82,7 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs.setdefault("backend_args", {"backend": "otcxr_atomic"})
         super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.asked_to_end: signal.Signals | None = None
+        self.previous: dict = {}  # handlers of before the training
 
     def before_train(self, runner: Runner) -> None:
         """Listens to the signals, and clears away what a killed run left half-written."""
@@ -89,16 +91,14 @@ class AtomicCheckpointHook(CheckpointHook):
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
+        self.previous = {}
         if not hasattr(runner.train_loop, "run_iter"):  # nothing that could be interrupted between two iterations
-            self.previous = {}
             return
         loader = runner.train_dataloader
         loader.worker_init_fn = _IgnoreSignals(loader.worker_init_fn)
         atexit.register(_kill_workers)
-        try:
+        with contextlib.suppress(ValueError):  # not the main thread
             self.previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-        except ValueError:  # not the main thread
-            self.previous = {}
 
     def _check_accumulation(self, runner: Runner) -> None:
         counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
