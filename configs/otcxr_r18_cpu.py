@@ -15,7 +15,7 @@ model = dict(
 # three learning rates were tried, docs/results/log.md
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 
-pipeline = [
+two_view_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="otcxr_mm.TwoViewCrop", size=96, scale=(0.25, 1.0), min_overlap=0.3, flip=0.5),
     dict(type="otcxr_mm.PhotometricCXR"),
@@ -36,7 +36,7 @@ train_dataloader = dict(
                 ann_file="labels.csv",
                 img_prefix="images",
                 split="train",
-                pipeline=pipeline,
+                pipeline=two_view_pipeline,
             ),
             dict(
                 type="otcxr_mm.UnlabeledCXR",
@@ -44,7 +44,7 @@ train_dataloader = dict(
                 ann_file="patient_split.csv",
                 img_prefix="images",
                 split="train",
-                pipeline=pipeline,
+                pipeline=two_view_pipeline,
             ),
         ],
     ),

@@ -96,7 +96,10 @@ def list_cfg(pattern: str) -> None:
 @click.option("--flat", is_flag=True, help="with its bases and the environment's values merged in: stands alone")
 @click.option("--force", is_flag=True, help="overwrite a file that is there")
 def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
-    """Copy the config NAME to TARGET, a file or a folder (this one), to change it there."""
+    """Copy the config NAME to TARGET, a file or a folder (this one), to change it there.
+
+    With --flat, NAME may be a file of yours: `mim train mmpretrain` takes the result.
+    """
     from .apis.configs import copy_config
 
     try:

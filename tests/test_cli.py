@@ -42,6 +42,7 @@ def test_each_command_has_its_scripts_own_help(name, python):
         (["train", "tests/tiny.py", "--resume", "gone.pth"], 1, "gone.pth: no such checkpoint"),
         (["train", "_base_/models/otcxr_r50.py"], 1, "has no train_dataloader"),
         (["prepare", "otcxr_r50_nih", "out"], 1, "data_root='data/nih' is no folder"),
+        (["train", "otcxr_r18_cpu", "--cfg-options", "max_epochs=1"], 1, "set train_cfg.max_epochs"),
         (["test", "gone"], 1, "gone: no such config"),
         (["audit", "gone.py"], 1, "gone.py: no such config"),
         (["table", "gone"], 2, "no results.json"),
@@ -144,6 +145,10 @@ def test_a_flat_copy_has_no_bases_and_nothing_is_overwritten(tmp_path):
     assert "_base_" not in target.read_text()
     original = Config.fromfile(str(config_folder() / "otcxr_r50_nih.py"))
     assert Config.fromfile(str(target))._cfg_dict == original._cfg_dict
+    (tmp_path / "own.py").write_text("_base_ = ['otcxr_mm::otcxr_r50_nih.py']\nwork_dir = 'here'\n")
+    assert invoke("copy-cfg", tmp_path / "own.py", tmp_path / "own_flat.py", "--flat").exit_code == 0
+    assert Config.fromfile(str(tmp_path / "own_flat.py")).work_dir == "here"
+    assert Config.fromfile(str(tmp_path / "own_flat.py")).model == original.model
     target.write_text("# mine")
     result = invoke("copy-cfg", "otcxr_r50_nih", target)
     assert result.exit_code == 1
@@ -159,7 +164,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="images", pipeline=_base_.pipeline),
+    dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="images", pipeline=_base_.two_view_pipeline),
 )
 train_cfg = dict(max_epochs=1)
 """

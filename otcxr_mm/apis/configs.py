@@ -76,7 +76,7 @@ def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, 
     and a Python that has imported `otcxr_mm.registry` understand. With `flat` there are none.
 
     Args:
-        name: As for :func:`find_config`.
+        name: As for :func:`find_config`; with `flat` also a file of one's own.
         target: File to write, or a folder for a file of the config's own name.
         flat: Merge the bases into the copy, and the values of environment variables with them: for
             `mim train mmpretrain`, or to keep.
@@ -89,7 +89,7 @@ def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, 
         FileNotFoundError: If there is no such config.
         FileExistsError: If the file is there already.
     """
-    source = find_config(name)
+    source = Path(name) if flat and os.path.isfile(name) else find_config(name)
     target = Path(target).expanduser()
     if target.is_dir() or target.suffix != ".py":
         target = target / source.name
@@ -98,7 +98,9 @@ def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, 
     if flat:
         from mmengine.config import Config
 
-        text = f"# {source.name} of {PACKAGE} {__version__} with its bases.\n{Config.fromfile(str(source)).pretty_text}"
+        from .. import registry  # noqa: F401  knows bases that are named otcxr_mm::X.py
+
+        text = f"# {source.name} with its bases in {PACKAGE} {__version__}.\n{Config.fromfile(str(source)).pretty_text}"
     else:
         text = _of_the_package(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)

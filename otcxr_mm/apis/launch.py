@@ -70,7 +70,9 @@ def load_config(args: argparse.Namespace) -> "Config":
         cfg = Config.fromfile(args.config)
     except (FileNotFoundError, SyntaxError, UnicodeDecodeError) as error:
         raise SystemExit(f"{args.config}: this config cannot be read: {error}") from None
-    cfg.merge_from_dict(parse_options(args.cfg_options or [], set(cfg)))
+    options = parse_options(args.cfg_options or [], set(cfg))
+    _refuse_helpers(cfg, options)
+    cfg.merge_from_dict(options)
     cfg.launcher = args.launcher
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -91,6 +93,18 @@ def _find(config: str) -> str:
         raise SystemExit(f"{config}: no such config. {error}") from None
     print(f"{config}: the config of this name in otcxr_mm, {found}")
     return str(found)
+
+
+def _refuse_helpers(cfg: "Config", options: dict) -> None:
+    """Names what the bases were made with, such as `max_epochs`, and what has it now."""
+    for key in options:
+        if "." not in key and isinstance(cfg.get(key), (int, float)):
+            used = [f"{name}.{key}" for name, part in cfg.items() if isinstance(part, dict) and key in part]
+            if used:
+                raise SystemExit(
+                    f"--cfg-options {key}=...: the config has been read, and nothing looks at {key} any more: set "
+                    f"{' and '.join(used)}"
+                )
 
 
 def parse_options(options: list[str], keys: set[str]) -> dict:

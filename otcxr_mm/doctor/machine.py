@@ -8,6 +8,7 @@ import sys
 
 from .child import Probe
 from .finding import error, note, ok, size_text, warning
+from .installed import origin
 from .memory import available_memory
 
 SHM_SMALL = 512 * 2**20

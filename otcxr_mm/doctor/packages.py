@@ -366,7 +366,7 @@ def pkg_resources(packages: dict) -> list:
         return [
             error(
                 "pkg-resources",
-                f"Python 3.12 has no distutils, which {needing[0]} needs, but from setuptools {SETUPTOOLS_FOR_3_12} on; "
+                f"{needing[0]} needs distutils, which Python 3.12 has from setuptools {SETUPTOOLS_FOR_3_12} only; "
                 f"here is {'setuptools ' + setuptools if setuptools else 'none'} (openmim brings an old one)",
                 'pip install "setuptools>=77,<82", after openmim',
             )

@@ -99,7 +99,7 @@ _INSTALL_LINE = {
         "mmpretrain": 'pip install "mmpretrain>=1.2.0"',
         "mmseg": "an environment of the OneDL line, where onedl-mmsegmentation runs on mmcv-lite (upstream's needs a "
         "compiled mmcv older than 2.2)",
-        "mim": 'pip install openmim "setuptools<82"',
+        "mim": 'pip install openmim && pip install "setuptools>=77,<82"',
     },
 }
 

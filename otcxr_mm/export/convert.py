@@ -147,7 +147,10 @@ def _value(node: ast.expr) -> object:
 
 def _serialised(state: dict[str, torch.Tensor], suffix: str) -> bytes:
     if suffix == ".safetensors":
-        from safetensors.torch import save
+        try:
+            from safetensors.torch import save
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("safetensors is not installed: pip install safetensors") from None
 
         return save({name: value.contiguous() for name, value in state.items()})
     buffer = io.BytesIO()
@@ -187,8 +190,12 @@ def _torchvision_model(name: str, channels: int) -> nn.Module:
 
 
 def _timm_model(name: str, channels: int) -> nn.Module:
-    import timm
-
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "timm is not installed, and its model not there to be tried: pip install timm"
+        ) from None
     return timm.create_model(name, in_chans=channels)
 
 

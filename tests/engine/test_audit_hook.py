@@ -73,6 +73,27 @@ def test_what_pretraining_saw_is_compared_with_the_test_set(table, runner, caplo
         otcxr_mm.LeakAuditHook(pretrain_config="nowhere.py")
 
 
+def test_the_pretraining_is_found_beside_the_backbone(table, runner, caplog, tmp_path):
+    """In the work dir of a run; elsewhere the log says that nothing was compared."""
+    train, test = table(TRAIN, "a.csv")("train"), table([("3.png", "three", "test")], "b.csv")("test")
+    before = table([("4.png", "three", "train")], "c.csv")("train")
+    for name in ("run", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "backbone.pth").write_bytes(b"")
+    (tmp_path / "run" / "mine.py").write_text(f"train_dataloader = dict(dataset={before!r})\n")
+    (tmp_path / "run" / "last_checkpoint").write_text("epoch_1.pth")
+    run = runner(train, caplog, _test_dataloader=dict(dataset=test))
+    run.hooks = [otcxr_mm.LoadBackboneHook(str(tmp_path / "run" / "backbone.pth"))]
+    with pytest.raises(ValueError, match="pretrain/train and test: 1 patients"):
+        otcxr_mm.LeakAuditHook().before_run(run)
+    run.hooks = [otcxr_mm.LoadBackboneHook(None)]
+    otcxr_mm.LeakAuditHook().before_run(run)
+    assert "is not known" not in caplog.text
+    run.hooks = [otcxr_mm.LoadBackboneHook(str(tmp_path / "elsewhere" / "backbone.pth"))]
+    otcxr_mm.LeakAuditHook().before_run(run)
+    assert "was pre-trained on is not known" in caplog.text
+
+
 def test_a_test_set_that_is_not_here_does_not_stop_training(table, runner, caplog):
     train = table(TRAIN)("train")
     gone = {**train, "data_root": "/nowhere/at/all"}

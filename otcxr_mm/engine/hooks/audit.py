@@ -1,5 +1,6 @@
 """Looks for leaks between training and evaluation before a run starts."""
 
+import glob
 import logging
 import os
 
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from ...apis.configs import find_config
 from ...datasets.audit import PRETRAIN, ROLES, audit, build_datasets
 from ...registry import HOOKS
+from .load import LoadBackboneHook
 
 
 @HOOKS.register_module()
@@ -24,7 +26,8 @@ class LeakAuditHook(Hook):
     Args:
         pretrain_config: Config of the run whose backbone this run starts from; best the one that MMEngine left in its
             work dir, which has its ``--cfg-options``. What it trained on is compared with this run's validation and
-            test.
+            test. Default the one that lies beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if
+            there is none, the log says that nothing was compared.
         pixels: See :func:`otcxr_mm.datasets.audit.audit`; anything but False reads every file.
         origins: See there.
         show_ids: Whether the log may name patients and paths.
@@ -98,10 +101,30 @@ class LeakAuditHook(Hook):
                 datasets[role] = dataset
             elif isinstance(loader, dict):
                 datasets.update(self._built({f"{role}_dataloader": loader}, role))
-        if self.pretrain_config is not None:
-            before = Config.fromfile(self.pretrain_config)
+        pretrain_config = self.pretrain_config or self._beside_the_backbone(runner)
+        if pretrain_config is not None:
+            before = Config.fromfile(pretrain_config)
             datasets.update(self._built(before, "train", PRETRAIN))
         return datasets
+
+    @staticmethod
+    def _beside_the_backbone(runner: Runner) -> str | None:
+        """The config of the run that wrote the weights which this one starts from."""
+        hooks = [
+            hook for hook in getattr(runner, "hooks", ()) if isinstance(hook, LoadBackboneHook) and hook.checkpoint
+        ]
+        for hook in hooks:
+            folder = os.path.dirname(os.path.abspath(os.path.expanduser(hook.checkpoint)))
+            configs = glob.glob(os.path.join(glob.escape(folder), "*.py"))
+            if len(configs) == 1 and os.path.isfile(os.path.join(folder, "last_checkpoint")):
+                runner.logger.info(f"Leak audit: {hook.checkpoint} was pre-trained with {configs[0]}")
+                return configs[0]
+            runner.logger.warning(
+                f"Leak audit: what {hook.checkpoint} was pre-trained on is not known, as no config of a run lies beside "
+                "it: name one with default_hooks.leak_audit.pretrain_config=FILE, or be sure that no patient of the "
+                "test set was there"
+            )
+        return None
 
     @staticmethod
     def _built(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:

@@ -40,7 +40,13 @@ class LoadBackboneHook(Hook):
         if runner.iter:
             return
         if self.checkpoint is not None:
-            load_backbone(bare_model(runner).backbone, self.checkpoint, self.min_matched)
+            try:
+                load_backbone(bare_model(runner).backbone, self.checkpoint, self.min_matched)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f"{error}: pre-train first, or name another file, in the config or with --cfg-options "
+                    "custom_hooks.0.checkpoint=FILE (None: an untrained backbone)"
+                ) from None
             runner.logger.info(f"backbone filled from {self.checkpoint}")
         if self.calibrate:
             calibrate_batch_norm(bare_model(runner), runner.train_dataloader)
