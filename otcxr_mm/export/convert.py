@@ -193,9 +193,7 @@ def _timm_model(name: str, channels: int) -> nn.Module:
     try:
         import timm
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "timm is not installed, and its model not there to be tried: pip install timm"
-        ) from None
+        raise ModuleNotFoundError("timm is not installed, whose model is tried: pip install timm") from None
     return timm.create_model(name, in_chans=channels)
 
 

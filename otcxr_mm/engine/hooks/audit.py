@@ -110,17 +110,16 @@ class LeakAuditHook(Hook):
     @staticmethod
     def _beside_the_backbone(runner: Runner) -> str | None:
         """The config of the run that wrote the weights which this one starts from."""
-        hooks = [
-            hook for hook in getattr(runner, "hooks", ()) if isinstance(hook, LoadBackboneHook) and hook.checkpoint
-        ]
-        for hook in hooks:
+        for hook in getattr(runner, "hooks", ()):
+            if not isinstance(hook, LoadBackboneHook) or not hook.checkpoint:
+                continue
             folder = os.path.dirname(os.path.abspath(os.path.expanduser(hook.checkpoint)))
             configs = glob.glob(os.path.join(glob.escape(folder), "*.py"))
             if len(configs) == 1 and os.path.isfile(os.path.join(folder, "last_checkpoint")):
                 runner.logger.info(f"Leak audit: {hook.checkpoint} was pre-trained with {configs[0]}")
                 return configs[0]
             runner.logger.warning(
-                f"Leak audit: what {hook.checkpoint} was pre-trained on is not known, as no config of a run lies beside "
+                f"Leak audit: what {hook.checkpoint} was pre-trained on is not known, as no config of a run is beside "
                 "it: name one with default_hooks.leak_audit.pretrain_config=FILE, or be sure that no patient of the "
                 "test set was there"
             )
