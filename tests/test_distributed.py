@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -192,3 +193,30 @@ def test_the_pytorch_launcher_trains_on_cpus_and_resumes(tmp_path):
     assert (tmp_path / "work" / "backbone.pth").is_file()
     resumed = run("--resume", "--cfg-options", "train_cfg.max_epochs=4")
     assert re.search(r"resumed epoch: \d, iter: [234]", resumed)
+
+
+def test_a_signal_to_torchrun_saves_and_no_process_complains(tmp_path):
+    for i in range(16):
+        write_image(tmp_path / "images" / f"{i}.png", (40, 40))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "otcxr_mm"]
+    command += ["train", "tests/tiny.py", "--work-dir", tmp_path / "work", "--launcher", "pytorch"]
+    command += ["--cfg-options", "train_cfg.max_epochs=1000", "param_scheduler=[]"]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "TINY_DATA": str(tmp_path / "images")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "Epoch(train)" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    seen.append(process.communicate(timeout=120)[0])
+    output = "".join(seen)
+    assert "SIGTERM: saved" in output, output[-3000:]
+    assert "RuntimeError" not in output, output[-3000:]
+    assert (tmp_path / "work" / "interrupted.pth").is_file()

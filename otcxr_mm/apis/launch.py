@@ -307,7 +307,13 @@ def train(argv: list[str] | None = None) -> None:
     _warn_of_schedule(cfg, runner.logger)
     # a line a parameter, and deprecations of MMEngine in MMEngine
     runner.logger.addFilter(lambda record: not record.getMessage().startswith(_NOISE))
-    runner.train()
+    try:
+        runner.train()
+    except RuntimeError:
+        asked = [getattr(hook, "asked_to_end", None) for hook in runner.hooks]
+        if runner.rank and any(asked):  # the main process has saved and left, as this one was asked to do, too
+            raise SystemExit(128 + next(filter(None, asked))) from None
+        raise
     leave_processes()
 
 
