@@ -9,9 +9,11 @@ from importlib.machinery import PathFinder
 import pytest
 
 from otcxr_mm.doctor import CODES, Finding, disk, experiment, gpus, machine, main, places, report, supported
+from otcxr_mm.doctor import packages as packages_of
 from otcxr_mm.doctor.child import Probe
 from otcxr_mm.doctor.finding import error, note, ok, warning
 from otcxr_mm.doctor.imports import explain
+from otcxr_mm.doctor.installed import Distribution
 from otcxr_mm.doctor.memory import available_memory
 from otcxr_mm.doctor.private import private_values, without_private
 from otcxr_mm.doctor.probe import describe
@@ -474,3 +476,30 @@ def test_this_process_imports_the_standard_library_alone(python):
     )
     assert python("-c", code).stdout.strip() == "[]"
     assert PathFinder.find_spec("otcxr_mm") or "otcxr_mm" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("asked", "torch", "fits"),
+    [
+        ("torch (>=2.14.0)", "2.15.0+cu132", True),
+        ("torch>=2.14.0", "2.14.0", True),
+        ("torch (>=2.14.0)", "2.13.1", False),
+        ("torch (==2.14.0)", "2.15.0", False),
+        ("numpy", "2.15.0", False),
+    ],
+)
+def test_a_torchvision_that_asks_for_any_newer_torch_is_taken_at_its_word(asked, torch, fits):
+    vision = Distribution("torchvision", "0.29.2", "/nowhere", requires=["pillow", asked])
+    assert packages_of._asks_for_no_more({"torchvision": [vision]}, torch) is fits
+
+
+def test_python_3_12_with_an_old_setuptools_is_an_error_for_upstream(monkeypatch):
+    engine = Distribution("mmengine", "0.10.7", "/nowhere")
+    old, new = (Distribution("setuptools", version, "/nowhere") for version in ("60.2.0", "81.0.0"))
+    monkeypatch.setattr(packages_of.sys, "version_info", (3, 12, 1))
+    (found,) = packages_of.pkg_resources({"mmengine": [engine], "setuptools": [old]})
+    assert (found.level, found.code) == ("error", "pkg-resources")
+    assert "setuptools 60.2.0" in found.message
+    assert "setuptools>=77,<82" in found.advice
+    assert all(f.level != "error" for f in packages_of.pkg_resources({"mmengine": [engine], "setuptools": [new]}))
+    assert not packages_of.pkg_resources({"setuptools": [old]})
