@@ -399,7 +399,7 @@ def config_with_a_syntax_error(env):
 )
 def config_that_ends_the_process(env):
     lean(env)
-    env.config("my.py", "import os\nprint('a line of the log', flush=True)\nos._exit(3)\n")
+    env.config("my.py", "print('a line of the log', flush=True)\n__import__('os')._exit(3)\n")
 
 
 @case("error", "model-fails", "building the model .* SIGSEGV, at .*, line 7, in", "line named", *IMPORTS, "my.py")
