@@ -140,3 +140,38 @@ def _base_names(text: str) -> Iterator[ast.Constant]:
             for node in ast.walk(statement.value):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and "::" not in node.value:
                     yield node
+
+
+def read_settings(text: str) -> dict:
+    """The settings of a config as MMEngine writes it into checkpoints, as plain containers; no code in it is run.
+
+    Raises:
+        SyntaxError: If it is no Python.
+        ValueError: If it holds anything but literals and calls of `dict`.
+    """
+    settings = {}
+    for statement in ast.parse(text).body:
+        targets = getattr(statement, "targets", ())
+        if not isinstance(statement, ast.Assign) or len(targets) != 1 or not isinstance(targets[0], ast.Name):
+            raise ValueError(f"line {statement.lineno} is code, not a setting")
+        try:
+            settings[targets[0].id] = _value(statement.value)
+        except TypeError as error:  # such as dict(1), or a list for a key
+            raise ValueError(f"line {statement.lineno}: {error}") from None
+    return settings
+
+
+def _value(node: ast.expr) -> object:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return {**(_value(node.args[0]) if node.args else {}), **named}
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return kind(_value(item) for item in node.elts)
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+        return float(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand)
+    return ast.literal_eval(node)

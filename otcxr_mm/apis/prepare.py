@@ -11,7 +11,7 @@ Images that cannot be read are all listed at the end (status 1); --skip-broken p
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,17 +55,6 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def leaves(dataset: dict) -> Iterator[dict]:
-    """The data sets within wrappers such as ConcatDataset and RepeatDataset."""
-    if "datasets" in dataset:
-        for part in dataset["datasets"]:
-            yield from leaves(part)
-    elif isinstance(dataset.get("dataset"), dict):
-        yield from leaves(dataset["dataset"])
-    else:
-        yield dataset
-
-
 def _is_config(source: str) -> bool:
     """Whether it names a config, a file or one of this package; else it is a type of data set."""
     from .configs import find_config
@@ -96,8 +85,10 @@ def described(args: argparse.Namespace) -> list[dict]:
         raise SystemExit("--data-root goes with a type of data set; for a config use --cfg-options")
     launch = {"config": args.source, "cfg_options": args.cfg_options, "local_rank": 0, "launcher": "none"}
     cfg = load_config(argparse.Namespace(**launch, work_dir=None))
+    from ..engine.trained import leaf_specs
+
     loaders = [value for key, value in cfg.items() if key.endswith("_dataloader") and value]
-    found = [leaf for loader in loaders for leaf in leaves(loader.dataset)]
+    found = [leaf for loader in loaders for leaf in leaf_specs(loader.dataset)]
     if not found:
         raise SystemExit(f"{args.source}: no data set in a train_, val_ or test_dataloader")
     return found

@@ -1,7 +1,8 @@
 """With what settings a checkpoint was trained."""
 
-import ast
 from collections.abc import Iterator, Mapping
+
+from ..apis.configs import read_settings
 
 
 def trained_config(checkpoint: Mapping) -> dict | None:
@@ -17,30 +18,9 @@ def trained_config(checkpoint: Mapping) -> dict | None:
     if not isinstance(text, str):
         return None
     try:
-        found = {}
-        for statement in ast.parse(text).body:
-            (target,) = statement.targets
-            found[target.id] = _value(statement.value)
-    except (SyntaxError, ValueError, AttributeError, TypeError):
+        return read_settings(text)
+    except (SyntaxError, ValueError):
         return None
-    return found
-
-
-def _value(node: ast.expr) -> object:
-    """The value of a literal that may hold calls of `dict`."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        items = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-        return {**(_value(node.args[0]) if node.args else {}), **items}
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_value(item) for item in node.elts]
-        return tuple(items) if isinstance(node, ast.Tuple) else items
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
-        return float(node.id)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_value(node.operand)
-    return ast.literal_eval(node)
 
 
 def leaf_specs(spec: Mapping) -> Iterator[Mapping]:

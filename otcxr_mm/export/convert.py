@@ -1,6 +1,5 @@
 """A trained backbone under the names, and in the file, of another library."""
 
-import ast
 import io
 import json
 import os
@@ -11,6 +10,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from ..apis.configs import read_settings
 from ..apis.launch import latest_checkpoint
 from ..fileio import write_whole
 from ..registry import MODELS
@@ -116,33 +116,9 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], Config, dict]:
         data = json.loads(manifest.read_text()).get("data", {}).get("train", {})
         facts = {"training_images": data.get("images"), "data_sha256": data.get("sha256"), **facts}
     try:
-        return state, Config(_values(meta["cfg"])), facts
+        return state, Config(read_settings(meta["cfg"])), facts
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: its config cannot be read: {error}") from None
-
-
-def _values(text: str) -> dict:
-    """The settings of a config as MMEngine writes it into checkpoints, without running it."""
-    settings = {}
-    for statement in ast.parse(text).body:
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            raise ValueError(f"line {statement.lineno} is code, not a setting")
-        settings[statement.targets[0].id] = _value(statement.value)
-    return settings
-
-
-def _value(node: ast.expr) -> object:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        named = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-        return {**(_value(node.args[0]) if node.args else {}), **named}
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
-    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
-        return kind(_value(item) for item in node.elts)
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
-        return float(node.id)
-    return ast.literal_eval(node)
 
 
 def _serialised(state: dict[str, torch.Tensor], suffix: str) -> bytes:
