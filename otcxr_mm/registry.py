@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.config import utils as config_utils
 from mmengine.registry import Registry
 
-from .apis.configs import find_config
+from .apis.configs import config_text, find_config
 
 # lets `mmengine.hub.get_config("otcxr_mm::...")` find the package
 config_utils.MODULE2PACKAGE.setdefault("otcxr_mm", "otcxr_mm")
@@ -29,6 +29,7 @@ def _path_of_own_base(cfg_path: str, filename: str) -> tuple[str, str | None]:
 
 
 Config._get_cfg_path = staticmethod(_path_of_own_base)
+Config.pretty_text = property(config_text)  # MMEngine's sorts keys, and with them classes
 
 
 def _child(name: str, parent: Registry, location: str) -> Registry:

@@ -6,6 +6,8 @@ custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
 default_hooks = dict(
     # a patient of training in validation or test ends the run; pretrain_config="..." looks at the run before too
     leak_audit=dict(type="otcxr_mm.LeakAuditHook"),
+    # classes and normalisation of a test are those of the training, or it ends
+    consistency=dict(type="otcxr_mm.ConsistencyHook"),
     # manifest.json: config, data, versions and state of the code; a resumed run says what has changed
     manifest=dict(type="otcxr_mm.RunManifestHook"),
     # draws depend on (seed, epoch, iteration) only: a resumed run is the uninterrupted one

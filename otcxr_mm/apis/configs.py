@@ -1,10 +1,11 @@
 """The configs that come with the package: found by name, listed, and copied for a change."""
 
 import ast
+import keyword
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -142,6 +143,46 @@ def _base_names(text: str) -> Iterator[ast.Constant]:
                     yield node
 
 
+def config_text(cfg: Mapping) -> str:
+    """Formats a config as Python text whose keys keep their order.
+
+    MMEngine's own `Config.pretty_text` sorts the keys, and with them classes that are given as a mapping: a model would
+    then be scored against the wrong columns.
+
+    Args:
+        cfg: A config, or any mapping of settings.
+
+    Returns:
+        One assignment per top-level key. Types are written as `module.name`, as MMEngine does.
+    """
+    settings = cfg.to_dict() if hasattr(cfg, "to_dict") else cfg
+    return "".join(f"{key} = {_literal(value)}\n" for key, value in settings.items())
+
+
+def _literal(value: object, indent: str = "", folded: bool = False) -> str:
+    inner = indent + "    "
+    if isinstance(value, Mapping):
+        if all(isinstance(k, str) and k.isidentifier() and not keyword.iskeyword(k) for k in value):
+            left, right, items = "dict(", ")", [f"{k}={_literal(v, inner)}" for k, v in value.items()]
+        else:
+            left, right, items = "{", "}", [f"{k!r}: {_literal(v, inner)}" for k, v in value.items()]
+    elif isinstance(value, (list, tuple)):
+        left, right = "[]" if isinstance(value, list) else "()"
+        items = [_literal(item, inner, folded=True) for item in value]
+        if len(items) == 1 and left == "(":
+            items[0] += ","
+    elif isinstance(value, float) and value - value != 0:  # inf and nan are not literals
+        return f'float("{value}")'
+    else:
+        return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else repr(value)
+    line = left + ", ".join(items) + right
+    # a line per setting, so that two configs compare line by line; steps of a pipeline stay together
+    one_line = len(items) < 2 or folded or not isinstance(value, Mapping)
+    if one_line and "\n" not in line and len(indent) + len(line) <= 100:
+        return line
+    return left + "".join(f"\n{inner}{item.removesuffix(',')}," for item in items) + f"\n{indent}{right}"
+
+
 def read_settings(text: str) -> dict:
     """The settings of a config as MMEngine writes it into checkpoints, as plain containers; no code in it is run.
 
@@ -170,8 +211,10 @@ def _value(node: ast.expr) -> object:
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
         kind = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
         return kind(_value(item) for item in node.elts)
-    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):
+    if isinstance(node, ast.Name) and node.id in ("inf", "nan"):  # as MMEngine writes them
         return float(node.id)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "float" and node.args:
+        return float(ast.literal_eval(node.args[0]))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand)
     return ast.literal_eval(node)

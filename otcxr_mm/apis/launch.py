@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from mmengine.hooks import Hook
     from mmengine.logging import MMLogger
     from mmengine.runner import Runner
 
@@ -317,26 +316,6 @@ def train(argv: list[str] | None = None) -> None:
     leave_processes()
 
 
-def _complete_weights() -> "Hook":
-    """A hook that refuses a checkpoint which lacks weights: MMEngine would test random ones in their place."""
-    from mmengine.hooks import Hook
-
-    from otcxr_mm.engine.model import bare_model
-
-    class CompleteWeights(Hook):
-        def after_load_checkpoint(self, runner: "Runner", checkpoint: dict) -> None:
-            given = {name.removeprefix("module.") for name in checkpoint.get("state_dict", checkpoint)}
-            missing = [n for n, _ in bare_model(runner).named_parameters() if n not in given]
-            if missing:
-                raise SystemExit(
-                    f"the checkpoint lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}"
-                    f"{', ...' if len(missing) > 3 else ''}), which would be random numbers: test the checkpoint that "
-                    "the training of this very config has written"
-                )
-
-    return CompleteWeights()
-
-
 def test(argv: list[str] | None = None) -> None:
     """The command `otcxr test`, `tools/test.py`.
 
@@ -374,7 +353,10 @@ def test(argv: list[str] | None = None) -> None:
     cfg.load_from, cfg.resume = args.checkpoint, False
     start_processes(cfg)
     runner = build_runner(cfg)
-    runner.register_hook(_complete_weights())
+    from ..engine.hooks import ConsistencyHook
+
+    if not any(isinstance(hook, ConsistencyHook) for hook in runner.hooks):
+        runner.register_hook(ConsistencyHook())
     metrics = runner.test()
     if args.out and runner.rank == 0:
         import json

@@ -23,7 +23,8 @@ from .transforms.errors import BrokenImageError
 class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
-    Each item of the pipeline's input holds `img_path`, `sample_idx`, `patient_id`, `collection` (that the id is of),
+    Each item of the pipeline's input holds `img_path`, `image` (its path below `data_root`), `sample_idx`,
+    `patient_id`, `collection` (that the id is of),
     `view_position`, `age` (years, NaN for unknown), `sex`, with labels `gt_score` (float32 (C,), NaN for unknown), and
     with packed images `img` (H, W), which LoadCXR then takes.
 
@@ -36,6 +37,7 @@ class BaseCXRDataset(BaseDataset):
     Attributes:
         collection: Name of the published collection that the patient ids belong to, for the leak audit; '' if they mean
             something within `data_root` only.
+        mask_classes: Names of the masks, of a data set that has some.
 
     Args:
         data_root: Folder of the data set.
@@ -75,6 +77,7 @@ class BaseCXRDataset(BaseDataset):
     # printed with the counts where patients are not known
     PATIENT_NOTE = ""
     collection: str = ""
+    mask_classes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -125,6 +128,8 @@ class BaseCXRDataset(BaseDataset):
         self._columns = None
         if classes is not None or wanted:
             metainfo["classes"], self._columns = align_classes(own, wanted, type(self).__name__)
+        if self.mask_classes:
+            metainfo["mask_classes"] = self.mask_classes
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -387,6 +392,7 @@ class BaseCXRDataset(BaseDataset):
         info = {
             # a tenth of the time that pathlib takes
             "img_path": os.path.join(self._root, records.path[idx]),
+            "image": str(records.path[idx]),
             "sample_idx": idx if idx >= 0 else len(records) + idx,
             "patient_id": str(records.patient[idx]),
             "collection": self.collection or self._root,

@@ -12,8 +12,8 @@ from mmpretrain.structures import DataSample
 from ...mmseg import require_mmseg
 from ...registry import TRANSFORMS
 
-# who is on the image, for metrics
-PEOPLE = ("patient_id", "collection", "view_position", "age", "sex")
+# which image it is and who is on it, for metrics
+PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")
 
 
 @TRANSFORMS.register_module()
@@ -52,7 +52,8 @@ class PackViews(BaseTransform):
 class PackCXR(PackInputs):
     """MMPretrain's PackInputs, which also keeps who is on the image, so that metrics know patients and subgroups.
 
-    The metainfo gets `patient_id`, `collection`, `view_position`, `age` and `sex` besides MMPretrain's.
+    The metainfo gets `image` (its path below the data root), `patient_id`, `collection`, `view_position`, `age` and
+    `sex` besides MMPretrain's.
 
     Args:
         meta_keys: Results kept in the sample's metainfo, where they are there.

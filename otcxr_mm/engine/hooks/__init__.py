@@ -3,6 +3,7 @@
 from .audit import LeakAuditHook
 from .checkpoint import AtomicCheckpointHook
 from .collapse import CollapseMonitorHook
+from .consistency import ConsistencyHook
 from .ema import EMATargetHook
 from .export import ExportBackboneHook
 from .finite import FiniteLossHook
@@ -19,6 +20,7 @@ __all__ = [
     "AtomicCheckpointHook",
     "AttributeScheduleHook",
     "CollapseMonitorHook",
+    "ConsistencyHook",
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from ...export import data_sha256, save_backbone
 from ...registry import HOOKS
 from ..model import bare_model
+from ..preprocessing import preprocessing_of
 
 
 @HOOKS.register_module()
@@ -30,6 +31,7 @@ class ExportBackboneHook(Hook):
         model = bare_model(runner)
         path = os.path.join(runner.work_dir, self.filename)
         dataset = runner.train_dataloader.dataset
-        facts = {"training_images": len(dataset), "data_sha256": data_sha256(dataset)}
+        facts = {key: preprocessing_of(runner.cfg)[key] for key in ("size", "max_value")}
+        facts |= {"training_images": len(dataset), "data_sha256": data_sha256(dataset)}
         save_backbone(model, path, runner.cfg, **facts, epochs=runner.epoch, iterations=runner.iter)
         runner.logger.info(f"backbone written to {path}")

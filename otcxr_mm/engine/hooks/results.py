@@ -36,7 +36,8 @@ class ResultsHook(Hook):
 
     The record says what was trained (method, protocol, seed, share of the patients, backbone, training images) and
     tested (test images, metrics and what the metric says beyond them in its attribute `details`); it holds no path and
-    no patient id. `predictions.npz` holds the metric's `arrays`. A metric without these leaves its figures alone.
+    no patient id. `predictions.npz` holds the metric's `arrays`, among them the images' paths below their data roots
+    (`image`), to join predictions with a table. A metric without these leaves its figures alone.
 
     `method` and `protocol` are keys of the config; without `method` it is the folder of the file that the backbone was
     filled from, or "random init". Seed, fraction and draw are those that the checkpoint was trained with, even where

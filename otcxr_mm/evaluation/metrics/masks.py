@@ -43,8 +43,8 @@ class MaskMetric(BaseMetric):
 
     Attributes:
         details: After an evaluation: means, intervals, counts of each class, and the unit; plain JSON.
-        arrays: `sample_idx` (n,), `patient` (n,) codes, `dice`, `iou`, `hd95`, `pixels` (true area) (n, K), in the
-            order of the data set.
+        arrays: `sample_idx` (n,), `image` (n,), the images' paths below their data roots, `classes` (K,), `patient`
+            (n,) codes, `dice`, `iou`, `hd95`, `pixels` (true area) (n, K), in the order of the data set.
 
     Args:
         classes: Names of the classes; default `mask_classes` of the samples.
@@ -100,9 +100,10 @@ class MaskMetric(BaseMetric):
             pixels = np.count_nonzero(true, axis=(1, 2))
             who = unit_id(sample)
             table = np.stack([dice, iou, distance, pixels])
-            self.results.append((int(sample.get("sample_idx", -1)), who, given is not None, table))
+            image = str(sample.get("image") or "")
+            self.results.append((int(sample.get("sample_idx", -1)), image, who, given is not None, table))
 
-    def compute_metrics(self, results: list[tuple[int, str, bool, np.ndarray]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[tuple[int, str, str, bool, np.ndarray]]) -> dict[str, float]:
         """The means; a class's own under `dice/NAME`.
 
         Args:
@@ -111,7 +112,7 @@ class MaskMetric(BaseMetric):
         Raises:
             ValueError: If there are not as many names as classes, or only some samples have `pixel_spacing`.
         """
-        sample_idx, who, spaced, tables = zip(*results, strict=True)
+        sample_idx, image, who, spaced, tables = zip(*results, strict=True)
         if any(spaced) and not all(spaced):
             raise ValueError(
                 f"{sum(spaced)} of {len(spaced)} samples have pixel_spacing: HD95 is in millimetres for all or for none"
@@ -148,6 +149,8 @@ class MaskMetric(BaseMetric):
                     row[key] = {"mean": _plain(mean[k]), "interval": [*map(_plain, interval(drawn[:, k]))]}
         self.arrays = {
             "sample_idx": np.array(sample_idx, np.int64),
+            "image": np.array(image),
+            "classes": np.array([str(name) for name in names]),
             "patient": patient,
             **{measure: values[measure] for measure in MEASURES},
             "pixels": values["pixels"].astype(np.int64),

@@ -18,6 +18,7 @@ __all__ = ["MultiLabelAUC", "per_class"]
 
 # where a data sample says it
 _PLACES = {"sex": "sex", "age": "age", "view": "view_position"}
+_KEPT = ("sample_idx", "image", "patient_id", "collection", *_PLACES.values())
 
 
 @METRICS.register_module()
@@ -34,8 +35,9 @@ class MultiLabelAUC(BaseMetric):
             before the evaluation to get F1, sensitivity, specificity and predictive values there.
         details: After an evaluation, on the main process: what :func:`.classification.report` gives, and images,
             patients (known), without_patient (images), units that the bootstrap draws ('patients', 'images', or both).
-        arrays: After an evaluation, on the main process, in the order of sample_idx: sample_idx (n,) int64, patient
-            (n,) int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
+        arrays: After an evaluation, on the main process, in the order of sample_idx: sample_idx (n,) int64, image (n,),
+            the images' paths below their data roots, to join the predictions with a table; classes (C,), patient (n,)
+            int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
 
     Args:
         classes: Names of the classes; default those of the data set.
@@ -92,7 +94,7 @@ class MultiLabelAUC(BaseMetric):
                     "a sample has no gt_score: the data set must have labels, and its pipeline end in PackInputs"
                 )
             scores, labels = torch.as_tensor(sample["pred_score"]), torch.as_tensor(sample["gt_score"])
-            who = {name: sample.get(name) for name in ("sample_idx", "patient_id", "collection", *_PLACES.values())}
+            who = {name: sample.get(name) for name in _KEPT}
             self.results.append((scores.float().cpu().numpy(), labels.float().cpu().numpy(), who))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> dict[str, float]:
@@ -139,7 +141,14 @@ class MultiLabelAUC(BaseMetric):
         units = "patients" if not without else "patients and images" if known else "images"
         who = {"images": len(labels), "patients": known, "without_patient": without, "units": units}
         self.details = {**who, **details}
-        self.arrays = {"sample_idx": index, "patient": patient, "scores": scores, "labels": labels}
+        self.arrays = {
+            "sample_idx": index,
+            "image": np.array([str(who["image"] or "") for *_, who in results]),
+            "classes": np.array([str(name) for name in names]),
+            "patient": patient,
+            "scores": scores,
+            "labels": labels,
+        }
         print_log(f"{_heading(self.details)}\n{table(self.details)}", "current")
         return self._flat(details)
 

@@ -1,0 +1,108 @@
+"""Whether a checkpoint is tested on the classes, and with the preprocessing, that it was trained with."""
+
+from collections.abc import Mapping
+
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+from ...registry import HOOKS
+from ..model import bare_model
+from ..preprocessing import differences, preprocessing_of
+from ..trained import trained_config
+
+
+@HOOKS.register_module()
+class ConsistencyHook(Hook):
+    """Refuses a checkpoint that does not belong to the run that loads it.
+
+    A test is refused if the checkpoint lacks weights of the model, if the classes of the test set (or their order) are
+    not those of the training set, or if images are normalised otherwise than in training. A resumed training is refused
+    if its classes have changed; so is any training whose validation set gives other classes than its training set.
+
+    Args:
+        strict: Whether a difference ends the run; otherwise it is logged as a warning. Missing weights always end it.
+
+    Raises:
+        ValueError: If something differs; names what, in both runs.
+    """
+
+    # after the audit, which is the first to build the data sets
+    priority = "HIGH"
+
+    def __init__(self, strict: bool = True) -> None:
+        self.strict = strict
+
+    def before_train(self, runner: Runner) -> None:
+        """Compares the classes of the validation set with those of the training set."""
+        val_loop = runner.val_loop
+        if val_loop is not None:
+            train, val = (_classes(loop.dataloader.dataset) for loop in (runner.train_loop, val_loop))
+            self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compares the checkpoint with this run."""
+        training = isinstance(runner._train_loop, BaseLoop)
+        if training and not runner._resume:  # weights to start from
+            return
+        if not training:
+            _require_weights(runner, checkpoint)
+        saved = (checkpoint.get("meta") or {}).get("dataset_meta")
+        for role in ("train",) if training else ("val", "test"):
+            loop = getattr(runner, f"_{role}_loop", None)
+            if isinstance(loop, BaseLoop):
+                now, whose = _classes(loop.dataloader.dataset), "the checkpoint was trained for"
+                self._compare_classes(runner, _named(saved), now, whose, f"{role}_dataloader")
+        trained = trained_config(checkpoint)
+        if trained is not None and not training:
+            self._compare_preprocessing(runner, trained)
+
+    def _compare_classes(self, runner: Runner, first: dict, second: dict, whose: str, loader: str) -> None:
+        for key in first.keys() & second.keys():
+            if first[key] != second[key]:
+                self._report(
+                    runner,
+                    f"{whose} the classes {first[key]}, but {loader} gives {second[key]}: scores would be read against "
+                    "the wrong classes. Give both data sets the same classes in the same order",
+                )
+
+    def _compare_preprocessing(self, runner: Runner, trained: Mapping) -> None:
+        before, now = preprocessing_of(trained, "test"), preprocessing_of(runner.cfg, "test")
+        changed = differences(before, now)
+        if changed:
+            texts = [", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now)]
+            self._report(
+                runner,
+                f"the checkpoint was trained with {texts[0]}, but this test uses {texts[1]}: its scores would mean "
+                "little. Use the settings of the training (model.data_preprocessor, LoadCXR), or set "
+                "default_hooks.consistency.strict=False to test it otherwise on purpose",
+            )
+        elif before["size"] != now["size"] and None not in (before["size"], now["size"]):
+            runner.logger.warning(
+                f"the checkpoint was trained for images of {before['size']} pixels and is tested at {now['size']}"
+            )
+
+    def _report(self, runner: Runner, message: str) -> None:
+        if self.strict:
+            raise ValueError(message)
+        runner.logger.warning(message)
+
+
+def _classes(dataset: object) -> dict[str, list[str]]:
+    return _named(getattr(dataset, "metainfo", None))
+
+
+def _named(meta: Mapping | None) -> dict[str, list[str]]:
+    meta = meta if isinstance(meta, Mapping) else {}
+    return {key: [str(name) for name in meta[key]] for key in ("classes", "mask_classes") if meta.get(key)}
+
+
+def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
+    """MMEngine would test random numbers in the place of missing weights."""
+    given = {name.removeprefix("module.") for name in checkpoint.get("state_dict", checkpoint)}
+    missing = [name for name, _ in bare_model(runner).named_parameters() if name not in given]
+    if missing:
+        raise ValueError(
+            f"the checkpoint lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}), which would be random numbers: test the checkpoint that the "
+            "training with this config has written"
+        )
