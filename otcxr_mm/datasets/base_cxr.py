@@ -67,8 +67,8 @@ class BaseCXRDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, or a
-            patient stands in two splits.
+        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, a
+            patient stands in two splits, or the pipeline flips images whose classes have a side.
     """
 
     # the publisher's splits; () where the table brings any names
