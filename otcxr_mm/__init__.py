@@ -31,6 +31,7 @@ _PUBLIC = {
         "BaseCXRDataset",
         "CSVLabeledCXR",
         "CXRSegmentation",
+        "FlipCXR",
         "LoadCXR",
         "MaskedCrop",
         "MedMNISTCXR",

@@ -11,7 +11,7 @@ from .segmentation import CXRSegmentation
 from .siim import SIIMPneumothorax
 from .splits import write_selection
 from .synthetic import SyntheticCXR
-from .transforms import LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
+from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
 from .unlabeled import UnlabeledCXR
 from .vinbig import VinBigCXR, VinDrCXR
 
@@ -19,6 +19,7 @@ __all__ = [
     "BaseCXRDataset",
     "CSVLabeledCXR",
     "CXRSegmentation",
+    "FlipCXR",
     "LoadCXR",
     "MaskedCrop",
     "MedMNISTCXR",

@@ -16,6 +16,7 @@ from .labels import align_classes, align_labels
 from .packed import PackedImages
 from .records import Records
 from .seeding import Clock
+from .sides import check_sides
 from .splits import check_patient_disjoint, check_shares, draw_fraction, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
@@ -24,9 +25,9 @@ class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
     Each item of the pipeline's input holds `img_path`, `image` (its path below `data_root`), `sample_idx`,
-    `patient_id`, `collection` (that the id is of),
-    `view_position`, `age` (years, NaN for unknown), `sex`, with labels `gt_score` (float32 (C,), NaN for unknown), and
-    with packed images `img` (H, W), which LoadCXR then takes.
+    `patient_id`, `collection` (that the id is of), `view_position`, `age` (years, NaN for unknown), `sex`, with labels
+    `gt_score` (float32 (C,), NaN for unknown) and their names `classes`, and with packed images `img` (H, W), which
+    LoadCXR then takes.
 
     With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
 
@@ -68,8 +69,8 @@ class BaseCXRDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, or a
-            patient stands in two splits.
+        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, a
+            patient stands in two splits, or the pipeline flips images whose classes have a side.
     """
 
     # the publisher's splits; () where the table brings any names
@@ -209,6 +210,8 @@ class BaseCXRDataset(BaseDataset):
         """
         if self._fully_initialized:
             return
+        masks = getattr(self, "mask_classes", ())
+        check_sides(self._source(), self.pipeline.transforms, self._metainfo.get("classes", ()), masks)
         records = self.load_records()
         self._check_repetition(records)
         if self._columns is not None:
@@ -403,7 +406,7 @@ class BaseCXRDataset(BaseDataset):
         if self.packed is not None:
             info["img"] = self.packed[self.rows[idx]]
         if records.labels is not None:
-            info["gt_score"] = records.labels[idx]
+            info["gt_score"], info["classes"] = records.labels[idx], self._metainfo["classes"]
         return info
 
     @force_full_init

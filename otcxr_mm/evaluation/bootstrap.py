@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 DRAWS = 2000
+FEWEST = 10  # patients with a finding, and without it, for an interval
 _BLOCK = 2**22  # numbers drawn at once: 32 MiB
 
 
@@ -62,6 +63,26 @@ def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> n
         size = min(rows, draws - start)
         counts[start : start + size] = rng.multinomial(units, share, size=size)
     return counts
+
+
+def enough_patients(labels: np.ndarray, patient: np.ndarray) -> np.ndarray:
+    """Which classes have enough patients for an interval: at least 10 with the finding and 10 without.
+
+    Draws of a handful of patients hold the same few again and again, so that the interval is far too narrow: where one
+    positive image has the highest score, each draw has an AUROC of 1, and the interval is [1, 1].
+
+    Args:
+        labels: (n, C): 1, 0, or NaN for unknown.
+        patient: Code of each image's patient, (n,). A patient may have images with the finding and images without.
+
+    Returns:
+        (C,), bool.
+    """
+    found = np.empty(labels.shape[1], dtype=bool)
+    for c, column in enumerate(labels.T):
+        units = [len(np.unique(patient[kind])) for kind in (column > 0.5, column <= 0.5)]
+        found[c] = min(units) >= FEWEST
+    return found
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .auc import bootstrap_per_class, per_class
-from .bootstrap import DRAWS, interval, mean_over_classes, patient_weights
+from .bootstrap import DRAWS, enough_patients, interval, mean_over_classes, patient_weights
 from .calibration import BINS, brier, reliability, uncalibrated
 from .delong import delong_interval
 from .operating import at_threshold, best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
@@ -26,7 +26,10 @@ def report(
     thresholds: Mapping[str, float | None] | None = None,
     people: Mapping[str, np.ndarray] | None = None,
 ) -> dict:
-    """Metrics a class, their means, groups of people; intervals from the bootstrap over patients.
+    """Metrics per class, their means, groups of people; intervals from the bootstrap over patients.
+
+    An interval is given where each class that the figure covers has enough patients, see
+    :func:`.bootstrap.enough_patients`.
 
     Args:
         labels: (n, C): 1, 0, or NaN for unknown.
@@ -40,12 +43,12 @@ def report(
         people: Attribute to its values, (n,), for :func:`.subgroups.subgroups`.
 
     Returns:
-        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`, f1_classes, draws_left_out for want
-        of positives of a class); classes, a row each: name, positives, negatives, unknown, prevalence, auroc,
-        auroc_interval, auroc_delong (interval), auprc, auprc_interval, sensitivity and sensitivity_interval (at each
-        specificity), best_f1 (threshold, on these images), ece, brier, reliability (edges, count, confidence,
-        frequency), at_threshold (threshold, f1, f1_interval, sensitivity, specificity, ppv, npv); best_f1 (class to
-        threshold); calibration (bins, reason if there is none); subgroups. None for what is not defined.
+        draws, seed, level; macro (classes, auroc, auprc, f1 and their `_interval`, f1_classes); classes, a row each:
+        name, positives, negatives, unknown, prevalence, auroc, auroc_interval, auroc_delong (interval), auprc,
+        auprc_interval, sensitivity and sensitivity_interval (at each specificity), best_f1 (threshold, on these
+        images), ece, brier, reliability (edges, count, confidence, frequency), at_threshold (threshold, f1,
+        f1_interval, sensitivity, specificity, ppv, npv); best_f1 (class to threshold); calibration (bins, reason if
+        there is none); subgroups. None for what is not defined, and for an interval of too few patients.
 
     Raises:
         ValueError: For shapes that differ, scores that are not finite, or a threshold of an unknown class.
@@ -59,9 +62,11 @@ def report(
     names = list(names)
     auroc, auprc = per_class(labels, scores)
     counts = patient_weights(patient, draws, seed) if draws else None
-    drawn = {}
+    enough, drawn = enough_patients(labels, patient), {}
     if draws:
-        drawn["auroc"], drawn["auprc"] = bootstrap_per_class(labels, scores, patient, counts)
+        for name, values in zip(("auroc", "auprc"), bootstrap_per_class(labels, scores, patient, counts), strict=True):
+            values[:, ~enough] = np.nan
+            drawn[name] = values
     reason = uncalibrated(scores[np.isfinite(labels)])
     targets = [str(float(value)) for value in specificities]
     rows, f1 = [], {}
@@ -76,7 +81,7 @@ def report(
             "prevalence": float(y.mean()) if len(y) else None,
             "auroc": number(auroc[c]),
             "auroc_interval": pair(interval(drawn["auroc"][:, c], LEVEL)) if draws else None,
-            "auroc_delong": pair(delong_interval(y, s, LEVEL)),
+            "auroc_delong": pair(delong_interval(y, s, LEVEL)) if enough[c] else None,
             "auprc": number(auprc[c]),
             "auprc_interval": pair(interval(drawn["auprc"][:, c], LEVEL)) if draws else None,
             "sensitivity": dict(zip(targets, numbers(sensitivity_at(y, s, specificities)), strict=True)),
@@ -86,6 +91,8 @@ def report(
             "at_threshold": None,
         }
         if draws:
+            row["sensitivity_interval"] = dict.fromkeys(targets)
+        if draws and enough[c]:
             ends = bootstrap_sensitivity(y, s, specificities, patient[known], counts)
             row["sensitivity_interval"] = {t: pair(interval(e, LEVEL)) for t, e in zip(targets, ends.T, strict=True)}
         threshold = (thresholds or {}).get(name)
@@ -95,7 +102,7 @@ def report(
             if np.isfinite(auroc[c]):
                 f1[c] = np.zeros(0)
             if np.isfinite(auroc[c]) and draws:
-                f1[c] = bootstrap_f1(y, s, threshold, patient[known], counts)
+                f1[c] = bootstrap_f1(y, s, threshold, patient[known], counts) if enough[c] else np.full(draws, np.nan)
                 row["at_threshold"]["f1_interval"] = pair(interval(f1[c], LEVEL))
         rows.append(row)
     return {
@@ -130,9 +137,7 @@ def _macro(auroc: np.ndarray, auprc: np.ndarray, drawn: dict, rows: list[dict], 
         macro[name] = number(values[defined].mean()) if defined.any() else None
         macro[f"{name}_interval"] = None
         if drawn:
-            means = mean_over_classes(drawn[name], defined)
-            macro[f"{name}_interval"] = pair(interval(means, LEVEL))
-            macro["draws_left_out"] = int(np.isnan(means).sum())
+            macro[f"{name}_interval"] = pair(interval(mean_over_classes(drawn[name], defined), LEVEL))
     macro["f1"] = float(np.mean([rows[c]["at_threshold"]["f1"] for c in f1])) if f1 else None
     macro["f1_classes"] = len(f1)
     macro["f1_interval"] = None

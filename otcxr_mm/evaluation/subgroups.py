@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .auc import bootstrap_per_class, per_class
-from .bootstrap import interval, mean_over_classes
+from .bootstrap import enough_patients, interval, mean_over_classes
 from .plain import number, numbers, pair
 
 ATTRIBUTES = ("sex", "age", "view")
@@ -42,7 +42,8 @@ def subgroups(
     """AUROC of each group.
 
     A group is shown if a class has positives and negatives in it. Groups of an attribute share the classes that are
-    defined in every shown group; their macro AUROC is over these.
+    defined in every shown group; their macro AUROC is over these. It has an interval if each of these classes has
+    enough patients in the group, see :func:`.bootstrap.enough_patients`.
 
     Args:
         labels: (n, C): 1, 0, or NaN for unknown.
@@ -68,8 +69,8 @@ def subgroups(
         rows = {}
         for name in shown:
             mask, ends = masks[name], None
-            if counts is not None and len(shared):
-                part = labels[np.ix_(mask, shared)], scores[np.ix_(mask, shared)]
+            part = labels[np.ix_(mask, shared)], scores[np.ix_(mask, shared)]
+            if counts is not None and len(shared) and enough_patients(part[0], patient[mask]).all():
                 drawn, _ = bootstrap_per_class(*part, patient[mask], counts)
                 ends = pair(interval(mean_over_classes(drawn, np.ones(len(shared), dtype=bool)), level))
             rows[name] = {

@@ -134,7 +134,8 @@ def test_thresholds_come_from_validation_images(cfg):
     record = json.loads(Path(cfg.work_dir, "results.json").read_text())["details"]["classes"]
     for row, expected in zip(rows[:2], record, strict=True):
         assert float(row["auroc"]) == expected["auroc"]
-        assert [float(row["auroc_interval_low"]), float(row["auroc_interval_high"])] == expected["auroc_interval"]
+        assert expected["auroc_interval"] is None  # of two patients
+        assert not any("interval" in name and value for name, value in row.items())
         assert int(row["positives"]) == expected["positives"]
     assert {"results.json", "predictions.npz"} <= set(os.listdir(cfg.work_dir)) - saved
     assert not any(name.startswith("best") for name in set(os.listdir(cfg.work_dir)) - saved)

@@ -151,13 +151,25 @@ def test_one_checkpoint_is_refused():
 
 def test_empty_epochs_and_last_batches_of_one_are_refused_before_training(cfg):
     cfg.train_dataloader.update(batch_size=64, drop_last=True)
-    with pytest.raises(ValueError, match="9 images a process and batches of 64 with drop_last=True make no iteration"):
+    with pytest.raises(ValueError, match="9 images per process and batches of 64 with drop_last=True make no iter"):
         Runner.from_cfg(cfg).train()
-    cfg.train_dataloader.update(batch_size=1, drop_last=False)
-    with pytest.raises(ValueError, match="last batch of 1"):
+    for drop_last in (False, True):  # which cannot help
+        cfg.train_dataloader.update(batch_size=1, drop_last=drop_last)
+        with pytest.raises(ValueError, match=r"got train_dataloader.batch_size=1: set it to 2 or more$"):
+            Runner.from_cfg(cfg).train()
+    cfg.train_dataloader.update(batch_size=4, drop_last=False)
+    with pytest.raises(ValueError, match="9 images in batches of 4 leave a last batch of 1: set .*drop_last=True"):
         Runner.from_cfg(cfg).train()
-    cfg.train_dataloader.update(batch_size=4)
-    with pytest.raises(ValueError, match="9 images a process in batches of 4 leave a last batch of 1"):
+    cfg.train_dataloader.dataset.indices = 1
+    with pytest.raises(ValueError, match="the training set has 1 image: take more images"):
+        Runner.from_cfg(cfg).train()
+
+
+@pytest.mark.parametrize("length", [dict(max_epochs=0), dict(max_epochs=-1), dict(max_epochs=None, max_iters=0)])
+def test_a_training_of_nothing_is_refused(cfg, length):
+    cfg.train_cfg.update(length)
+    name, value = list(length.items())[-1]
+    with pytest.raises(ValueError, match=f"train_cfg.{name} is at least 1, got {value}"):
         Runner.from_cfg(cfg).train()
 
 

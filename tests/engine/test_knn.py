@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from otcxr_mm import KNNEvalLoop, KNNHead
-from tests.engine.test_linear import config, folder  # noqa: F401
+from tests.engine.test_linear import config, folder, some_unknown  # noqa: F401
 
 
 def slow_scores(x, bank, labels, centre, k, temperature):
@@ -46,6 +46,19 @@ def test_predictions_are_the_scores_themselves():
     assert [sample.pred_label.tolist() for sample in samples] == [[0], [1], []]
 
 
+def test_nothing_in_the_state_of_a_head_with_unknown_labels_looks_like_a_diverged_weight():
+    head = KNNHead(2, 3, k=2)
+    head.set_bank(torch.eye(3), torch.tensor([[1.0, np.nan], [np.nan, 0.0], [0.0, np.nan]]))
+    state = head.state_dict()
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    other = KNNHead(2, 3)
+    other.load_state_dict(state)
+    x = (torch.randn(5, 3),)
+    assert torch.equal(other(x), head(x))
+    # the second class is known of one image alone, which is negative
+    assert head(x)[:, 1].tolist() == [0.0] * 5
+
+
 def test_a_head_goes_with_its_checkpoint_whatever_the_number_of_images():
     head = KNNHead(2, 3)
     head.set_bank(torch.randn(7, 3), torch.zeros(7, 2))
@@ -70,16 +83,32 @@ def test_what_cannot_work_is_said():
         KNNEvalLoop.check(loop, SimpleNamespace(head=KNNHead(2, 3)))
 
 
-def test_a_run_chooses_k_and_its_checkpoint_tests_to_the_same(folder):  # noqa: F811
-    def knn(**changes):
-        cfg = config(folder, **changes)
-        cfg.model.head = dict(type="otcxr_mm.KNNHead", num_classes=8, in_channels=64)
-        cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop", ks=(5, 10, 10**6), calibrate=True)
-        return Runner.from_cfg(cfg)
+def knn(folder, **changes):  # noqa: F811
+    cfg = config(folder, **changes)
+    cfg.model.head = dict(type="otcxr_mm.KNNHead", num_classes=8, in_channels=64)
+    cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop", ks=(5, 10, 10**6), calibrate=True)
+    return Runner.from_cfg(cfg)
 
-    runner = knn()
+
+def test_a_run_chooses_k_and_its_checkpoint_tests_to_the_same(folder):  # noqa: F811
+    runner = knn(folder)
     runner.train()
     assert runner.model.head.k in (5, 10)  # there are not a million images
     metrics = runner.test()
-    again = knn(load_from=str(folder / "work" / "knn.pth"), experiment_name="again")
+    again = knn(folder, load_from=str(folder / "work" / "knn.pth"), experiment_name="again")
     assert again.test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
+
+
+def test_a_run_with_unknown_labels_writes_its_checkpoint(folder, some_unknown):  # noqa: F811
+    runner = knn(folder)
+    lines = []
+    runner.logger.warning = lambda text, *args: lines.append(str(text))
+    runner.train()
+    metrics = runner.test()
+    assert 0 < metrics["multilabel/auroc"] < 1
+    assert any(f"{some_unknown} (0 positive, 0 negative, " in line for line in lines)
+    again = knn(folder, load_from=str(folder / "work" / "knn.pth"), experiment_name="again")
+    assert not again.model.head.known.numel()
+    assert again.test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
+    known = again.model.head.known.float().mean(0)
+    assert known[0] == 0 and (known[1:] > 0.5).all() and (known[1:] < 0.9).all()

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
-from otcxr_mm import LinearEvalLoop, MaskedBCELoss
+from otcxr_mm import LinearEvalLoop, MaskedBCELoss, SyntheticCXR
 from otcxr_mm.engine.runner.linear import LinearProblem
 from tests.conftest import ROOT
 
@@ -35,6 +35,21 @@ def config(folder, **changes):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("OTCXR_SYNTHETIC", "")  # given back afterwards
     return tmp_path
+
+
+@pytest.fixture
+def some_unknown(monkeypatch):
+    """A third of all labels is unknown, and the first class is unknown for all training images; gives its name."""
+    load = SyntheticCXR.load_records
+
+    def load_records(self):
+        records = load(self)
+        records.labels[np.random.default_rng(0).random(records.labels.shape) < 0.3] = np.nan
+        records.labels[records.split == "train", 0] = np.nan
+        return records
+
+    monkeypatch.setattr(SyntheticCXR, "load_records", load_records)
+    return SyntheticCXR.METAINFO["classes"][0]
 
 
 @pytest.mark.parametrize("decay", [1.0, 1e-2, 1e-4])
@@ -70,6 +85,24 @@ def test_a_run_fits_the_head_alone_and_its_checkpoint_tests_to_the_same(folder):
     assert 0 < metrics["multilabel/auroc"] < 1
     again = Runner.from_cfg(config(folder, load_from=str(folder / "work" / "linear.pth"), experiment_name="again"))
     assert again.test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
+
+
+def test_a_run_with_unknown_labels_is_that_of_the_known_ones(folder, some_unknown):
+    runner = Runner.from_cfg(config(folder, train_cfg=dict(decays=(1.0, 1e-1))))
+    lines = []
+    runner.logger.warning = lambda text, *args: lines.append(str(text))
+    runner.train()
+    assert any(f"{some_unknown} (0 positive, 0 negative, " in line for line in lines)
+    metrics = runner.test()
+    again = config(folder, load_from=str(folder / "work" / "linear.pth"), experiment_name="again")
+    assert Runner.from_cfg(again).test() == pytest.approx(metrics, abs=1e-9, nan_ok=True)
+    # nothing is learnt of a class without labels; the other ones are those of their own images alone
+    x, y = runner.train_loop.features(runner.train_dataloader)
+    fc = runner.model.head.fc
+    assert fc.weight[0].abs().max() < 1e-6 < 1e-3 < fc.weight[1].abs().max()
+    known = y[:, 1].isfinite()
+    found = torch.sigmoid(fc(x[known])[:, 1]).mean().item()
+    assert found == pytest.approx(y[known, 1].mean().item(), abs=1e-3)
 
 
 def test_on_its_training_images_the_weakest_decay_fits_best(folder):
@@ -116,9 +149,12 @@ def test_classes_that_cannot_be_learned_are_told():
         runner=SimpleNamespace(logger=SimpleNamespace(warning=lines.append)),
     )
     LinearEvalLoop._check_labels(loop, labels)
-    assert "among the 3 training images" in lines[0]
-    assert lines[0].endswith("Hernia, Edema")
-    with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images"):
+    assert lines[0].endswith(
+        "among the 3 training images: Hernia (0 positive, 3 negative, 0 unknown), "
+        "Edema (2 positive, 0 negative, 1 unknown)"
+    )
+    loop.dataloader.dataset.metainfo["classes"] = ("Hernia", "Edema")
+    with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images: Her"):
         LinearEvalLoop._check_labels(loop, labels[:, 1:])
 
 

@@ -1,11 +1,16 @@
+import csv
+import io
+
 import numpy as np
 import pytest
 
+from otcxr_mm.engine.hooks.results import _class_rows, _csv
 from otcxr_mm.evaluation.auc import bootstrap_per_class, per_class
 from otcxr_mm.evaluation.bootstrap import interval, mean_over_classes, patient_weights
 from otcxr_mm.evaluation.calibration import brier, calibration_error
 from otcxr_mm.evaluation.classification import report
 from otcxr_mm.evaluation.delong import delong_interval
+from otcxr_mm.evaluation.log_table import table
 from otcxr_mm.evaluation.operating import best_f1, bootstrap_f1, bootstrap_sensitivity, sensitivity_at
 
 
@@ -34,13 +39,36 @@ def test_a_row_is_of_the_images_whose_label_is_known():
     assert row["sensitivity_interval"]["0.95"] == list(interval(at[:, 1]))
     auroc, auprc = bootstrap_per_class(labels, scores, patient, counts)
     assert row["auroc_interval"] == list(interval(auroc[:, 1]))
-    assert found["macro"]["auprc_interval"] == list(
-        interval(mean_over_classes(auprc, np.isfinite(per_class(labels, scores)[0])))
-    )
+    two = report(labels[:, :2], scores[:, :2], patient, ["a", "b"], draws=200)
+    assert two["macro"]["auprc_interval"] == list(interval(mean_over_classes(auprc[:, :2], np.ones(2, dtype=bool))))
     f1 = bootstrap_f1(y, s, 0.4, patient[known], counts)
     assert row["at_threshold"]["f1_interval"] == list(interval(f1)) == found["macro"]["f1_interval"]
     assert found["macro"]["f1_classes"] == 1
     assert sum(row["reliability"]["count"]) == len(y) and None in row["reliability"]["confidence"]
+
+
+def test_a_class_with_few_patients_has_no_intervals_nor_has_a_mean_with_it():
+    labels, scores, patient = draw()
+    positive = np.flatnonzero(labels[:, 2] == 1)
+    assert 0 < len(np.unique(patient[positive])) < 10
+    found = report(labels, scores, patient, ["a", "b", "c"], draws=200, thresholds={"a": 0.5, "b": 0.5, "c": 0.5})
+    row = found["classes"][2]
+    for key in ("auroc_interval", "auroc_delong", "auprc_interval"):
+        assert row[key] is None, key
+        assert all(other[key] for other in found["classes"][:2]), key
+    assert row["sensitivity_interval"] == {"0.9": None, "0.95": None} and row["at_threshold"]["f1_interval"] is None
+    assert row["auroc"] == per_class(labels, scores)[0][2] and row["positives"] == len(positive)
+    a, _, c, _ = csv.DictReader(io.StringIO(_csv(_class_rows({"details": found}))))  # results.csv
+    assert [float(a[f"auroc_interval_{end}"]) for end in ("low", "high")] == found["classes"][0]["auroc_interval"]
+    assert not any(text for name, text in c.items() if name.endswith(("_low", "_high")))
+    macro = found["macro"]
+    assert macro["classes"] == 3 and None not in (macro["auroc"], macro["auprc"], macro["f1"])
+    assert [macro[f"{name}_interval"] for name in ("auroc", "auprc", "f1")] == [None] * 3
+    lines = table({**found, "subgroups": {}}).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[3].strip() for line in lines if "|" in line}
+    assert cells["c"] == f"{row['auroc']:.3f} [-]" and cells["mean of 3"] == f"{macro['auroc']:.3f} [-]"
+    assert cells["a"].count(",") == 1
+    assert lines[-1] == "[-]: a class has fewer than 10 patients with the finding, or without it"
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])

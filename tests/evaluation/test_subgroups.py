@@ -3,6 +3,7 @@ import pytest
 
 from otcxr_mm.evaluation.auc import bootstrap_per_class, per_class
 from otcxr_mm.evaluation.bootstrap import interval, patient_weights
+from otcxr_mm.evaluation.classification import report
 from otcxr_mm.evaluation.log_table import table
 from otcxr_mm.evaluation.subgroups import groups, subgroups
 
@@ -51,6 +52,28 @@ def test_groups_are_compared_over_the_classes_that_all_of_them_have():
     assert found["age"] is None
 
 
+def test_a_group_of_few_patients_has_no_interval():
+    """Seven women, perfectly told apart: each draw has an AUROC of 1, which says nothing of other women."""
+    labels, scores, _ = draw(107)
+    patient = np.arange(107)
+    labels[100:] = [[1], [0], [1], [0], [1], [0], [0]]
+    scores[100:] = labels[100:]
+    people = {"sex": np.array(["M"] * 100 + ["F"] * 7)}
+    found = report(labels, scores, patient, NAMES, draws=100, people=people)
+    women, men = (found["subgroups"]["sex"]["groups"][name] for name in "FM")
+    assert (women["images"], women["patients"], women["auroc"], women["auroc_interval"]) == (7, 7, 1.0, None)
+    low, high = men["auroc_interval"]
+    assert low < men["auroc"] < high
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table(found).splitlines()]
+    assert ["F", "7", "7", "1.000 [-]"] in lines
+    # ten with and ten without, of whom some are the same patients, are enough
+    labels, scores = np.tile([[1.0], [0.0]], (10, 3)), np.random.default_rng(0).random((20, 3))
+    people = {"sex": np.full(20, "F")}
+    for patient, given in ((np.arange(20) // 2, True), (np.minimum(np.arange(20) // 2, 8), False)):
+        rows = subgroups(labels, scores, patient, people, NAMES, patient_weights(patient, 100))["sex"]["groups"]
+        assert (rows["F"]["auroc_interval"] is not None) == given
+
+
 def test_groups_without_a_class_in_common_have_no_mean():
     labels, scores, patient = draw()
     labels[:100, :2] = 0
@@ -61,7 +84,7 @@ def test_groups_without_a_class_in_common_have_no_mean():
     assert found["groups"]["M"]["per_class"]["Hernia"] > 0.5
     row = {"positives": 1, "negatives": 1, "auroc": 0.5, "sensitivity": {}, "ece": None, "brier": None}
     rows = [{**row, "name": name, "at_threshold": None} for name in NAMES]
-    details = {"classes": rows, "macro": {"classes": 3}, "subgroups": {"sex": found}}
+    details = {"draws": 10, "classes": rows, "macro": {"classes": 3}, "subgroups": {"sex": found}}
     assert "mean of 0 classes that have positives and negatives in each group\n" in table(details)
     details["subgroups"]["sex"] = {**found, "classes": ["Mass", "Nodule"], "unknown": 4, "left_out": {"X": 2}}
     assert "(all but Hernia); unknown for 4 images; no such class in X\n" in table(details)

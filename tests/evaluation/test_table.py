@@ -17,6 +17,7 @@ from otcxr_mm.evaluation.tables import (
     table_markdown,
     tasks,
 )
+from otcxr_mm.evaluation.tables.pair import pair_rows
 from otcxr_mm.evaluation.tables.text import escape
 from otcxr_mm.visualization.table import table_picture
 from tests.evaluation.records import CLASSES, write_masks, write_run
@@ -119,6 +120,30 @@ def test_a_class_that_no_draw_defines_is_left_out(tmp_path):
     values = [table.cells["linear", "a", name].value for name in ("Mass", "Edema")]
     assert table.cells["linear", "a", "macro"].value == pytest.approx(np.mean(values))
     assert re.search(r"\| – +\|", table_markdown(table))
+
+
+def test_a_class_with_few_patients_has_a_dash_for_its_interval(tmp_path):
+    folders = [write_run(tmp_path / name, name, strength) for name, strength in (("a", 1.0), ("b", 2.0))]
+    for folder in folders:
+        arrays = dict(np.load(folder / "predictions.npz"))
+        arrays["labels"][:, 1] = np.isin(arrays["patient"], range(9))
+        np.savez_compressed(folder / "predictions.npz", **arrays)
+    (table,) = tables(tmp_path, by="class", reference="a")
+    for name, given in (("Mass", True), ("Edema", True), ("Hernia", False), ("macro", False)):
+        cell, difference = table.cells["linear", "b", name], table.differences["linear", "b", name]
+        assert None not in (cell.value, difference.value)
+        assert [(x.low is not None, x.high is not None) for x in (cell, difference)] == [(given, given)] * 2
+    text = table_markdown(table)
+    macro, mass, hernia, edema = (f"{table.cells['linear', 'b', name].value:.3f}" for name in ("macro", *CLASSES))
+    assert re.search(rf"\| \*\*{macro}\*\* \[–\] +\| \*\*{mass}\*\* \[0\.\d+, 0\.\d+\] ", text)
+    assert "- [–]: no interval, a class has fewer than 10 patients with the finding, or without it." in text
+    assert hernia in table_latex(table) and table_picture(table)
+    rows = {row["class"]: row for row in csv.DictReader(io.StringIO(table_csv([table]))) if row["method"] == "b"}
+    assert rows["Hernia"]["low"] == rows["Hernia"]["difference_high"] == "" != rows["Hernia"]["value"]
+    compared = {(row["metric"], row["class"]): row for row in compare_runs(*load_runs(folders), draws=DRAWS)}
+    few = compared["auroc", "Hernia"]
+    assert few["difference"] and few["low"] is few["high"] is few["p"] is None and compared["auroc", "Mass"]["p"]
+    assert pair_rows([few])[0][4] == f"{few['difference']:+.3f} [–]"
 
 
 def test_best_is_marked_within_a_protocol_and_ties_all(tmp_path):

@@ -1,5 +1,6 @@
 # Lungs of 1,544 paediatric radiographs at 96 pixels, split by patient: images/, lung_masks/, labels.csv with filename,
-# patient and split.
+# patient and split. One class; of two lungs with names of their own MaskedCrop needs
+# flip_pairs=[("left_lung", "right_lung")], or flip=0.
 train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="otcxr_mm.MaskedCrop", size=96, scale=(0.5, 1.0), ratio=(1.0, 1.7), flip=0.5),

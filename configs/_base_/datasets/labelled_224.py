@@ -8,7 +8,8 @@ pipeline = [
 augmented = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="RandomResizedCrop", scale=224, crop_ratio_range=(0.5, 1.0), interpolation="area"),
-    dict(type="RandomFlip", prob=0.5, direction="horizontal"),
+    # classes with a side, such as "Left effusion": flip_pairs=[(LEFT, RIGHT), ...], or prob=0
+    dict(type="otcxr_mm.FlipCXR", prob=0.5),
     dict(type="otcxr_mm.PhotometricCXR", brightness=0.1, contrast=0.2, gamma=0.2, blur_prob=0.0),
     dict(type="otcxr_mm.PackCXR"),
 ]

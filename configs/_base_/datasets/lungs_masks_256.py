@@ -1,5 +1,7 @@
 # Folders of images and of masks of the same names, 0 and one other value, at 256 pixels. Where a table says whose an
 # image is, name it: ann_file; else images are split one by one. Splits of your own: split_file instead.
+# Classes with a side, such as mask_prefix=dict(left_lung="left", right_lung="right"), change places when an image is
+# flipped: give MaskedCrop flip_pairs=[("left_lung", "right_lung")], or flip=0.
 train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="otcxr_mm.MaskedCrop", size=256, scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5),

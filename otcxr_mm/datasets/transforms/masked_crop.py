@@ -7,6 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
+from .flip import Pairs, check_pairs, swap_sides
 from .resize import MILD, resize
 from .two_view import Box, draw_box
 
@@ -29,10 +30,14 @@ class MaskedCrop(BaseTransform):
         size: Height and width of the result in pixels; or one number for both.
         scale: Range of the crop's area as a share of the image's.
         ratio: Range of the crop's width / height.
-        flip: Probability of a horizontal flip: 0 where classes have a side.
+        flip: Probability of a horizontal flip.
+        flip_pairs: Classes whose masks change places when the image is flipped, such as
+            ``[('left_lung', 'right_lung')]``. A data set whose classes have a side refuses a flip without them. A class
+            paired with itself keeps its mask.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or `flip_pairs` is not a list of pairs, each class in one of
+            them. In the pipeline, if a class is unknown.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class MaskedCrop(BaseTransform):
         scale: Sequence[float] = (0.5, 1.0),
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         flip: float = 0.5,
+        flip_pairs: Pairs = (),
     ) -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or min(self.size) < 1:
@@ -52,18 +58,19 @@ class MaskedCrop(BaseTransform):
         if not 0 <= flip <= 1:
             raise ValueError(f"MaskedCrop: flip lies in [0, 1], got {flip}")
         self.scale, self.ratio, self.flip = scale, ratio, flip
+        self.flip_pairs = check_pairs(flip_pairs, "MaskedCrop")
 
     def transform(self, results: dict) -> dict:
         """Crops image and masks.
 
         Args:
-            results: With `img` (H, W) and `gt_masks` (K, H, W).
+            results: With `img` (H, W), `gt_masks` (K, H, W), and with `flip_pairs` the K names `mask_classes`.
 
         Returns:
             The same dict, changed.
 
         Raises:
-            ValueError: If the masks have not the size of the image.
+            ValueError: If the masks have not the size of the image, or a class of `flip_pairs` is not among theirs.
         """
         img, masks = results["img"], results["gt_masks"]
         if masks.shape[1:] != img.shape[:2]:
@@ -77,8 +84,10 @@ class MaskedCrop(BaseTransform):
         masks = [_cut(mask * np.uint8(255), box, *self.size, 1.0) >= 128 for mask in masks]
         flip = np.random.random() < self.flip
         results["img"] = cv2.flip(img, 1) if flip else np.ascontiguousarray(img)
-        masks = np.stack(masks).astype(np.uint8)
-        results["gt_masks"] = np.ascontiguousarray(masks[:, :, ::-1]) if flip else masks
+        results["gt_masks"] = np.stack(masks).astype(np.uint8)
+        if flip:
+            swap_sides(results, "gt_masks", "mask_classes", self.flip_pairs, "MaskedCrop")
+            results["gt_masks"] = np.ascontiguousarray(results["gt_masks"][:, :, ::-1])
         results["img_shape"] = self.size
         results["flip"], results["flip_direction"] = flip, "horizontal" if flip else None
         return results

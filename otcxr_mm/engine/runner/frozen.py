@@ -78,7 +78,9 @@ class FrozenEvalLoop(BaseLoop):
             calibrate_batch_norm(model, self.dataloader)
         train = self.features(self.dataloader)
         val = self.features(runner.val_loop.dataloader) if runner.val_loop else None
-        if not is_main_process():
+        if is_main_process():
+            self._check_labels(train[1])
+        else:
             train = val = None
         self.fit_head(model, train, val)
         self._done = 1
@@ -90,6 +92,21 @@ class FrozenEvalLoop(BaseLoop):
         runner.logger.info(f"classifier written to {os.path.join(runner.work_dir, self.FILE)}")
         runner.call_hook("after_train")
         return runner.model
+
+    def _check_labels(self, labels: Tensor) -> None:
+        """Names classes that cannot be learnt; fails if there is no other."""
+        counts = torch.stack([(labels == 1).sum(0), (labels == 0).sum(0)]).T.tolist()
+        names = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes") or range(len(counts))
+        lacking = [
+            f"{name} ({positives} positive, {negatives} negative, {len(labels) - positives - negatives} unknown)"
+            for name, (positives, negatives) in zip(names, counts, strict=True)
+            if not (positives and negatives)
+        ]
+        if lacking:
+            text = f"among the {len(labels)} training images: {', '.join(lacking)}"
+            if len(lacking) == len(counts):
+                raise ValueError(f"no class has both positives and negatives {text}. Take others, or more")
+            self.runner.logger.warning(f"the scores of these classes mean nothing, for want of both kinds {text}")
 
     def features(self, loader: DataLoader) -> tuple[Tensor, Tensor]:
         """Features (n, D) and labels (n, C) of a loader's images, on the CPU, in the data set's order.

@@ -32,7 +32,8 @@ class KNNEvalLoop(FrozenEvalLoop):
             several runs; True (the default): `WORK_DIR/features`; False: none.
 
     Raises:
-        ValueError: For another model, no number that fits, or several without validation images to choose by.
+        ValueError: For another model, several numbers without validation images to choose by, or training images among
+            which no class has both positives and negatives.
     """
 
     FILE = "knn.pth"

@@ -36,7 +36,8 @@ class LinearEvalLoop(FrozenEvalLoop):
             several runs; True (the default): `WORK_DIR/features`; False: none.
 
     Raises:
-        ValueError: For another model, or decays without validation images to choose by.
+        ValueError: For another model, decays without validation images to choose by, or training images among which no
+            class has both positives and negatives.
     """
 
     FILE = "linear.pth"
@@ -96,11 +97,7 @@ class LinearEvalLoop(FrozenEvalLoop):
 
         Returns:
             Weight (C, D) and bias (C,), for features as they are.
-
-        Raises:
-            ValueError: If no class has both positives and negatives.
         """
-        self._check_labels(y)
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
@@ -128,20 +125,6 @@ class LinearEvalLoop(FrozenEvalLoop):
                 f"weight decay {decay:g} is at the end of those tried: one beyond may be better (train_cfg.decays)"
             )
         return weight / std, bias - (weight / std) @ mean
-
-    def _check_labels(self, y: Tensor) -> None:
-        lacking = ((y == 1).sum(0) == 0) | ((y == 0).sum(0) == 0)
-        names = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes") or range(len(lacking))
-        if lacking.all():
-            raise ValueError(
-                f"no class has both positives and negatives among the {len(y)} training images: take others, or more"
-            )
-        if lacking.any():
-            named = ", ".join(str(name) for name, no in zip(names, lacking.tolist(), strict=True) if no)
-            self.runner.logger.warning(
-                f"without positives or without negatives among the {len(y)} training images, so that their scores mean "
-                f"nothing: {named}"
-            )
 
 
 def validation_auroc(labels: Tensor, scores: Tensor) -> float:

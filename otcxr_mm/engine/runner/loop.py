@@ -54,8 +54,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, if an epoch has no iteration, OTCXR would end an epoch on a batch of one image, or
-            not one of `max_epochs` and `max_iters` is given.
+        ValueError: Before training, if not one of `max_epochs` and `max_iters` is given, it is below 1, an epoch has no
+            iteration, or OTCXR would get a batch of one image.
     """
 
     def __init__(
@@ -72,27 +72,35 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"ResumableTrainLoop takes max_epochs or max_iters, got {max_epochs} and {max_iters}: set one of "
                 "them to None"
             )
+        name, length = ("max_iters", max_iters) if max_epochs is None else ("max_epochs", max_epochs)
+        if length < 1:
+            raise ValueError(f"ResumableTrainLoop: train_cfg.{name} is at least 1, got {length}")
         super().__init__(runner, dataloader, max_epochs or 1, val_interval=val_interval, **kwargs)
         loader = self.dataloader
-        images, batch = len(loader.sampler), loader.batch_sampler.batch_size
-        if not len(loader):
-            raise ValueError(
-                f"{images} images a process and batches of {batch} with drop_last=True make no iteration: "
-                "set train_dataloader.batch_size to at most that, or drop_last=False"
-            )
+        self._check_batches(loader)
         if max_iters is not None:
             self._max_epochs, self._max_iters = -(-max_iters // len(loader)), max_iters
             self.val_interval = -(-val_interval // len(loader))
             self.dynamic_intervals = [self.val_interval]
-        model = bare_model(runner)
-        if (
-            isinstance(model, OTCXR)
-            and get_world_size() == 1
-            and (batch == 1 or (images % batch == 1 and not loader.drop_last))
-        ):
+
+    def _check_batches(self, loader: DataLoader) -> None:
+        images, batch = len(loader.sampler), loader.batch_sampler.batch_size
+        if not len(loader):
             raise ValueError(
-                f"{images} images a process in batches of {batch} leave a last batch of 1, and the statistics need 2: "
-                "set train_dataloader.drop_last=True or another batch_size"
+                f"{images} images per process and batches of {batch} with drop_last=True make no iteration: "
+                "set train_dataloader.batch_size to at most that, or drop_last=False"
+            )
+        if not isinstance(bare_model(self.runner), OTCXR) or get_world_size() > 1:
+            return
+        need = "OTCXR's statistics need at least 2 images per batch"
+        if images == 1:
+            raise ValueError(f"{need}, and the training set has 1 image: take more images")
+        if batch == 1:
+            raise ValueError(f"{need}, got train_dataloader.batch_size=1: set it to 2 or more")
+        if images % batch == 1 and not loader.drop_last:
+            raise ValueError(
+                f"{need}, and {images} images in batches of {batch} leave a last batch of 1: set "
+                "train_dataloader.drop_last=True, or another batch_size"
             )
 
     def run(self) -> nn.Module:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..bootstrap import FEWEST
 from .draws import DRAWS, patient_draws, point_and_interval, run_draws
 from .runs import Run, short
 
@@ -112,9 +113,14 @@ class Table:
             + f"Brackets: 95 % interval over {self.draws} bootstrap draws of patients, the same for all runs; where a "
             "cell is the mean of several runs (xN), of these runs, too, so that it says how sure a figure is for other "
             "patients and other draws of training patients and seeds (of few runs a little too narrow).",
-            "Bold: the best of a column within its protocol."
-            + " In the differences: the interval excludes zero; not corrected for their number." * bool(self.reference),
         ]
+        bare = any(cell.low is None and cell.value is not None for cell in self.cells.values())
+        if bare and self.task == "classification":
+            lines.append(f"[–]: no interval, a class has fewer than {FEWEST} patients with the finding, or without it.")
+        lines.append(
+            "Bold: the best of a column within its protocol."
+            + " In the differences: the interval excludes zero; not corrected for their number." * bool(self.reference)
+        )
         values = {key: _unique(r.record[key] for r in self.runs) for key in ("config", "seed", "draw")}
         lines.append("; ".join(f"{key}s: {', '.join(map(str, found))}" for key, found in values.items()) + ".")
         return lines + [f"Warning: {line}" for line in self.warnings]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..auc import bootstrap_per_class
-from ..bootstrap import DRAWS, interval, mean_over_classes, patient_weights
+from ..bootstrap import DRAWS, enough_patients, interval, mean_over_classes, patient_weights
 from ..masks import patient_means
 from .runs import Run
 
@@ -25,12 +25,14 @@ def run_draws(run: Run, metric: str, counts: np.ndarray) -> np.ndarray:
         counts: What :func:`patient_draws` gave for the same test set.
 
     Returns:
-        (1 + draws, 1 + K), the mean over the classes that are defined in a draw first.
+        (1 + draws, 1 + K), the mean over the classes that are defined in a draw first. The draws of a class with too
+        few patients for an interval are NaN.
     """
     patient = run.arrays["patient"]
     if run.task == "classification":
         labels, scores = (run.arrays[name].astype(np.float64) for name in ("labels", "scores"))
         values = bootstrap_per_class(labels, scores, patient, counts)[("auroc", "auprc").index(metric)]
+        values[1:, ~enough_patients(labels, patient)] = np.nan
     else:
         values = run.arrays[metric]
         values = patient_means(values, patient, counts, np.isfinite(values))[1]

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ..bootstrap import enough_patients
 from ..delong import delong_p
 from .build import METRICS, NAMES
 from .draws import DRAWS, patient_draws, point_and_interval, run_draws
 from .runs import Run, check_same_test
-from .text import MISSING
+from .text import MISSING, NO_INTERVAL
 
 
 def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict]:
@@ -20,7 +21,8 @@ def compare_runs(a: Run, b: Run, draws: int = DRAWS, seed: int = 0) -> list[dict
 
     Returns:
         One row a metric and class ("macro" first): metric, class, a, b, difference (a minus b), low, high, and p,
-        DeLong's two-sided p for AUROC of a class; None for what is not defined.
+        DeLong's two-sided p for AUROC of a class; None for what is not defined, and low, high and p for a class with
+        too few patients (:func:`otcxr_mm.evaluation.bootstrap.enough_patients`).
 
     Raises:
         ValueError: If the two were not tested on the same images, classes and labels.
@@ -46,13 +48,19 @@ def delong(a: Run, b: Run) -> dict[str, float | None]:
         a: A classification run.
         b: Another, tested on the same images in the same order.
     """
-    found = {}
+    found, enough = {}, enough_patients(a.arrays["labels"], a.arrays["patient"])
     for c, name in enumerate(a.classes):
         labels = a.arrays["labels"][:, c]
-        known = np.isfinite(labels)
+        known = np.isfinite(labels) & enough[c]
         p = delong_p(labels[known] > 0.5, *(run.arrays["scores"][known, c].astype(np.float64) for run in (a, b)))
         found[name] = float(p) if np.isfinite(p) else None
     return found
+
+
+def _ends(row: dict) -> str:
+    if row["difference"] is None:
+        return ""
+    return NO_INTERVAL if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
 def pair_rows(rows: list[dict]) -> list[list[str]]:
@@ -67,7 +75,7 @@ def pair_rows(rows: list[dict]) -> list[list[str]]:
             row["class"],
             shown(row["a"], ".3f"),
             shown(row["b"], ".3f"),
-            MISSING if row["low"] is None else f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            shown(row["difference"], "+.3f") + _ends(row),
             shown(row["p"], ".2g"),
         ]
         for row in rows

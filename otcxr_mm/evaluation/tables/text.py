@@ -32,6 +32,7 @@ _CSV = (
 _CSV += ("class", "metric", "value", "low", "high", "sd", "best", "runs", "draws", "seeds", "configs")
 _CSV += ("reference", "difference", "difference_low", "difference_high")
 MISSING = "–"
+NO_INTERVAL = f" [{MISSING}]"
 
 
 def table_markdown(table: Table) -> str:
@@ -88,10 +89,10 @@ def _parts(
     def shown(cell: Cell | None, marked: bool, sign: str = "") -> str:
         if cell is None or cell.value is None:
             return MISSING
-        value = f"{cell.value:{sign}.{table.digits}f}"
+        form = f"{sign}.{table.digits}f"
+        value = f"{cell.value:{form}}"
         text = bold(value) if marked else value
-        if cell.low is not None:
-            text += f" [{cell.low:{sign}.{table.digits}f}, {cell.high:{sign}.{table.digits}f}]"
+        text += NO_INTERVAL if cell.low is None else f" [{cell.low:{form}}, {cell.high:{form}}]"
         return text + (times.format(len(cell.runs)) if len(cell.runs) > 1 else "")
 
     columns = [clean(table.head(column)) for column in table.columns]

@@ -39,7 +39,9 @@ class KNNHead(MultiLabelClsHead):
         self.register_buffer("neighbours", torch.tensor(k))
         self.register_buffer("bank", torch.zeros(0, in_channels))
         self.register_buffer("centre", torch.zeros(in_channels))
+        # 0 where unknown: a NaN would pass for weights that have diverged
         self.register_buffer("labels", torch.zeros(0, num_classes))
+        self.register_buffer("known", torch.zeros(0, num_classes, dtype=torch.bool))
 
     @property
     def k(self) -> int:
@@ -68,11 +70,12 @@ class KNNHead(MultiLabelClsHead):
         device = self.bank.device
         self.centre = features.float().mean(0).to(device)
         self.bank = normalize(features.float().to(device) - self.centre, dim=1)
-        self.labels = labels.float().to(device)
+        self.known = torch.isfinite(labels).to(device)
+        self.labels = labels.float().to(device).nan_to_num(0)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """The number of training images is that of the checkpoint."""
-        for name in ("bank", "labels"):
+        for name in ("bank", "labels", "known"):
             if f"{prefix}{name}" in state_dict:
                 buffer = getattr(self, name)
                 setattr(self, name, buffer.new_zeros(state_dict[f"{prefix}{name}"].shape))
@@ -101,13 +104,10 @@ class KNNHead(MultiLabelClsHead):
 
     def _scores(self, x: Tensor) -> Tensor:
         cosine, index = (x @ self.bank.T).topk(min(self.k, len(self.bank)))
-        labels = self.labels[index]  # (n, k, C)
-        known = torch.isfinite(labels)
-        weight = torch.softmax(cosine / self.temperature, 1)[..., None] * known
+        weight = torch.softmax(cosine / self.temperature, 1)[..., None] * self.known[index]  # (n, k, C)
         total = weight.sum(1)
-        every = torch.isfinite(self.labels)
-        prevalence = torch.where(every, self.labels, 0).sum(0) / every.sum(0).clamp_min(1)
-        near = (weight * torch.where(known, labels, 0)).sum(1) / total.clamp_min(1e-12)
+        prevalence = self.labels.sum(0) / self.known.sum(0).clamp_min(1)
+        near = (weight * self.labels[index]).sum(1) / total.clamp_min(1e-12)
         return torch.where(total > 1e-12, near, prevalence)
 
     def loss(self, *args: object, **kwargs: object) -> dict:
