@@ -535,6 +535,14 @@ def test_every_folder_of_real_radiographs_loads(real_data):
     pytest.importorskip("pydicom")
     load = [dict(type="otcxr_mm.LoadCXR")]
     xray = dict(positive=["PNEUMONIA"], negative=["NORMAL"], img_prefix="images")
+    followup = {
+        split: otcxr_mm.NIHChestXray14(
+            real_data / "nih_followup", split=split, split_file="patient_split.csv", pipeline=load
+        )
+        for split in ("train", "val", "test")
+    }
+    assert [len(data) for data in followup.values()] == [6447, 888, 1724]  # 9,059
+    assert [len(set(data.records.patient.tolist())) for data in followup.values()] == [1834, 261, 167]  # 2,262
     sets = {
         "nih": otcxr_mm.NIHChestXray14(real_data / "nih", split="all", pipeline=load),
         "kermany": otcxr_mm.CSVLabeledCXR(
@@ -547,14 +555,16 @@ def test_every_folder_of_real_radiographs_loads(real_data):
             split="test",
             pipeline=load,
         ),
+        "nih_followup": followup["train"],
         "dicom": otcxr_mm.UnlabeledCXR(real_data / "dicom", pipeline=load),
         "medmnist": otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", pipeline=load),
     }
-    assert {path.name for path in real_data.iterdir() if path.is_dir()} - {"tables"} == set(sets)
+    assert {path.name for path in real_data.iterdir() if path.is_dir()} - {"tables", "weights"} == set(sets)
     assert {name: len(data) for name, data in sets.items()} == {
         "nih": 1000,
         "kermany": 997,
         "kermany_lungmask": 287,
+        "nih_followup": 6447,
         "dicom": 7,
         "medmnist": 3882,
     }
