@@ -16,7 +16,7 @@ from .labels import align_classes, align_labels
 from .packed import PackedImages
 from .records import Records
 from .seeding import Clock
-from .splits import check_patient_disjoint, check_shares, draw_fraction, split_by_hash, split_from_file
+from .splits import check_patient_disjoint, check_shares, draw_fraction, one_spelling, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
 
@@ -206,6 +206,7 @@ class BaseCXRDataset(BaseDataset):
             return
         records = self.load_records()
         self._check_repetition(records)
+        records.patient = one_spelling(records.patient)
         if self._columns is not None:
             missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
             if missing:

@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +21,47 @@ PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_
 SPLIT_COLUMNS = ("split",)
 
 
-def unpadded(patient: np.ndarray) -> np.ndarray:
-    """Ids of `patient` (n,) without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
-    stripped = np.char.lstrip(patient.astype(str), "0")
-    return np.where((stripped == "") & (patient != ""), "0", stripped)
+def _normal_id(patient: str) -> str:
+    if not (patient.isascii() and patient.isdigit()):
+        patient = " ".join(unicodedata.normalize("NFKC", patient).casefold().split())
+        patient = re.sub(r"^([0-9]+)\.0*$", r"\1", patient)
+    return patient.lstrip("0") or "0" if patient.isdigit() else patient
+
+
+def normal_ids(patient: np.ndarray) -> np.ndarray:
+    """Patient ids in the form in which they are compared, since tables write one patient in several ways.
+
+    Case, zeros before a number or after its point ('1', '01', '1.0'), outer and repeated spaces, and how letters are
+    composed do not count.
+
+    Args:
+        patient: (n,); '' is an unknown patient, and stays so.
+    """
+    written = np.asarray(patient).astype(str).tolist()
+    form = {text: _normal_id(text) for text in set(written)}
+    return np.array([form[text] for text in written], dtype=str)
+
+
+def one_spelling(patient: np.ndarray) -> np.ndarray:
+    """Patient ids as written; of a patient who is written in several ways, the first of them in sorted order."""
+    written = np.asarray(patient).astype(str).tolist()
+    first: dict[str, str] = {}
+    spelling = {text: first.setdefault(_normal_id(text), text) for text in sorted(set(written))}
+    return np.array([spelling[text] for text in written], dtype=str)
 
 
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
-    """Fails when a patient stands in two splits.
+    """Fails if a patient is in more than one split.
 
     Args:
-        patient: Patient of each image; '' is an unknown one.
+        patient: Patient of each image, compared as :func:`normal_ids` says; '' is an unknown one.
         split: Split of each image; '' is none.
-        source: What the error names.
+        source: Named by the error.
 
     Raises:
-        ValueError: With the first patients that leak, and where.
+        ValueError: With the first of these patients and their splits.
     """
+    patient = normal_ids(patient)
     known = (patient != "") & (split != "")
     patients, owner = np.unique(patient[known], return_inverse=True)
     names, code = np.unique(split[known], return_inverse=True)
@@ -102,9 +128,9 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
     table = read_csv(file, SPLIT_COLUMNS)
     for column in PATIENT_COLUMNS:
         if column in table:
-            check_patient_disjoint(unpadded(table[column]), table["split"], str(file))
+            check_patient_disjoint(table[column], table["split"], str(file))
     key_column = first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
-    keys = unpadded(table[key_column]) if key_column in PATIENT_COLUMNS else table[key_column]
+    keys = normal_ids(table[key_column]) if key_column in PATIENT_COLUMNS else table[key_column]
     split_of: dict[str, str] = {}
     for row, (key, split) in enumerate(zip(keys.tolist(), table["split"].tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
@@ -116,7 +142,7 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.nda
                 f"{file}: splits by {key_column!r}, but the data set knows no patients: name the images instead, or "
                 "give an ann_file with a column of patients"
             )
-        own = unpadded(patient).tolist()
+        own = normal_ids(patient).tolist()
     else:
         own = _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
@@ -136,7 +162,11 @@ def hash_share(keys: Sequence[str], salt: str) -> np.ndarray:
 
 
 def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
-    """What is drawn together: patients; images where no patient is known, with a warning."""
+    """What is drawn together: patients; images where no patient is known, with a warning.
+
+    The names that are hashed are ids as written, so that draws stay what they were.
+    """
+    patient = one_spelling(patient)
     known = patient != ""
     if known.all():
         return patient
