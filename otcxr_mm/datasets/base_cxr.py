@@ -75,6 +75,8 @@ class BaseCXRDataset(BaseDataset):
     # printed with the counts where patients are not known
     PATIENT_NOTE = ""
     collection: str = ""
+    # column of patients in the tables: '' for none, None: found by its name
+    patient_column: str | None = None
 
     def __init__(
         self,
@@ -215,7 +217,9 @@ class BaseCXRDataset(BaseDataset):
         if self._packed_folder is not None:
             self.packed = PackedImages(self._packed_folder)
         if self.split_file is not None:
-            records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
+            records.split = split_from_file(
+                records.path, records.patient, self.root / self.split_file, self.patient_column
+            )
         elif self.split_by_hash is not None:
             if self.within is not None:
                 check_patient_disjoint(records.patient, records.split, self._source())

@@ -14,11 +14,18 @@ from mmengine.logging import print_log
 
 from ..fileio import write_whole
 from .image_files import stem
-from .tables import first_column, read_csv, read_list
+from .tables import alike, first_column, read_csv, read_list
 
-IMAGE_COLUMNS = ("Image Index", "path", "Path", "filename", "image", "image_id")
-PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_id")
+# as alike() takes them: case, spaces, '_' and '-' do not count
+IMAGE_COLUMNS = ("Image Index", "path", "filename", "image", "image_id")
+PATIENT_COLUMNS = ("Patient ID", "patient", "patient number", "patient no", "pid", "mrn", "subject ID", "subject")
 SPLIT_COLUMNS = ("split",)
+# columns with such a word may name patients, unless another word says that it is something about them
+_PERSON = re.compile(r"patient\w*|(subject|person|mrn)(s|ids?|no|nr|num|number|code|key)?")
+_ABOUT = (
+    *("age", "sex", "gender", "name", "weight", "height", "size", "birth", "dob", "position", "orientation", "race"),
+    *("ethnic", "history", "comment", "type", "class", "status", "group", "count", "address"),
+)
 
 
 def _normal_id(patient: str) -> str:
@@ -48,6 +55,41 @@ def one_spelling(patient: np.ndarray) -> np.ndarray:
     first: dict[str, str] = {}
     spelling = {text: first.setdefault(_normal_id(text), text) for text in sorted(set(written))}
     return np.array([spelling[text] for text in written], dtype=str)
+
+
+def patient_column(table: dict[str, np.ndarray], given: str | None, file: Path) -> str | None:
+    """The column of a table that names patients; None if there is none.
+
+    Args:
+        table: Columns by name.
+        given: What the user says: a column, or '' for none; None if the user says nothing.
+        file: Named by errors.
+
+    Raises:
+        ValueError: If there is no column `given`; or if nothing is given, and two columns of patients group the images
+            differently, or a column looks like one of patients but does not have a name known here.
+    """
+    if given is not None:
+        return first_column(table, (), file, "patient", given) if given else None
+    filled = [name for name in table if (table[name] != "").any()]
+    found = [name for name in alike(table, PATIENT_COLUMNS) if name in filled]
+    ways_out = "say which column names the patients with patient_column='...', or patient_column='' if none does"
+    if not found:
+        likely = next((name for name in filled if _may_name_patients(name)), None)
+        if likely is not None:
+            raise ValueError(f"{file}: column {likely!r} may name patients, who must not be split: {ways_out}")
+        return None
+    ids = [normal_ids(table[name]).tolist() for name in found]
+    for name, other in zip(found[1:], ids[1:], strict=True):
+        if not len(set(ids[0])) == len(set(other)) == len(set(zip(ids[0], other, strict=True))):
+            raise ValueError(f"{file}: columns {found[0]!r} and {name!r} name different patients: {ways_out}")
+    return found[0]
+
+
+def _may_name_patients(column: str) -> bool:
+    words = [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", column)]
+    about = [word.removeprefix("patient") for word in words]
+    return any(map(_PERSON.fullmatch, words)) and not any(word.startswith(_ABOUT) for word in about)
 
 
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
@@ -110,32 +152,37 @@ def _keys(path: np.ndarray, named: set[str]) -> list[str]:
     return names
 
 
-def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.ndarray:
+def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients: str | None = None) -> np.ndarray:
     """Split of each image from a csv with a column `split` and one of images or patients.
 
     Args:
         path: Path of each image below the data root.
         patient: Patient of each image.
         file: The csv. A column of images (paths, or file names) goes before one of patients.
+        patients: Column of patients, '' for none; None, or a column that is not there: found by its name.
 
     Returns:
         Split of each image, '' where the file does not name it.
 
     Raises:
         ValueError: If a column is missing, a key is given two splits or names several images, no image is named, or a
-            patient of the file stands in two splits.
+            patient of the file stands in two splits; and as :func:`patient_column` says.
     """
-    table = read_csv(file, SPLIT_COLUMNS)
-    for column in PATIENT_COLUMNS:
-        if column in table:
-            check_patient_disjoint(table[column], table["split"], str(file))
-    key_column = first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
-    keys = normal_ids(table[key_column]) if key_column in PATIENT_COLUMNS else table[key_column]
+    table = read_csv(file)
+    splits = table[first_column(table, SPLIT_COLUMNS, file, "split")]
+    column = patient_column(table, patients if patients == "" or patients in table else None, file)
+    if column is not None:
+        check_patient_disjoint(table[column], splits, str(file))
+    by_patient = column is not None and not alike(table, IMAGE_COLUMNS)
+    key_column = (
+        column if by_patient else first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
+    )
+    keys = normal_ids(table[key_column]) if by_patient else table[key_column]
     split_of: dict[str, str] = {}
-    for row, (key, split) in enumerate(zip(keys.tolist(), table["split"].tolist(), strict=True), 2):
+    for row, (key, split) in enumerate(zip(keys.tolist(), splits.tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
             raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} further up")
-    if key_column in PATIENT_COLUMNS:
+    if by_patient:
         split_of.pop("", None)
         if not (patient != "").any():
             raise ValueError(
