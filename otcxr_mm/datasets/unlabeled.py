@@ -8,6 +8,7 @@ from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from .base_cxr import BaseCXRDataset
+from .dicom_headers import read_headers
 from .image_files import SUFFIXES, walk_images
 from .records import Records, parse_ages, parse_sexes
 from .splits import IMAGE_COLUMNS, SPLIT_COLUMNS, patient_column
@@ -32,6 +33,8 @@ class UnlabeledCXR(BaseCXRDataset):
             case, spaces, hyphens and underscores.
         patient_column: Column of patients; '' if no column names patients. Default the first of Patient ID, patient,
             patient number, pid, mrn, subject, ..., if there is one.
+        dicom_headers: Whether to read patients, ages, sexes and views that no column gives from the headers of DICOM
+            files (:func:`.dicom_headers.read_headers`).
         **kwargs: See :class:`BaseCXRDataset`.
 
     Raises:
@@ -47,9 +50,11 @@ class UnlabeledCXR(BaseCXRDataset):
         img_prefix: str = "",
         path_column: str | None = None,
         patient_column: str | None = None,
+        dicom_headers: bool = True,
         **kwargs: object,
     ) -> None:
         self.img_prefix, self.path_column, self.patient_column = img_prefix, path_column, patient_column
+        self.dicom_headers = dicom_headers
         super().__init__(data_root, ann_file=ann_file, **kwargs)
 
     def load_records(self) -> Records:
@@ -58,6 +63,12 @@ class UnlabeledCXR(BaseCXRDataset):
 
     def _read(self) -> tuple[Records, Table | None]:
         """The records, and the columns of the csv; None without one."""
+        records, table = self._read_table()
+        if self.dicom_headers:
+            read_headers(records, self.root, self._source(), patients=self.patient_column != "")
+        return records, table
+
+    def _read_table(self) -> tuple[Records, Table | None]:
         if not self.ann_file:
             found = walk_images(self.root, self.img_prefix)
             if not found:
