@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,12 @@ from rich.progress import track
 from .base_cxr import BaseCXRDataset
 from .packed import _cores, resize_shorter, rounded
 from .transforms import LoadCXR
+from .transforms.errors import BrokenImageError
 
 # what packed images were resized to, and their bits a pixel; None: as they are in the file
 Form = tuple[int | tuple[int, int], int] | None
-# what a broken file raises; a missing library is another thing
-UNREADABLE = (ValueError, OSError)
+# what a broken file raises; a missing library or a max_value that does not fit is another thing
+UNREADABLE = (BrokenImageError, OSError)
 
 
 def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
@@ -130,9 +130,7 @@ def pixel_digests(
             return [None] * len(forms)
         return [_digest(img if form is None else _as_packed(img, *form)) for form in forms]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of 12-bit data in 16 bits: they are compared, not shown
-        found = dict(zip(names, map_in_threads(of_file, names, "Reading images", jobs), strict=True))
+    found = dict(zip(names, map_in_threads(of_file, names, "Reading images", jobs), strict=True))
     nothing = [b""] * len(forms)
     digests: list[dict[Form, list[bytes | None]]] = []
     for i, (dataset, files) in enumerate(sets):
