@@ -46,8 +46,9 @@ class BaseCXRDataset(BaseDataset):
         split_by_hash: Splits of one's own by the hash of the patient, the same on every machine, in place of the
             source's: ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
         within: With `split_by_hash`: the source's split that it parts, such as NIH's ``'train_val'``; None: all images.
-        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's. What the
-            data set does not know is NaN, so that sets with the same `classes` concatenate. None: its own.
+        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's, or to None
+            for one that it does not have. What the data set does not have is NaN, so that sets with the same `classes`
+            concatenate; a name that is almost one of its own is an error. None: its own.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
         ages: Youngest and oldest age to keep, in years, both included; None keeps all.
         sexes: Of ``'M'`` and ``'F'``, those to keep; None keeps all.
@@ -86,7 +87,7 @@ class BaseCXRDataset(BaseDataset):
         split_file: str | None = None,
         split_by_hash: Sequence[tuple[str, float]] | None = None,
         within: str | None = None,
-        classes: Sequence[str] | Mapping[str, str] | None = None,
+        classes: Sequence[str] | Mapping[str, str | None] | None = None,
         views: Sequence[str] | None = None,
         ages: tuple[float, float] | None = None,
         sexes: Sequence[str] | None = None,

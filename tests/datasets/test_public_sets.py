@@ -517,6 +517,26 @@ def test_a_class_may_have_another_name(nih_folder):
     np.testing.assert_array_equal(data.records.labels[:, 0], [1, 0, 0])
 
 
+@pytest.mark.parametrize("name", ["Pneumotorax", "pneumo_thorax"])
+def test_a_misspelt_class_among_others_is_an_error(nih_folder, name):
+    classes = ["Effusion", name]
+    with pytest.raises(ValueError, match=f"unknown class '{name}': did you mean 'Pneumothorax'\\?.*'{name}': None"):
+        otcxr_mm.NIHChestXray14(nih_folder, classes=classes)
+    with pytest.raises(ValueError, match=f"unknown class '{name}': did you mean 'Pneumothorax'"):
+        otcxr_mm.NIHChestXray14(nih_folder, classes={"a": "Effusion", "b": name})
+    # one that is wanted by itself is not meant
+    labels = otcxr_mm.NIHChestXray14(nih_folder, classes=[name, "Pneumothorax"]).records.labels
+    assert np.isnan(labels).all(0).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_class_that_a_data_set_does_not_have_is_said_with_none(nih_folder, nothing):
+    data = otcxr_mm.NIHChestXray14(nih_folder, classes={"Effusion": "Effusion", "Pneumotorax": nothing})
+    assert data.metainfo["classes"] == ("Effusion", "Pneumotorax")
+    np.testing.assert_array_equal(data.records.labels, [[1, np.nan], [0, np.nan], [0, np.nan]])
+    assert np.isnan(otcxr_mm.NIHChestXray14(nih_folder, classes={"Fracture": nothing}).records.labels).all()
+
+
 def test_classes_that_are_wrong(nih_folder):
     with pytest.raises(ValueError, match=r"unknown class 'Effusions' \(is 'Effusion' meant\?\); none of"):
         otcxr_mm.NIHChestXray14(nih_folder, classes=["Effusions"])
