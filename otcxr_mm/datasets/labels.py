@@ -54,8 +54,8 @@ def align_classes(
         near = difflib.get_close_matches(normal_form(name), free, 1, CLOSE)
         if near:
             raise ValueError(
-                f"{source}: unknown class {name!r}: did you mean {free[near[0]]!r}? If the data set does not have it, say "
-                f"so with a mapping: classes={{..., {name!r}: None}}"
+                f"{source}: unknown class {name!r}: did you mean {free[near[0]]!r}? If the data set does not have it, "
+                f"say so with a mapping: classes={{..., {name!r}: None}}"
             )
     return names, columns
 
