@@ -46,15 +46,15 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
     if not unknown or not len(rows):
         return
     try:
-        import pydicom  # noqa: F401
+        import pydicom.config
     except ImportError:
         if "patient" in unknown:
             text = f"the headers of {len(rows)} DICOM files are not read, as pydicom is missing (otcxr_mm[dicom])"
             print_log(f"{source}: {text}; {UNPROTECTED}", "current", logging.WARNING)
         return
     files = [os.path.join(root, path) for path in records.path[rows].tolist()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of pydicom quote what stands there
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():  # a warning per file, which may quote it
+        warnings.simplefilter("ignore")
         headers = map_in_threads(lambda file: _header(file, stamp(file)), files, "Reading DICOM headers")
     said = {name: np.array(column) for name, column in zip(TAGS, zip(*headers, strict=True), strict=True)}
     if "patient" in unknown:

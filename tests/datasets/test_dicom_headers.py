@@ -106,14 +106,18 @@ def test_ids_that_name_nobody_are_unknown(tmp_path, log, patients, known, messag
     assert "77" not in log.text.replace(str(tmp_path), "")
 
 
-def test_headers_that_are_wrong_or_damaged_say_nothing(tmp_path):
+@pytest.mark.filterwarnings("ignore")  # of writing them
+def test_headers_that_are_wrong_or_damaged_say_nothing(tmp_path, caplog):
     write(tmp_path, ["A"], PatientAge="old", PatientSex="X")
+    write_dicom(tmp_path / "4.dcm", PIXELS, PatientID="B" * 70)
+    caplog.clear()
     raw = write_dicom(tmp_path / "1.dcm", PIXELS, PatientID="B").read_bytes()
     (tmp_path / "1.dcm").write_bytes(raw[:200])
     (tmp_path / "2.dcm").write_bytes(b"")
     (tmp_path / "3.dcm").write_bytes(write_image(tmp_path / "x.png").tobytes())
     records = otcxr_mm.UnlabeledCXR(tmp_path).records
-    assert records.patient.tolist() == ["A", "", "", "", ""]
+    assert records.patient.tolist() == ["A", "", "", "", "B" * 70, ""]
+    assert not [record for record in caplog.records if record.name == "pydicom"]
     assert np.isnan(records.age).all()
     assert set(records.sex.tolist()) == {""}
 
