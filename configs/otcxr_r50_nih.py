@@ -14,7 +14,9 @@ train_dataloader = dict(
         type="otcxr_mm.NIHChestXray14",
         # as NIH ships it: images/ or images_001/images/ ..., Data_Entry_2017*.csv, train_val_list.txt, test_list.txt
         data_root="{{$OTCXR_NIH:data/nih}}",
-        split="train_val",  # the patients of test_list.txt are never seen
+        # the patients of test_list.txt are never seen. The labelled configs take their validation patients from
+        # train_val; to keep those unseen too: split="train" with within and split_by_hash of _base_/datasets/nih_224.py
+        split="train_val",
         pipeline=_base_.two_view_pipeline,
     )
 )

@@ -4,7 +4,7 @@ default_scope = "mmpretrain"
 custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
 
 default_hooks = dict(
-    # a patient of training in validation or test ends the run; pretrain_config="..." looks at the run before too
+    # ends the run if training shares a patient with validation or test, or pre-training with test (pretrain_config)
     leak_audit=dict(type="otcxr_mm.LeakAuditHook"),
     # classes and normalisation of a test are those of the training, or it ends
     consistency=dict(type="otcxr_mm.ConsistencyHook"),

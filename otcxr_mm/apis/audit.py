@@ -1,7 +1,8 @@
 """Looks for leaks between the data sets of a config: `otcxr audit`, `tools/audit.py`.
 
-Exit status 1 only if training shares patients or images with validation or test; 2 if that could not be found out: for
-a wrong command line, a missing file, wrong data, or any other error.
+Exit status 1 only for a leak: training shares patients or images with validation or test, or pre-training with test.
+What pre-training shares with validation is a note. Status 2 if the audit failed: a wrong command line, a missing file,
+wrong data, or any other error.
 """
 
 import argparse

@@ -94,10 +94,10 @@ def described(args: argparse.Namespace) -> list[dict]:
     return found
 
 
-def white(dataset: dict, given: int | None) -> int:
-    """The `max_value` of a data set's 16-bit files."""
+def white(dataset: dict, given: int | None) -> int | None:
+    """The `max_value` of a data set's 16-bit files, as LoadCXR takes it."""
     own = [t.get("max_value") for t in dataset.get("pipeline", ()) if str(t.get("type", "")).endswith("LoadCXR")]
-    return given or next(filter(None, own), 65535)
+    return given or next(filter(None, own), None)
 
 
 def build(dataset: dict) -> "BaseCXRDataset":
@@ -151,7 +151,7 @@ def pack(
     paths: list[str],
     folder: Path,
     size: int | tuple[int, int],
-    max_value: int,
+    max_value: int | None,
     args: argparse.Namespace,
 ) -> int:
     """Packs the images of a data root.
@@ -173,7 +173,7 @@ def pack(
         whole.add(file)
         return image
 
-    settings = {} if max_value == 65535 else {"max_value": max_value}
+    settings = {} if max_value in (None, 65535) else {"max_value": max_value}
     broken = unreadable(root, paths, read, args.jobs) if args.skip_broken else {}
     for line in broken.values():
         print(f"    {line}")
@@ -215,7 +215,7 @@ def prepare(args: argparse.Namespace) -> bool:
     # splits and labels may share a data root: their images are prepared together
     held: list[str] = []
     paths: dict[str, dict[str, None]] = {}
-    whites: dict[str, set[int]] = {}
+    whites: dict[str, set[int | None]] = {}
     for description in described(args):
         dataset = build(description)
         dataset.full_init()
@@ -234,7 +234,7 @@ def prepare(args: argparse.Namespace) -> bool:
     unchanged = True
     for root, folder in folders(list(paths), args.out).items() if paths else ():
         if len(whites[root]) > 1:
-            raise SystemExit(f"{root}: read with different max_value, {sorted(whites[root])}: say --max-value")
+            raise SystemExit(f"{root}: read with different max_value, {sorted(whites[root], key=str)}: say --max-value")
         (max_value,) = whites[root]
         left_out = pack(root, list(paths[root]), folder, size, max_value, args)
         images = PackedImages(folder)

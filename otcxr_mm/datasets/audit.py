@@ -1,11 +1,11 @@
-"""Whether patients or images of training stand in validation or test too."""
+"""Whether evaluation uses patients or images that training has seen."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from .base_cxr import BaseCXRDataset
 from .content import file_digests, pixel_digests
-from .image_files import stem
-from .splits import unpadded
+from .image_files import resolve, stem
+from .splits import normal_ids
 from .synthetic import SyntheticCXR
 from .tables import read_csv
 
@@ -30,6 +30,11 @@ CONTAINED = {
     "vinbigdata": "VinDr-CXR",
 }
 NAMED = 10
+PRETRAINED = (
+    "This is not a leak, as pre-training uses no labels. But choices made on validation, such as weight decay or the "
+    "best checkpoint, have seen features pre-trained on these very images: validation figures flatter, test figures "
+    "are not affected. For an untouched validation set, pre-train on the split 'train' only"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Overlap:
         second: Name of the other; the same as `first` for images that a split holds twice.
         names: Patient ids, file paths, or pairs of file paths ``'A = B'``.
         images: Images concerned in the one and in the other.
-        leak: Whether a figure measured on `second` is worth less for it.
+        leak: Whether figures measured on `second` are too high for it. Pre-training on validation images is not a leak.
     """
 
     kind: str
@@ -51,6 +56,11 @@ class Overlap:
     names: tuple[str, ...]
     images: tuple[int, int]
     leak: bool
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is what pre-training shares with validation of the run after it."""
+        return self.first.startswith(f"{PRETRAIN}train") and self.second.startswith("val")
 
     def describe(self, show_ids: bool = False) -> str:
         """One line; with ids up to 10 names, then a count."""
@@ -74,7 +84,8 @@ class Audit:
     Attributes:
         sets: A row a data set: name, type, collection, images, patients, without_id (images without a patient id).
         overlaps: Those that are leaks first.
-        notes: What could not be compared, and what is known of the collections.
+        notes: What pre-training shares with validation, what could not be compared, and what is known of the
+            collections.
     """
 
     sets: list[dict]
@@ -85,6 +96,14 @@ class Audit:
     def leaks(self) -> list[Overlap]:
         """Overlaps between training and evaluation."""
         return [overlap for overlap in self.overlaps if overlap.leak]
+
+    @property
+    def summary(self) -> str:
+        """The last line of the text."""
+        found = f"{len(self.leaks)} leaks" if self.leaks else "no leak found"
+        if any(overlap.pretrained for overlap in self.overlaps):
+            found += ", but pre-training has seen validation data: see the note"
+        return found
 
     def text(self, show_ids: bool = False) -> str:
         """A Markdown table of the sets, then a line an overlap and a note.
@@ -102,8 +121,7 @@ class Audit:
         lines = markdown(head, rows)
         lines += [("LEAK: " if o.leak else "shared: ") + o.describe(show_ids) for o in self.overlaps]
         lines += [f"note: {note}" for note in self.notes]
-        lines.append(f"{len(self.leaks)} leaks" if self.leaks else "no leak found")
-        return "\n".join(lines)
+        return "\n".join([*lines, self.summary])
 
     def check(self, show_ids: bool = True) -> None:
         """Fails if there is a leak.
@@ -163,26 +181,27 @@ class _Part:
     Attributes:
         patients: Name of what the ids belong to -> patient of each image, '' if unknown.
         images: Name of what the names belong to -> name of each image, '' if unknown.
+        files: Absolute path of each image without links; one and the same for hard links of one file.
     """
 
-    def __init__(self, split: str, name: str, dataset: BaseCXRDataset, origins: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        split: str,
+        name: str,
+        dataset: BaseCXRDataset,
+        origins: Mapping[str, str],
+        listed: dict[str, dict[str, int]],
+    ) -> None:
         dataset.full_init()
         self.split, self.name, self.dataset = split, name, dataset
         records, root = dataset.records, os.path.realpath(dataset.root)
-        # tables differ in whether they pad a patient's number with zeros
-        self.patient = unpadded(records.patient).tolist()
+        self.patient = normal_ids(records.patient).tolist()
         self.collection = dataset.collection or root
         paths = records.path.tolist()
         # where the files are gone, or never were, the packed images are what there is
         if dataset.packed is not None and not os.path.exists(os.path.join(root, paths[0])):
             root = os.path.realpath(dataset.packed.folder)
-        real: dict[str, str] = {}
-        self.files = []
-        for path in paths:
-            folder, base = os.path.split(path)
-            if folder not in real:
-                real[folder] = os.path.realpath(os.path.join(root, folder))
-            self.files.append(f"{real[folder]}/{base}")
+        self.files, self.inodes = resolve(root, paths, listed)
         self.patients = {self.collection: self.patient, root: self.patient}
         self.images = {"": self.files}
         self.parent = next((c for key, c in CONTAINED.items() if self.collection.lower().startswith(key)), None)
@@ -202,7 +221,7 @@ class _Part:
             self.images[self.parent] = [image or name for image, name in zip(original, names, strict=True)]
             if self.parent == NIH:
                 # its file names begin with the patient's number
-                self.patients[NIH] = unpadded(np.array([image.split("_")[0] for image in original])).tolist()
+                self.patients[NIH] = normal_ids(np.array([image.split("_")[0] for image in original])).tolist()
 
     def row(self) -> dict:
         known = set(self.patient) - {""}
@@ -224,9 +243,11 @@ def audit(
 ) -> Audit:
     """Compares the data sets of a run with each other, patient by patient and image by image.
 
-    A patient is the same if the collection (or the folder) and the id are; ids of different collections say nothing.
-    An image is the same if its file is. Leaks are what training shares with the validation or test of the same run, and
-    what pre-training shares with validation or test of the run after it; all else is reported only.
+    Patients are the same if their ids (:func:`otcxr_mm.datasets.splits.normal_ids`) and their collection are; without a
+    published collection, if one data root is the other, or is inside it. Images are the same if their file is, also
+    through symbolic and hard links. Leaks are what training shares with validation or test of the same run, and what
+    pre-training shares with test of the run after it. What it shares with validation is a note; all else is reported
+    only.
 
     Args:
         datasets: ``'train'``, ``'val'``, ``'test'``, and ``'pretrain/train'`` and so on for the run before, to data
@@ -249,6 +270,7 @@ def audit(
         raise ValueError(f"pixels is one of False, True, 'decoded', 'bytes', got {pixels!r}")
     mapping = _read_origins(Path(origins)) if origins is not None else {}
     parts: list[_Part] = []
+    listed: dict[str, dict[str, int]] = {}
     notes: list[str] = []
     for split, dataset in datasets.items():
         if split.removeprefix(PRETRAIN) not in ROLES:
@@ -257,14 +279,17 @@ def audit(
         for i, leaf in enumerate(inner):
             name = f"{split}[{i}]" if len(inner) > 1 else split
             if isinstance(leaf, BaseCXRDataset):
-                parts.append(_Part(split, name, leaf, mapping))
+                parts.append(_Part(split, name, leaf, mapping, listed))
             else:
                 notes.append(f"{name}: {type(leaf).__name__} is no data set of otcxr_mm, and not audited")
+    _unite_hard_links(parts)
+    _unite_nested_roots(parts)
     overlaps = [o for part in parts for o in _twice(part)]
     for a, b in combinations(parts, 2):
         overlaps += _between(a, b)
     overlaps += _pixel_overlaps(parts, pixels, jobs, notes) if pixels else []
-    notes += _notes(parts)
+    pretrained = "; ".join(overlap.describe() for overlap in overlaps if overlap.pretrained)
+    notes = [f"{pretrained}. {PRETRAINED}"] * bool(pretrained) + notes + _notes(parts)
     overlaps.sort(key=lambda overlap: not overlap.leak)
     return Audit([part.row() for part in parts], overlaps, notes)
 
@@ -274,13 +299,39 @@ def _read_origins(file: Path) -> dict[str, str]:
     return dict(zip(table["image"].tolist(), map(stem, table["original"].tolist()), strict=True))
 
 
+def _unite_hard_links(parts: Sequence[_Part]) -> None:
+    """Gives all hard links of a file one path, that of an evaluated set where there is one."""
+    # the evaluated ones first
+    parts = sorted(parts, key=lambda part: part.split.endswith("train"))
+    first: dict[int, str] = {}
+    pairs = ((inode, file) for part in parts for inode, file in zip(part.inodes, part.files, strict=True))
+    linked = {inode for inode, file in pairs if inode and first.setdefault(inode, file) != file}
+    links: dict[int, list[str]] = {inode: [] for inode in linked}
+    for part in parts if linked else ():
+        for i, (inode, file) in enumerate(zip(part.inodes, part.files, strict=True)):
+            if inode in linked:
+                # equal inodes on two devices are two files
+                same = next((link for link in links[inode] if os.path.samefile(link, file)), file)
+                part.files[i] = same
+                links[inode].append(same)
+
+
+def _unite_nested_roots(parts: Sequence[_Part]) -> None:
+    """Lets ids be compared between data sets without a published collection, one of whose roots is inside the other."""
+    own = [part for part in parts if not part.dataset.collection]
+    for outer, inner in permutations(own, 2):
+        if Path(inner.collection).is_relative_to(outer.collection):
+            space = f"{inner.collection} in {outer.collection}"
+            outer.patients[space], inner.patients[space] = outer.patient, inner.patient
+
+
 def _leaks(a: str, b: str) -> bool:
     """Whether what two splits share is a leak."""
-    before = [split.startswith(PRETRAIN) for split in (a, b)]
-    roles = [split.removeprefix(PRETRAIN) for split in (a, b)]
-    train = [i for i in (0, 1) if roles[i] == "train"]
-    # a run before is no evaluation of the run after it
-    return len(train) == 1 and (before[0] == before[1] or before[train[0]])
+    train, other = (a, b) if a.endswith("train") else (b, a)
+    if other.endswith("train") or not train.endswith("train"):
+        return False
+    # pre-training without labels may use validation images, and is not evaluated on its own
+    return train.startswith(PRETRAIN) == other.startswith(PRETRAIN) or other == "test"
 
 
 def _ordered(a: _Part, b: _Part) -> tuple[_Part, _Part]:

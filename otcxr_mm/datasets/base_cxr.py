@@ -17,7 +17,7 @@ from .packed import PackedImages
 from .records import Records
 from .seeding import Clock
 from .sides import check_sides
-from .splits import check_patient_disjoint, check_shares, draw_fraction, split_by_hash, split_from_file
+from .splits import check_patient_disjoint, check_shares, draw_fraction, one_spelling, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
 
@@ -49,8 +49,9 @@ class BaseCXRDataset(BaseDataset):
         split_by_hash: Splits of one's own by the hash of the patient, the same on every machine, in place of the
             source's: ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
         within: With `split_by_hash`: the source's split that it parts, such as NIH's ``'train_val'``; None: all images.
-        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's. What the
-            data set does not know is NaN, so that sets with the same `classes` concatenate. None: its own.
+        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's, or to None
+            for one that it does not have. What the data set does not have is NaN, so that sets with the same `classes`
+            concatenate; a name that is almost one of its own is an error. None: its own.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
         ages: Youngest and oldest age to keep, in years, both included; None keeps all.
         sexes: Of ``'M'`` and ``'F'``, those to keep; None keeps all.
@@ -79,6 +80,8 @@ class BaseCXRDataset(BaseDataset):
     PATIENT_NOTE = ""
     collection: str = ""
     mask_classes: tuple[str, ...] = ()
+    # column of patients in the tables: '' for none, None: found by its name
+    patient_column: str | None = None
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class BaseCXRDataset(BaseDataset):
         split_file: str | None = None,
         split_by_hash: Sequence[tuple[str, float]] | None = None,
         within: str | None = None,
-        classes: Sequence[str] | Mapping[str, str] | None = None,
+        classes: Sequence[str] | Mapping[str, str | None] | None = None,
         views: Sequence[str] | None = None,
         ages: tuple[float, float] | None = None,
         sexes: Sequence[str] | None = None,
@@ -210,10 +213,11 @@ class BaseCXRDataset(BaseDataset):
         """
         if self._fully_initialized:
             return
-        masks = getattr(self, "mask_classes", ())
-        check_sides(self._source(), self.pipeline.transforms, self._metainfo.get("classes", ()), masks)
+        classes = self._metainfo.get("classes", ())
+        check_sides(self._source(), self.pipeline.transforms, classes, self.mask_classes)
         records = self.load_records()
         self._check_repetition(records)
+        records.patient = one_spelling(records.patient)
         if self._columns is not None:
             missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
             if missing:
@@ -222,7 +226,9 @@ class BaseCXRDataset(BaseDataset):
         if self._packed_folder is not None:
             self.packed = PackedImages(self._packed_folder)
         if self.split_file is not None:
-            records.split = split_from_file(records.path, records.patient, self.root / self.split_file)
+            records.split = split_from_file(
+                records.path, records.patient, self.root / self.split_file, self.patient_column
+            )
         elif self.split_by_hash is not None:
             if self.within is not None:
                 check_patient_disjoint(records.patient, records.split, self._source())

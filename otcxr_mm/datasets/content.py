@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,12 @@ from rich.progress import track
 from .base_cxr import BaseCXRDataset
 from .packed import _cores, resize_shorter, rounded
 from .transforms import LoadCXR
+from .transforms.errors import BrokenImageError
 
 # what packed images were resized to, and their bits a pixel; None: as they are in the file
 Form = tuple[int | tuple[int, int], int] | None
-# what a broken file raises; a missing library is another thing
-UNREADABLE = (ValueError, OSError)
+# what a broken file raises; a missing library or a max_value that does not fit is another thing
+UNREADABLE = (BrokenImageError, OSError)
 
 
 def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
@@ -39,7 +39,7 @@ def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
     return read
 
 
-def _map(function: Callable, items: Sequence, jobs: int, what: str) -> list:
+def map_in_threads(function: Callable, items: Sequence, what: str, jobs: int = 0) -> list:
     """Results in order, by threads, with a progress bar if they are many."""
     with ThreadPoolExecutor(jobs or _cores()) as pool:
         results = pool.map(function, items)
@@ -89,8 +89,8 @@ def file_digests(lists: Sequence[Sequence[str]], jobs: int = 0) -> list[dict[For
 
     # equally long, then equal in the middle, then read as a whole
     files = _ambiguous(sizes)
-    files = _ambiguous(dict(zip(files, _map(middle, files, jobs, "Comparing files"), strict=True)))
-    digest_of = dict(zip(files, _map(whole, files, jobs, "Reading files"), strict=True))
+    files = _ambiguous(dict(zip(files, map_in_threads(middle, files, "Comparing files", jobs), strict=True)))
+    digest_of = dict(zip(files, map_in_threads(whole, files, "Reading files", jobs), strict=True))
     digest_of.update(dict.fromkeys(unread))
     return [{None: [digest_of.get(file, b"") for file in one]} for one in lists]
 
@@ -120,7 +120,7 @@ def pixel_digests(
             source_of.update({file: (read, row) for row, file in enumerate(files)})
     names = sorted(source_of)
     if not own:
-        names = _ambiguous(dict(zip(names, _map(_shape, names, jobs, "Looking at sizes"), strict=True)))
+        names = _ambiguous(dict(zip(names, map_in_threads(_shape, names, "Looking at sizes", jobs), strict=True)))
 
     def of_file(file: str) -> list[bytes | None]:
         read, row = source_of[file]
@@ -130,16 +130,14 @@ def pixel_digests(
             return [None] * len(forms)
         return [_digest(img if form is None else _as_packed(img, *form)) for form in forms]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of 12-bit data in 16 bits: they are compared, not shown
-        found = dict(zip(names, _map(of_file, names, jobs, "Reading images"), strict=True))
+    found = dict(zip(names, map_in_threads(of_file, names, "Reading images", jobs), strict=True))
     nothing = [b""] * len(forms)
     digests: list[dict[Form, list[bytes | None]]] = []
     for i, (dataset, files) in enumerate(sets):
         if i in own:
             size, depth = own[i]
             depths = [d for d in (depth, 8) if (size, d) in forms]
-            rows = _map(_of_packed(dataset, depths), dataset.rows.tolist(), jobs, "Reading images")
+            rows = map_in_threads(_of_packed(dataset, depths), dataset.rows.tolist(), "Reading images", jobs)
             digests.append({(size, d): [row[k] for row in rows] for k, d in enumerate(depths)})
         else:
             digests.append({form: [found.get(file, nothing)[k] for file in files] for k, form in enumerate(forms)})

@@ -90,7 +90,7 @@ class CSVLabeledCXR(UnlabeledCXR):
             return records
         records.labels = np.empty((len(records), len(self.label_columns)), np.float32)
         for c, column in enumerate(self.label_columns.values()):
-            first_column(table, (column,), file, "label")
+            first_column(table, (), file, "label", column)
             unique, row_of = np.unique(table[column], return_inverse=True)
             for i, value in enumerate(unique.tolist()):
                 if canonical(value) not in self.meaning:
@@ -103,7 +103,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         return records
 
     def _from_categories(self, table: Table, file: Path) -> np.ndarray:
-        first_column(table, (self.category_column,), file, "category")
+        first_column(table, (), file, "category", self.category_column)
         unique, row_of = np.unique(table[self.category_column], return_inverse=True)
         named = [{canonical(part) for part in value.split("|")} - {"", "nan"} for value in unique.tolist()]
         there = set().union(*named)

@@ -51,6 +51,8 @@ class GrowingPixels:
         head = json.dumps(header, sort_keys=True).encode()
         # the last line may be torn
         lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+        if lines[:1] != [head] and len(lines) <= 1:
+            lines = []  # not one image was done
         if lines and lines[0] != head:
             raise ValueError(
                 f"{journal} tells of other images, another size, depth or version, whose packing was interrupted: "

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+CLOSE = 0.8  # similarity of a misspelt class, as difflib has it
 DISPUTED = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
 
 
@@ -14,7 +15,7 @@ def normal_form(name: str) -> str:
 
 
 def align_classes(
-    own: Sequence[str], wanted: Sequence[str] | Mapping[str, str], source: str
+    own: Sequence[str], wanted: Sequence[str] | Mapping[str, str | None], source: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Where the wanted classes stand among a data set's own.
 
@@ -22,14 +23,16 @@ def align_classes(
 
     Args:
         own: Classes of the data set; none for a data set without labels.
-        wanted: Names in the order asked for; or a mapping from such a name to that of the data set.
+        wanted: Names in the order asked for; or a mapping from such a name to that of the data set, None or '' for a
+            class that the data set does not have.
         source: What the error names.
 
     Returns:
         The wanted names, and for each its position in `own`, -1 where the data set does not have it.
 
     Raises:
-        ValueError: If `wanted` is empty or names a class twice, or the data set has labels but none of these.
+        ValueError: If `wanted` is empty or names a class twice; or if the data set has labels but none of these, or not
+            one of these and another one that is spelled almost like it.
     """
     if isinstance(wanted, str) or not wanted:
         raise ValueError(f"{source}: classes is a list of names, got {wanted!r}")
@@ -40,11 +43,20 @@ def align_classes(
         twice = next(name for name, form in zip(names, forms, strict=True) if forms.count(form) > 1)
         raise ValueError(f"{source}: class {twice!r} is named twice in classes={list(names)}")
     place = {normal_form(name): i for i, name in enumerate(own)}
-    columns = np.array([place.get(normal_form(name), -1) for name in sources])
-    if own and (columns < 0).all():
-        near = difflib.get_close_matches(sources[0], own, 1, 0.5)
+    columns = np.array([place.get(normal_form(name or ""), -1) for name in sources])
+    free = {form: own[i] for form, i in place.items() if i not in columns}
+    unknown = [name for name, column in zip(sources, columns, strict=True) if name and column < 0]
+    if own and unknown and (columns < 0).all():
+        near = difflib.get_close_matches(unknown[0], own, 1, 0.5)
         hint = f" (is {near[0]!r} meant?)" if near else ""
-        raise ValueError(f"{source}: unknown class {sources[0]!r}{hint}; none of {sources} is among {list(own)}")
+        raise ValueError(f"{source}: unknown class {unknown[0]!r}{hint}; none of {unknown} is among {list(own)}")
+    for name in unknown:
+        near = difflib.get_close_matches(normal_form(name), free, 1, CLOSE)
+        if near:
+            raise ValueError(
+                f"{source}: unknown class {name!r}: did you mean {free[near[0]]!r}? If the data set does not have it, "
+                f"say so with a mapping: classes={{..., {name!r}: None}}"
+            )
     return names, columns
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..registry import DATASETS
 from .base_cxr import BaseCXRDataset
 from .records import Records, parse_ages, parse_sexes
-from .splits import split_from_lists, unpadded
+from .splits import normal_ids, split_from_lists
 from .tables import read_csv
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -81,7 +81,7 @@ class NIHChestXray14(BaseCXRDataset):
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
         return Records(
             path=self._paths(image),
-            patient=unpadded(table["Patient ID"]),
+            patient=normal_ids(table["Patient ID"]),
             view=table["View Position"],
             split=split,
             labels=self._labels(table["Finding Labels"], table_file),

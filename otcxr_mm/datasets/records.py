@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 
 OLDEST = 120  # years; some tables say 411
 UNIT_YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+AGE = re.compile(r"(\d+(?:\.\d*)?) *([YMWD]?)")
 SEXES = {"M": "M", "MALE": "M", "F": "F", "FEMALE": "F"}
 UNKNOWN = ("", "NAN", "NA", "U", "UNKNOWN", "O", "OTHER")
 
@@ -79,7 +80,7 @@ def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) ->
     for i, value in enumerate(unique.tolist()):
         if value.upper() in UNKNOWN:
             continue
-        match = re.fullmatch(r"(\d+(?:\.\d*)?) *([YMWD]?)", value.upper())
+        match = AGE.fullmatch(value.upper())
         if match is None:
             row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
             raise ValueError(f"{file}, row {row}: {value!r} is no age; years, or as DICOM has it, such as '060Y'")

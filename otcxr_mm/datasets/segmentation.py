@@ -26,7 +26,7 @@ def read_mask(path: Path, threshold: float | None) -> np.ndarray:
     Raises:
         BrokenImageError: If it cannot be read, or holds more values and there is no threshold.
     """
-    grey = read_grey(str(path))
+    grey = read_grey(str(path), max_value=65535)  # values are marks, not greys
     if threshold is not None:
         return (grey > threshold).astype(np.uint8)
     values = np.unique(grey)

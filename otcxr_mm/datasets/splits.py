@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,30 +14,96 @@ from mmengine.logging import print_log
 
 from ..fileio import write_whole
 from .image_files import stem
-from .tables import first_column, read_csv, read_list
+from .tables import alike, first_column, read_csv, read_list
 
-IMAGE_COLUMNS = ("Image Index", "path", "Path", "filename", "image", "image_id")
-PATIENT_COLUMNS = ("Patient ID", "patient", "patient_id", "PatientID", "subject_id")
+# as alike() takes them: case, spaces, '_' and '-' do not count
+IMAGE_COLUMNS = ("Image Index", "path", "filename", "image", "image_id")
+PATIENT_COLUMNS = ("Patient ID", "patient", "patient number", "patient no", "pid", "mrn", "subject ID", "subject")
 SPLIT_COLUMNS = ("split",)
+# columns with such a word may name patients, unless another word says that it is something about them
+_PERSON = re.compile(r"patient\w*|(subject|person|mrn)(s|ids?|no|nr|num|number|code|key)?")
+_ABOUT = (
+    *("age", "sex", "gender", "name", "weight", "height", "size", "birth", "dob", "position", "orientation", "race"),
+    *("ethnic", "history", "comment", "type", "class", "status", "group", "count", "address"),
+)
 
 
-def unpadded(patient: np.ndarray) -> np.ndarray:
-    """Ids of `patient` (n,) without leading zeros, since tables differ in whether they pad numbers; '0' stays."""
-    stripped = np.char.lstrip(patient.astype(str), "0")
-    return np.where((stripped == "") & (patient != ""), "0", stripped)
+def _normal_id(patient: str) -> str:
+    if not (patient.isascii() and patient.isdigit()):
+        patient = " ".join(unicodedata.normalize("NFKC", patient).casefold().split())
+        patient = re.sub(r"^([0-9]+)\.0*$", r"\1", patient)
+    return patient.lstrip("0") or "0" if patient.isdigit() else patient
+
+
+def normal_ids(patient: np.ndarray) -> np.ndarray:
+    """Patient ids in the form in which they are compared, since tables write one patient in several ways.
+
+    Case, zeros before a number or after its point ('1', '01', '1.0'), outer and repeated spaces, and how letters are
+    composed do not count.
+
+    Args:
+        patient: (n,); '' is an unknown patient, and stays so.
+    """
+    written = np.asarray(patient).astype(str).tolist()
+    form = {text: _normal_id(text) for text in set(written)}
+    return np.array([form[text] for text in written], dtype=str)
+
+
+def one_spelling(patient: np.ndarray) -> np.ndarray:
+    """Patient ids as written; of a patient who is written in several ways, the first of them in sorted order."""
+    written = np.asarray(patient).astype(str).tolist()
+    first: dict[str, str] = {}
+    spelling = {text: first.setdefault(_normal_id(text), text) for text in sorted(set(written))}
+    return np.array([spelling[text] for text in written], dtype=str)
+
+
+def patient_column(table: dict[str, np.ndarray], given: str | None, file: Path) -> str | None:
+    """The column of a table that names patients; None if there is none.
+
+    Args:
+        table: Columns by name.
+        given: What the user says: a column, or '' for none; None if the user says nothing.
+        file: Named by errors.
+
+    Raises:
+        ValueError: If there is no column `given`; or if nothing is given, and two columns of patients group the images
+            differently, or a column looks like one of patients but does not have a name known here.
+    """
+    if given is not None:
+        return first_column(table, (), file, "patient", given) if given else None
+    filled = [name for name in table if (table[name] != "").any()]
+    found = [name for name in alike(table, PATIENT_COLUMNS) if name in filled]
+    ways_out = "say which column names the patients with patient_column='...', or patient_column='' if none does"
+    if not found:
+        likely = next((name for name in filled if _may_name_patients(name)), None)
+        if likely is not None:
+            raise ValueError(f"{file}: column {likely!r} may name patients, who must not be split: {ways_out}")
+        return None
+    ids = [normal_ids(table[name]).tolist() for name in found]
+    for name, other in zip(found[1:], ids[1:], strict=True):
+        if not len(set(ids[0])) == len(set(other)) == len(set(zip(ids[0], other, strict=True))):
+            raise ValueError(f"{file}: columns {found[0]!r} and {name!r} name different patients: {ways_out}")
+    return found[0]
+
+
+def _may_name_patients(column: str) -> bool:
+    words = [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", column)]
+    about = [word.removeprefix("patient") for word in words]
+    return any(map(_PERSON.fullmatch, words)) and not any(word.startswith(_ABOUT) for word in about)
 
 
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
-    """Fails when a patient stands in two splits.
+    """Fails if a patient is in more than one split.
 
     Args:
-        patient: Patient of each image; '' is an unknown one.
+        patient: Patient of each image, compared as :func:`normal_ids` says; '' is an unknown one.
         split: Split of each image; '' is none.
-        source: What the error names.
+        source: Named by the error.
 
     Raises:
-        ValueError: With the first patients that leak, and where.
+        ValueError: With the first of these patients and their splits.
     """
+    patient = normal_ids(patient)
     known = (patient != "") & (split != "")
     patients, owner = np.unique(patient[known], return_inverse=True)
     names, code = np.unique(split[known], return_inverse=True)
@@ -84,39 +152,44 @@ def _keys(path: np.ndarray, named: set[str]) -> list[str]:
     return names
 
 
-def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path) -> np.ndarray:
+def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients: str | None = None) -> np.ndarray:
     """Split of each image from a csv with a column `split` and one of images or patients.
 
     Args:
         path: Path of each image below the data root.
         patient: Patient of each image.
         file: The csv. A column of images (paths, or file names) goes before one of patients.
+        patients: Column of patients, '' for none; None, or a column that is not there: found by its name.
 
     Returns:
         Split of each image, '' where the file does not name it.
 
     Raises:
         ValueError: If a column is missing, a key is given two splits or names several images, no image is named, or a
-            patient of the file stands in two splits.
+            patient of the file stands in two splits; and as :func:`patient_column` says.
     """
-    table = read_csv(file, SPLIT_COLUMNS)
-    for column in PATIENT_COLUMNS:
-        if column in table:
-            check_patient_disjoint(unpadded(table[column]), table["split"], str(file))
-    key_column = first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
-    keys = unpadded(table[key_column]) if key_column in PATIENT_COLUMNS else table[key_column]
+    table = read_csv(file)
+    splits = table[first_column(table, SPLIT_COLUMNS, file, "split")]
+    column = patient_column(table, patients if patients == "" or patients in table else None, file)
+    if column is not None:
+        check_patient_disjoint(table[column], splits, str(file))
+    by_patient = column is not None and not alike(table, IMAGE_COLUMNS)
+    key_column = (
+        column if by_patient else first_column(table, (*IMAGE_COLUMNS, *PATIENT_COLUMNS), file, "image or patient")
+    )
+    keys = normal_ids(table[key_column]) if by_patient else table[key_column]
     split_of: dict[str, str] = {}
-    for row, (key, split) in enumerate(zip(keys.tolist(), table["split"].tolist(), strict=True), 2):
+    for row, (key, split) in enumerate(zip(keys.tolist(), splits.tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
             raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} further up")
-    if key_column in PATIENT_COLUMNS:
+    if by_patient:
         split_of.pop("", None)
         if not (patient != "").any():
             raise ValueError(
                 f"{file}: splits by {key_column!r}, but the data set knows no patients: name the images instead, or "
                 "give an ann_file with a column of patients"
             )
-        own = unpadded(patient).tolist()
+        own = normal_ids(patient).tolist()
     else:
         own = _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
@@ -136,7 +209,11 @@ def hash_share(keys: Sequence[str], salt: str) -> np.ndarray:
 
 
 def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
-    """What is drawn together: patients; images where no patient is known, with a warning."""
+    """What is drawn together: patients; images where no patient is known, with a warning.
+
+    The names that are hashed are ids as written, so that draws stay what they were.
+    """
+    patient = one_spelling(patient)
     known = patient != ""
     if known.all():
         return patient

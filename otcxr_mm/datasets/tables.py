@@ -105,16 +105,28 @@ def read_list(file: Path) -> np.ndarray:
     return np.array(names)
 
 
-def first_column(table: dict[str, np.ndarray], candidates: Sequence[str], file: Path, what: str) -> str:
-    """The first of `candidates` that is a column of `table`.
+def _folded(name: str) -> str:
+    return "".join(name.casefold().split()).replace("_", "").replace("-", "")
+
+
+def alike(table: dict[str, np.ndarray], candidates: Sequence[str]) -> list[str]:
+    """Columns of a table that some candidates name, in their order; case, spaces, '_' and '-' do not count."""
+    return [name for wanted in candidates for name in table if _folded(name) == _folded(wanted)]
+
+
+def first_column(
+    table: dict[str, np.ndarray], candidates: Sequence[str], file: Path, what: str, given: str | None = None
+) -> str:
+    """The column `given`, spelled as it is; without one, the first column that `candidates` name, as in :func:`alike`.
 
     Raises:
-        ValueError: If none is.
+        ValueError: If there is none.
     """
-    for name in candidates:
-        if name in table:
-            return name
-    raise ValueError(f"{file}: no column for the {what}, one of {list(candidates)}; the columns are {list(table)}")
+    found = [given] if given in table else [] if given else alike(table, candidates)
+    if not found:
+        wanted = [given] if given else list(candidates)
+        raise ValueError(f"{file}: no column for the {what}, one of {wanted}; the columns are {list(table)}")
+    return found[0]
 
 
 def require_values(values: np.ndarray, allowed: Sequence[str], file: Path, column: str) -> None:

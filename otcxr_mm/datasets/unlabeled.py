@@ -8,24 +8,16 @@ from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from .base_cxr import BaseCXRDataset
+from .dicom_headers import read_headers
 from .image_files import SUFFIXES, walk_images
 from .records import Records, parse_ages, parse_sexes
-from .splits import IMAGE_COLUMNS, PATIENT_COLUMNS, SPLIT_COLUMNS
-from .tables import Table, first_column, read_csv, read_list
+from .splits import IMAGE_COLUMNS, SPLIT_COLUMNS, patient_column
+from .tables import Table, alike, first_column, read_csv, read_list
 
-VIEW_COLUMNS = ("View Position", "view", "view_position", "ViewPosition")
-# in any case, with or without spaces and underscores: Sex, patient_sex, PatientSex
+# as alike() takes them: case, spaces, '_' and '-' do not count
+VIEW_COLUMNS = ("View Position", "view")
 AGE_COLUMNS = ("Patient Age", "Age")
 SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
-
-
-def _folded(name: str) -> str:
-    return name.lower().replace(" ", "").replace("_", "")
-
-
-def alike(table: dict[str, np.ndarray], candidates: tuple[str, ...]) -> list[str]:
-    """Columns of a table that some candidates name, in any case, in the order of the candidates."""
-    return [name for wanted in candidates for name in table if _folded(name) == _folded(wanted)]
 
 
 @DATASETS.register_module()
@@ -37,13 +29,18 @@ class UnlabeledCXR(BaseCXRDataset):
         ann_file: A list (`.txt`, one path a line) or a csv with a column of paths and, if it has them, of patients,
             splits, views, ages and sexes; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
-        path_column: Column of paths; default the first of Image Index, path, filename, image, image_id.
-        patient_column: Column of patients; default the first of Patient ID, patient, patient_id, ... if there is one.
+        path_column: Column of paths; default the first of Image Index, path, filename, image, image_id, whatever their
+            case, spaces, hyphens and underscores.
+        patient_column: Column of patients; '' if no column names patients. Default the first of Patient ID, patient,
+            patient number, pid, mrn, subject, ..., if there is one.
+        dicom_headers: Whether to read patients, ages, sexes and views that no column gives from the headers of DICOM
+            files (:func:`.dicom_headers.read_headers`).
         **kwargs: See :class:`BaseCXRDataset`.
 
     Raises:
         FileNotFoundError: If the folder, the table or a listed image is missing.
-        ValueError: If there is no image, no such column, or a patient stands in two splits.
+        ValueError: If there is no image, no such column, a patient stands in two splits, or a column may name patients
+            and `patient_column` does not say so.
     """
 
     def __init__(
@@ -53,9 +50,11 @@ class UnlabeledCXR(BaseCXRDataset):
         img_prefix: str = "",
         path_column: str | None = None,
         patient_column: str | None = None,
+        dicom_headers: bool = True,
         **kwargs: object,
     ) -> None:
         self.img_prefix, self.path_column, self.patient_column = img_prefix, path_column, patient_column
+        self.dicom_headers = dicom_headers
         super().__init__(data_root, ann_file=ann_file, **kwargs)
 
     def load_records(self) -> Records:
@@ -64,6 +63,12 @@ class UnlabeledCXR(BaseCXRDataset):
 
     def _read(self) -> tuple[Records, Table | None]:
         """The records, and the columns of the csv; None without one."""
+        records, table = self._read_table()
+        if self.dicom_headers:
+            read_headers(records, self.root, self._source(), patients=self.patient_column != "")
+        return records, table
+
+    def _read_table(self) -> tuple[Records, Table | None]:
         if not self.ann_file:
             found = walk_images(self.root, self.img_prefix)
             if not found:
@@ -74,15 +79,17 @@ class UnlabeledCXR(BaseCXRDataset):
         if file.suffix.lower() != ".csv":
             return Records(self._prefixed(read_list(file))), None
         table = read_csv(file)
-        path = table[self._column(table, self.path_column, IMAGE_COLUMNS, file, "path")]
+        path = table[first_column(table, IMAGE_COLUMNS, file, "path", self.path_column)]
         if (path == "").any():
             raise ValueError(f"{file}, row {table.lines[path == ''][0]}: no path")
         records = Records(self._prefixed(path))
-        if self.patient_column or any(name in table for name in PATIENT_COLUMNS):
-            records.patient = table[self._column(table, self.patient_column, PATIENT_COLUMNS, file, "patient")]
-        if self.needs_published_splits and (self.split != "all" or SPLIT_COLUMNS[0] in table):
+        column = patient_column(table, self.patient_column, file)
+        if column is not None:
+            records.patient = table[column]
+        if self.needs_published_splits and (self.split != "all" or alike(table, SPLIT_COLUMNS)):
             records.split = table[first_column(table, SPLIT_COLUMNS, file, "split")]
-        records.view = next((table[name] for name in VIEW_COLUMNS if name in table), records.view)
+        for name in alike(table, VIEW_COLUMNS)[:1]:
+            records.view = table[name]
         self._read_person(records, table, file)
         return records, table
 
@@ -102,10 +109,6 @@ class UnlabeledCXR(BaseCXRDataset):
                 if needed:
                     raise
                 print_log(f"column {column!r} is not read: {error}", "current")
-
-    @staticmethod
-    def _column(table: dict, given: str | None, candidates: tuple, file: Path, what: str) -> str:
-        return first_column(table, (given,) if given else candidates, file, what)
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:
         return np.array([os.path.join(self.img_prefix, p) for p in path.tolist()])

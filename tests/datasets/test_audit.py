@@ -95,6 +95,22 @@ def test_pretraining_may_not_see_test_patients_of_the_run_after_it(nih_folder):
     assert not audit({"train": train, "pretrain/val": train}).leaks
 
 
+def test_validation_images_in_pretraining_are_a_note_and_no_leak(tmp_path):
+    rows = [("1.png", "1", "train"), ("2.png", "2", "val"), ("3.png", "2", "val"), ("4.png", "3", "test")]
+    root = folder(tmp_path / "a", rows)
+    sets = {split: unlabeled(root, split) for split in ("train", "val", "test")}
+    folder(root, [(path, patient, "") for path, patient, split in rows if split != "test"], "trainval.csv")
+    found = audit({**sets, "pretrain/train": unlabeled(root, name="trainval.csv")})
+    found.check()
+    assert "pretrain/train and val: 1 patients (2 and 2 images)" in found.notes[0]
+    assert "validation figures flatter, test figures are not affected" in found.notes[0]
+    assert found.text().endswith("no leak found, but pre-training has seen validation data: see the note")
+    # with test it is a leak, and within one run both are
+    assert [o.second for o in audit({**sets, "pretrain/train": unlabeled(root)}).leaks] == ["test", "test"]
+    for role in ("val", "test"):
+        assert audit({"train": sets[role], role: sets[role]}).leaks
+
+
 def test_val_and_test_may_be_one_but_it_is_said(tmp_path):
     root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "test")])
     test = unlabeled(root, "test")
@@ -146,6 +162,35 @@ def test_a_linked_folder_holds_the_same_files(tmp_path):
         "train: no patient id: nothing can be guaranteed",
         "test: no patient id: nothing can be guaranteed",
     ]
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_linked_file_is_the_same_file(tmp_path, link):
+    root = folder(tmp_path / "a", [("1.png", "", "train"), ("2.png", "", "test")])
+    (tmp_path / "b").mkdir()
+    for name, target in (("x.png", "2.png"), ("y.png", "1.png")):
+        getattr(tmp_path / "b" / name, link)(root / target)
+    train, test = otcxr_mm.UnlabeledCXR(tmp_path / "b"), unlabeled(root, "test")
+    for pixels in (False, "decoded"):
+        found = audit({"train": train, "test": test}, pixels)
+        assert kinds(found) == [("images", "train", "test", (str(root / "2.png"),), True)]
+
+
+def test_ids_are_compared_if_one_root_is_inside_the_other(tmp_path):
+    scans = folder(tmp_path / "scans", [("images/1.png", "P1", ""), ("images/2.png", "P2", "")])
+    inner = folder(scans / "images", [("3.png", "p1", ""), ("4.png", "P3", "")])
+    other = folder(tmp_path / "scans2", [("5.png", "P1", "")])
+    (tmp_path / "link").symlink_to(scans)
+    for outer in (scans, tmp_path / "link"):
+        for train, test in ((outer, inner), (inner, outer)):
+            found = audit({"train": unlabeled(train), "test": unlabeled(test)})
+            assert kinds(found) == [("patients", "train", "test", ("p1",), True)]
+            assert not found.notes
+    # two folders inside a third are not inside each other
+    deep = folder(scans / "more", [("6.png", "P1", "")])
+    for train, test in ((deep, inner), (scans, other)):
+        found = audit({"pretrain/train": unlabeled(scans), "train": unlabeled(train), "test": unlabeled(test)})
+        assert not [leak for leak in found.leaks if leak.first == "train"]
 
 
 @pytest.mark.parametrize("pixels", [True, "decoded", "bytes"])

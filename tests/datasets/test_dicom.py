@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import otcxr_mm
+from otcxr_mm.datasets.transforms.errors import WhiteError
 from otcxr_mm.datasets.transforms.loading import read_grey
 from tests.conftest import write_image
 from tests.datasets.dicoms import write_dicom
@@ -93,7 +94,9 @@ def test_signed_values_and_a_table_of_values(tmp_path):
 
 def test_max_value_is_white_where_16_bits_are_claimed(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", WORDS)
-    assert read_grey(path).max() < 16
+    with pytest.raises(WhiteError, match="a.dcm: 16 bits, but no pixel above 4088.*max_value=4095"):
+        read_grey(path)
+    assert read_grey(path, max_value=65535).max() < 16
     np.testing.assert_allclose(read_grey(path, max_value=4095), WORDS * (255 / 4095), atol=2e-5)
     write_dicom(path, WORDS + np.uint16(3000))
     with pytest.raises(ValueError, match="a.dcm: has a pixel of .*, more than max_value=4095"):

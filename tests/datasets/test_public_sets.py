@@ -517,6 +517,26 @@ def test_a_class_may_have_another_name(nih_folder):
     np.testing.assert_array_equal(data.records.labels[:, 0], [1, 0, 0])
 
 
+@pytest.mark.parametrize("name", ["Pneumotorax", "pneumo_thorax"])
+def test_a_misspelt_class_among_others_is_an_error(nih_folder, name):
+    classes = ["Effusion", name]
+    with pytest.raises(ValueError, match=f"unknown class '{name}': did you mean 'Pneumothorax'\\?.*'{name}': None"):
+        otcxr_mm.NIHChestXray14(nih_folder, classes=classes)
+    with pytest.raises(ValueError, match=f"unknown class '{name}': did you mean 'Pneumothorax'"):
+        otcxr_mm.NIHChestXray14(nih_folder, classes={"a": "Effusion", "b": name})
+    # one that is wanted by itself is not meant
+    labels = otcxr_mm.NIHChestXray14(nih_folder, classes=[name, "Pneumothorax"]).records.labels
+    assert np.isnan(labels).all(0).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_class_that_a_data_set_does_not_have_is_said_with_none(nih_folder, nothing):
+    data = otcxr_mm.NIHChestXray14(nih_folder, classes={"Effusion": "Effusion", "Pneumotorax": nothing})
+    assert data.metainfo["classes"] == ("Effusion", "Pneumotorax")
+    np.testing.assert_array_equal(data.records.labels, [[1, np.nan], [0, np.nan], [0, np.nan]])
+    assert np.isnan(otcxr_mm.NIHChestXray14(nih_folder, classes={"Fracture": nothing}).records.labels).all()
+
+
 def test_classes_that_are_wrong(nih_folder):
     with pytest.raises(ValueError, match=r"unknown class 'Effusions' \(is 'Effusion' meant\?\); none of"):
         otcxr_mm.NIHChestXray14(nih_folder, classes=["Effusions"])
@@ -535,6 +555,14 @@ def test_every_folder_of_real_radiographs_loads(real_data):
     pytest.importorskip("pydicom")
     load = [dict(type="otcxr_mm.LoadCXR")]
     xray = dict(positive=["PNEUMONIA"], negative=["NORMAL"], img_prefix="images")
+    followup = {
+        split: otcxr_mm.NIHChestXray14(
+            real_data / "nih_followup", split=split, split_file="patient_split.csv", pipeline=load
+        )
+        for split in ("train", "val", "test")
+    }
+    assert [len(data) for data in followup.values()] == [6447, 888, 1724]  # 9,059
+    assert [len(set(data.records.patient.tolist())) for data in followup.values()] == [1834, 261, 167]  # 2,262
     sets = {
         "nih": otcxr_mm.NIHChestXray14(real_data / "nih", split="all", pipeline=load),
         "kermany": otcxr_mm.CSVLabeledCXR(
@@ -547,14 +575,16 @@ def test_every_folder_of_real_radiographs_loads(real_data):
             split="test",
             pipeline=load,
         ),
+        "nih_followup": followup["train"],
         "dicom": otcxr_mm.UnlabeledCXR(real_data / "dicom", pipeline=load),
         "medmnist": otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", pipeline=load),
     }
-    assert {path.name for path in real_data.iterdir() if path.is_dir()} - {"tables"} == set(sets)
+    assert {path.name for path in real_data.iterdir() if path.is_dir()} - {"tables", "weights"} == set(sets)
     assert {name: len(data) for name, data in sets.items()} == {
         "nih": 1000,
         "kermany": 997,
         "kermany_lungmask": 287,
+        "nih_followup": 6447,
         "dicom": 7,
         "medmnist": 3882,
     }

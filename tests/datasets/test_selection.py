@@ -8,7 +8,14 @@ import pytest
 from mmengine.logging import MMLogger
 
 import otcxr_mm
-from otcxr_mm.datasets.splits import draw_fraction, hash_share, split_by_hash, split_from_file, unpadded
+from otcxr_mm.datasets.splits import (
+    check_patient_disjoint,
+    draw_fraction,
+    hash_share,
+    normal_ids,
+    split_by_hash,
+    split_from_file,
+)
 from tests.conftest import write_image
 
 THIRDS = (("train", 0.7), ("val", 0.1), ("test", 0.2))
@@ -217,10 +224,57 @@ def test_a_patients_split_does_not_change_when_images_without_a_patient_join():
     assert joined[202] == alone[0]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("P1", "p1", True),
+        ("1", "01", True),
+        ("1", "1.0", True),
+        ("0", "000", True),
+        ("M\u00fcller", "Mu\u0308ller", True),
+        ("P1", "\uff301", True),  # full-width P
+        (" P  1 ", "p 1", True),
+        ("P1", "P01", False),
+        ("1", "10", False),
+        ("1.0", "1.5", False),
+        ("0", "", False),
+    ],
+)
+def test_one_patient_as_people_write_the_id(tmp_path, one, other, same):
+    patient, path = np.array([one, other, "another"]), np.array(["a.png", "b.png", "c.png"])
+    first, second = normal_ids(patient)[:2]
+    assert (first == second) == same
+    if same:
+        with pytest.raises(ValueError, match="1 patients stand in two splits"):
+            check_patient_disjoint(patient, np.array(["train", "test", "test"]), "t.csv")
+        (tmp_path / "s.csv").write_text(f"patient,split\n{one},train\nanother,test\n")
+        assert split_from_file(path, patient, tmp_path / "s.csv").tolist() == ["train", "train", "test"]
+
+
+def test_a_patient_written_in_several_ways_is_drawn_as_one_by_the_id_as_written():
+    path, plain = people(300, images=2)
+    mixed = plain.astype("<U8")
+    mixed[1::2] = np.char.upper(mixed[1::2])  # p7, P7
+    split = split_by_hash(path, mixed, THIRDS)
+    assert (split[::2] == split[1::2]).all()
+    np.testing.assert_array_equal(split, split_by_hash(path, np.char.upper(plain), THIRDS))
+    drawn = draw_fraction(path, mixed, 0.1)
+    assert (drawn[::2] == drawn[1::2]).all()
+    assert drawn.sum() == 60
+    # one spelling: the hash is that of the id as written
+    upper = np.char.upper(plain)
+    expected = np.searchsorted([0.7, 0.8], hash_share(upper.tolist(), "split"), side="right")
+    np.testing.assert_array_equal(split_by_hash(path, upper, THIRDS), np.array(["train", "val", "test"])[expected])
+
+
+def test_patients_are_counted_once_however_they_are_written(table):
+    (table / "t.csv").write_text("path,patient\na.png,P1\nb.png,p1\nc.png,007\nd.png,7\n")
+    data = otcxr_mm.UnlabeledCXR(table, ann_file="t.csv")
+    assert repr(data) == "UnlabeledCXR [all]: 4 images of 2 patients"
+    assert data.records.patient.tolist() == ["P1", "P1", "007", "007"]
+
+
 def test_patient_numbers_with_and_without_zeros_are_the_same_and_0_is_one(tmp_path):
-    np.testing.assert_array_equal(
-        unpadded(np.array(["0", "000", "0013", "13", "P01", ""])), ["0", "0", "13", "13", "P01", ""]
-    )
     patient, path = np.array(["0", "1", "2"]), np.array(["a.png", "b.png", "c.png"])
     (tmp_path / "s.csv").write_text("patient,split\n00,train\n01,train\n02,test\n")
     assert split_from_file(path, patient, tmp_path / "s.csv").tolist() == ["train", "train", "test"]

@@ -1,14 +1,16 @@
-import warnings
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
 import otcxr_mm
+from otcxr_mm.datasets.audit import audit
+from otcxr_mm.datasets.transforms.errors import WhiteError
+from otcxr_mm.datasets.transforms.loading import read_grey
 from otcxr_mm.datasets.transforms.resize import resize
 from otcxr_mm.datasets.transforms.two_view import _overlap
 from otcxr_mm.ops import token_centres
+from otcxr_mm.visualization.stats import intensity
 from tests.conftest import write_image
 
 
@@ -32,20 +34,34 @@ def test_16_bit_keeps_its_depth_on_the_same_scale(tmp_path):
     np.testing.assert_allclose(out, [[0, 255 / 65535, 1, 255]], rtol=1e-6)
 
 
-def test_12_bit_in_16_bit_files_is_noticed(tmp_path, monkeypatch):
-    monkeypatch.setattr("otcxr_mm.datasets.transforms.loading._warned_of_12_bits", False)
-    cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 4095]], np.uint16))
-    with pytest.warns(UserWarning, match="a.png: 16 bits, but no pixel above 4095.*max_value=4095"):
-        load(tmp_path / "a.png")
-    cv2.imwrite(str(tmp_path / "b.png"), np.array([[0, 4094]], np.uint16))
-    with warnings.catch_warnings():  # once, not for each path
-        warnings.simplefilter("error")
-        load(tmp_path / "b.png")
-    out = otcxr_mm.LoadCXR(max_value=4095)({"img_path": str(tmp_path / "a.png")})["img"]
-    np.testing.assert_allclose(out, [[0, 255]])
+@pytest.mark.parametrize(("brightest", "error"), [(0, False), (255, False), (256, True), (4095, True), (4096, False)])
+def test_12_bits_in_a_16_bit_file_are_an_error_until_max_value_says_what_white_is(tmp_path, brightest, error):
+    path = str(tmp_path / "a.tif")
+    cv2.imwrite(path, np.array([[0, brightest]], np.uint16))
+    if error:
+        message = rf"a.tif: 16 bits, but no pixel above {brightest}\..*max_value=4095.*max_value=65535"
+        with pytest.raises(WhiteError, match=message):
+            load(path)
+        np.testing.assert_allclose(read_grey(path, 4095), [[0, brightest * 255 / 4095]], rtol=1e-6)
+    else:
+        np.testing.assert_allclose(load(path), [[0, brightest * 255 / 65535]], rtol=1e-6)
+    np.testing.assert_allclose(read_grey(path, 65535), [[0, brightest * 255 / 65535]], rtol=1e-6)
+
+
+def test_a_pixel_above_max_value_is_an_error(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.array([[0, 5000]], np.uint16))
-    with pytest.raises(ValueError, match="a.png: has a pixel of 5000, more than max_value=4095"):
+    with pytest.raises(WhiteError, match="a.png: has a pixel of 5000, more than max_value=4095"):
         otcxr_mm.LoadCXR(max_value=4095)({"img_path": str(tmp_path / "a.png")})
+
+
+def test_a_setting_that_does_not_fit_ends_training_and_is_not_a_broken_image(tmp_path):
+    write_image(tmp_path / "a.png", (8, 8))
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((8, 8), 4095, np.uint16))
+    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[otcxr_mm.LoadCXR()], max_broken=1.0)
+    for use in (lambda: data[1], lambda: audit({"train": data}, pixels=True), lambda: intensity(data)):
+        with pytest.raises(WhiteError, match="b.png: 16 bits, but no pixel above 4095"):
+            use()
+    assert not len(data.broken)
 
 
 @pytest.mark.parametrize("channels", [3, 4])

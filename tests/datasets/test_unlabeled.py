@@ -36,6 +36,68 @@ def test_a_csv_with_names_of_its_own(folder):
     assert data.get_data_info(0)["patient_id"] == "7"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(
+            "Filename,PatientID,Split,ViewPosition",
+            "file_name,patientid,SPLIT,view-position",
+            "PATH,Patient,split,View",
+        ),
+        *("Image_Index,Patient No,split,view", "image id,PID,split,VIEW", "path,MRN,split,view"),
+        *("path,Subject-ID,split,view", "path,patient_number,split,view"),
+    ],
+)
+def test_columns_are_found_however_people_spell_them(folder, header):
+    (folder / "t.csv").write_text(f"{header}\na.jpg,7,train,PA\nb.png,8,test,AP\n")
+    records = otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv").records
+    assert (records.patient.tolist(), records.view.tolist()) == (["7", "8"], ["PA", "AP"])
+    assert otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", split="test").records.path.tolist() == ["b.png"]
+    assert otcxr_mm.UnlabeledCXR(folder, split_file="t.csv", split="test").records.path.tolist() == ["b.png"]
+    (folder / "t.csv").write_text(f"{header}\na.jpg,7,train,PA\nb.png,7,test,AP\n")
+    for kwargs in (dict(ann_file="t.csv"), dict(split_file="t.csv", split="train")):
+        with pytest.raises(ValueError, match="t.csv: 1 patients stand in two splits"):
+            otcxr_mm.UnlabeledCXR(folder, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "name", ["Patient Hash", "hospitalPatientKey", "person", "MRN_no", "subject code", "Patientennr"]
+)
+def test_a_column_that_may_name_patients_is_asked_about(folder, name):
+    (folder / "t.csv").write_text(f"path,{name},split\na.jpg,7,train\nb.png,7,test\n")
+    for kwargs in (dict(ann_file="t.csv"), dict(split_file="t.csv", split="train")):
+        with pytest.raises(
+            ValueError, match=f"t.csv: column '{name}' may name patients.*patient_column='' if none does"
+        ):
+            otcxr_mm.UnlabeledCXR(folder, **kwargs)
+        with pytest.raises(ValueError, match="1 patients stand in two splits"):
+            otcxr_mm.UnlabeledCXR(folder, patient_column=name, **kwargs)
+        assert set(otcxr_mm.UnlabeledCXR(folder, patient_column="", **kwargs).records.patient.tolist()) == {""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Patient Age", "patient_name", "PatientBirth", "patientweight", "case id", "personal", "subjective", "study"],
+)
+def test_what_is_about_patients_is_not_asked_about(folder, name):
+    (folder / "t.csv").write_text(f"path,{name}\na.jpg,7\nb.png,7\n")
+    assert set(otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv").records.patient.tolist()) == {""}
+
+
+def test_two_columns_of_patients_must_agree(folder):
+    (folder / "t.csv").write_text("path,patient,mrn\na.jpg,1,A\nb.png,01,a\nsub/c.PNG,2,B\n")
+    assert otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv").records.patient.tolist() == ["01", "01", "2"]
+    (folder / "t.csv").write_text("path,patient,mrn\na.jpg,1,A\nb.png,2,A\n")
+    with pytest.raises(
+        ValueError, match=r"t.csv: columns 'patient' and 'mrn' name different patients: .*patient_column="
+    ):
+        otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
+    data = otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", patient_column="mrn")
+    assert data.records.patient.tolist() == ["A", "A"]
+    (folder / "t.csv").write_text("path,patient,mrn\na.jpg,,A\nb.png,,B\n")  # an empty one says nothing
+    assert otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv").records.patient.tolist() == ["A", "B"]
+
+
 def test_patient_in_two_splits(folder):
     (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,7,test\n")
     with pytest.raises(ValueError, match=r"t.csv: 1 patients stand in two splits: 7 \(test, train\)"):

@@ -73,6 +73,16 @@ def test_what_pretraining_saw_is_compared_with_the_test_set(table, runner, caplo
         otcxr_mm.LeakAuditHook(pretrain_config="nowhere.py")
 
 
+def test_pretraining_on_validation_images_is_a_note_in_the_log(table, runner, caplog, tmp_path):
+    spec = table([("1.png", "one", "train"), ("2.png", "two", "val"), ("3.png", "three", "test")])
+    before = table([("1.png", "one", "train"), ("2.png", "two", "train")], "before.csv")
+    Config(dict(train_dataloader=dict(dataset=before("train")))).dump(str(tmp_path / "before.py"))
+    loaders = {f"_{role}_dataloader": dict(dataset=spec(role)) for role in ("val", "test")}
+    otcxr_mm.LeakAuditHook(str(tmp_path / "before.py")).before_run(runner(spec("train"), caplog, **loaders))
+    assert "note: pretrain/train and val: 1 patients (1 and 1 images)" in caplog.text
+    assert "validation figures flatter" in caplog.text
+
+
 def test_the_pretraining_is_found_beside_the_backbone(table, runner, caplog, tmp_path):
     """In the work dir of a run; elsewhere the log says that nothing was compared."""
     train, test = table(TRAIN, "a.csv")("train"), table([("3.png", "three", "test")], "b.csv")("test")

@@ -72,6 +72,17 @@ test_dataloader = dict(dataset=dict(
 """
 
 
+def test_12_bits_are_prepared_only_if_max_value_says_so(tmp_path, prepare):
+    (tmp_path / "data").mkdir()
+    cv2.imwrite(str(tmp_path / "data" / "a.png"), np.full((30, 30), 4095, np.uint16))
+    arguments = ("otcxr_mm.UnlabeledCXR", tmp_path / "out", "--data-root", tmp_path / "data")
+    *_, message = prepare(*arguments)
+    assert "a.png: 16 bits, but no pixel above 4095" in message
+    assert "--max-value" in message
+    assert prepare(*arguments, "--max-value", 4095)[0] == 0
+    assert (otcxr_mm.PackedImages(tmp_path / "out")[0] == 255).all()
+
+
 @pytest.fixture
 def config(tmp_path):
     for name in "abc":

@@ -1,5 +1,6 @@
 # NIH ChestX-ray14 with its 14 labels, in the folder as NIH ships it (OTCXR_NIH). The official train_val list is parted
-# by patient, the same way on every machine: val is for choices.
+# by patient, the same way on every machine: val is for choices. otcxr_r50_nih.py pre-trains on all of train_val without
+# labels: choices then see features pre-trained on val. Figures on val flatter; figures on test are not affected.
 _base_ = ["./labelled_224.py"]
 
 # with test_mode a broken image is an error: nothing else takes its place

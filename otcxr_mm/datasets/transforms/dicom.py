@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from .errors import BrokenImageError, WhiteError
+from .errors import BrokenImageError, WhiteError, white_of
 
 WHITE = np.float32(255)
 
@@ -17,7 +17,7 @@ def is_dicom(path: str, raw: bytes) -> bool:
     return bool(raw) and not known and path.lower().endswith((".dcm", ".dicom"))
 
 
-def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.ndarray:
+def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) -> np.ndarray:
     """Grey values of a radiograph: modality LUT, then VOI LUT or window, then MONOCHROME1 inverted.
 
     The first window counts. Without a window all values that BitsStored allows are spread over 0 to 255, so that
@@ -26,7 +26,7 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
     Args:
         path: What errors name.
         raw: The file.
-        max_value: White in 16-bit data without a window or a modality LUT.
+        max_value: White in 16-bit data without a window or a modality LUT, see :func:`.loading.read_grey`.
         max_pixels: More rows x columns are refused before they are decoded.
 
     Returns:
@@ -36,7 +36,7 @@ def read_dicom(path: str, raw: bytes, max_value: int, max_pixels: int) -> np.nda
         ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
         BrokenImageError: If the file is damaged, has no pixels, several frames, colours, pixels that are no integers,
             or too many of them.
-        WhiteError: If a pixel of 16 bits is above `max_value`.
+        WhiteError: If `max_value` does not fit 16 stored bits.
     """
     try:
         import pydicom
@@ -91,7 +91,7 @@ def _check(path: str, data: object, max_pixels: int) -> None:
         raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; max_pixels={max_pixels}")
 
 
-def _grey(path: str, data: object, max_value: int) -> np.ndarray:
+def _grey(path: str, data: object, max_value: int | None) -> np.ndarray:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     stored = data.pixel_array
@@ -114,9 +114,9 @@ def _grey(path: str, data: object, max_value: int) -> np.ndarray:
         if data.BitsStored == 8:
             grey = stored.astype(np.uint8)
             return 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
-        if data.BitsStored == 16 and stored.max() > max_value:
-            raise WhiteError(f"{path}: has a pixel of {stored.max()}, more than max_value={max_value}")
-        high = min(high, max_value)
+        if data.BitsStored == 16:
+            max_value = white_of(path, int(stored.max()), max_value)
+        high = min(high, max_value or high)
     else:
         low, high = sorted((low, high))  # a negative slope turns them round; a window is spread over them as they are
     scale = 255 / (high - low)

@@ -6,8 +6,30 @@ class BrokenImageError(ValueError):
 
 
 class WhiteError(ValueError):
-    """A pixel above `max_value`: the setting is wrong, not the image, which therefore is never skipped."""
+    """An image that `max_value` does not fit: the setting is wrong, not the image, which therefore is never skipped."""
 
 
 class MissingImageError(BrokenImageError, FileNotFoundError):
     """An image that is not there; the message names its path."""
+
+
+def white_of(path: str, brightest: int, max_value: int | None) -> int:
+    """The value that counts as white in an image of 16 bits.
+
+    Args:
+        path: Named by errors.
+        brightest: The brightest pixel.
+        max_value: As the user sets it; None: 65535, unless the image looks like one of 12 bits.
+
+    Raises:
+        WhiteError: If `brightest` is above `max_value`; or, without one, from 256 to 4095.
+    """
+    if max_value is None and 255 < brightest < 4096:
+        raise WhiteError(
+            f"{path}: 16 bits, but no pixel above {brightest}. 12-bit data need LoadCXR(max_value=4095), or they are "
+            "nearly black; if the image really is that dark, say max_value=65535 (otcxr prepare: --max-value)"
+        )
+    max_value = 65535 if max_value is None else max_value
+    if brightest > max_value:
+        raise WhiteError(f"{path}: has a pixel of {brightest}, more than max_value={max_value}")
+    return max_value

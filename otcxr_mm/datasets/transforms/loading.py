@@ -2,7 +2,6 @@
 
 import io
 import os
-import warnings
 from pathlib import Path
 
 import cv2
@@ -11,22 +10,21 @@ from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
 from .dicom import is_dicom, read_dicom
-from .errors import BrokenImageError, MissingImageError, WhiteError
+from .errors import BrokenImageError, MissingImageError, white_of
 
 MAX_PIXELS = 100_000_000  # a detector of 43 cm at 0.1 mm has 18.5 million
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
-_warned_of_12_bits = False
 
-
-def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; what it is tells its content, not its name.
 
     Args:
         path: Of 8 or 16 bit; colours are reduced to luminance, transparency is left out. DICOM: see
             :func:`otcxr_mm.datasets.transforms.dicom.read_dicom`.
-        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files.
+        max_value: What is white in 16 bits; 4095 for 12-bit data in 16-bit files. None: 65535, and an image whose
+            brightest pixel is from 256 to 4095 is an error.
         max_pixels: An image of more is refused before it is decoded.
 
     Returns:
@@ -35,7 +33,7 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
     Raises:
         MissingImageError: (a FileNotFoundError) If there is no such file.
         BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
-        WhiteError: (a ValueError) If a pixel of 16 bits is above `max_value`.
+        WhiteError: (a ValueError) If `max_value` does not fit an image of 16 bits.
         ImportError: If it is DICOM and pydicom is missing.
     """
     if not os.path.isfile(path):
@@ -64,26 +62,10 @@ def read_grey(path: str, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
         img = img[:, :, 0] if code is None else cv2.cvtColor(img, code)
     if img.dtype == np.uint16:
-        if img.max() > max_value:
-            raise WhiteError(f"{path}: has a pixel of {img.max()}, more than max_value={max_value}")
-        if max_value == 65535 and 0 < img.max() < 4096:
-            _warn_of_12_bits(path, int(img.max()))
-        return img.astype(np.float32) * np.float32(255 / max_value)
+        return img.astype(np.float32) * np.float32(255 / white_of(path, int(img.max()), max_value))
     if img.dtype != np.uint8:
         raise BrokenImageError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
     return img
-
-
-def _warn_of_12_bits(path: str, brightest: int) -> None:
-    """Once a process: a folder of such images would fill the log, as each has its own path."""
-    global _warned_of_12_bits
-    if not _warned_of_12_bits:
-        _warned_of_12_bits = True
-        warnings.warn(
-            f"{path}: 16 bits, but no pixel above {brightest}: if the data have 12 bits, say "
-            "dict(type='otcxr_mm.LoadCXR', max_value=4095); said once, of the first such image",
-            stacklevel=3,
-        )
 
 
 def _pixels_of(raw: bytes) -> float:
@@ -134,14 +116,14 @@ class LoadCXR(BaseTransform):
     `gt_masks` of another size, where they are given, are brought to that of the image.
 
     Args:
-        max_value: What of 16 bits counts as white; 4095 for 12-bit data in 16-bit files. For packed images, of 8
-            or 16 bits, it counts where they are packed.
+        max_value: What is white in 16 bits; 4095 for 12-bit data in 16-bit files. None: 65535, and an image whose
+            brightest pixel is from 256 to 4095 is an error. For packed images it counts when they are packed.
         max_pixels: An image of more is refused before it is decoded.
 
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
     """
 
-    def __init__(self, max_value: int = 65535, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, max_value: int | None = None, max_pixels: int = MAX_PIXELS) -> None:
         self.max_value, self.max_pixels = max_value, max_pixels
 
     def transform(self, results: dict) -> dict:
@@ -156,6 +138,7 @@ class LoadCXR(BaseTransform):
         Raises:
             BrokenImageError: If the file cannot be read, has more than `max_pixels`, or its masks do not show the same
                 area; names its path.
+            WhiteError: If `max_value` does not fit the image; names its path.
         """
         if "img" not in results:
             results["img"] = read_grey(results["img_path"], self.max_value, self.max_pixels)

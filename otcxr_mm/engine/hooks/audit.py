@@ -20,14 +20,17 @@ from .load import LoadBackboneHook
 class LeakAuditHook(Hook):
     """Compares the patients and files of training, validation and test, and prints what they share.
 
+    A leak, which ends the run, is what training shares with validation or test, and what pre-training shares with test.
+    What pre-training shares with validation is a note in the log, which states the consequence.
+
     It takes the data sets that the runner holds, and builds those that it does not need for what it does, such as the
     test set of a training; one that is not on this machine is left out with a warning.
 
     Args:
         pretrain_config: Config of the run whose backbone this run starts from; best the one that MMEngine left in its
             work dir, which has its ``--cfg-options``. What it trained on is compared with this run's validation and
-            test. Default the one that lies beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if
-            there is none, the log says that nothing was compared.
+            test sets. Default the one beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if there
+            is none, the log says that nothing was compared.
         pixels: See :func:`otcxr_mm.datasets.audit.audit`; anything but False reads every file.
         origins: See there.
         show_ids: Whether the log may name patients and paths.

@@ -1,0 +1,110 @@
+"""Patients, ages, sexes and views from the headers of DICOM files, where no table gives them."""
+
+import logging
+import os
+import re
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+
+from .content import map_in_threads
+from .image_files import DICOM_SUFFIXES, SUFFIXES
+from .journal import stamp
+from .records import AGE, SEXES, Records, parse_ages, parse_sexes
+from .splits import normal_ids
+from .transforms.dicom import is_dicom
+
+TAGS = {"patient": "PatientID", "age": "PatientAge", "sex": "PatientSex", "view": "ViewPosition"}
+# what tools write in place of an id that they remove, without spaces and signs
+PLACEHOLDER = re.compile(
+    "(anon(ym(ous|i[sz]ed)?)?|deidentified|unknown|undefined|none|null|na|nan|x*|no(patient)?id|(patient)?id|patient"
+    "|default|removed|redacted|hidden)"
+)
+# of so many files one patient is not believed
+SEVERAL = 3
+UNPROTECTED = "nothing keeps these patients out of two splits: give an ann_file with a column of patients"
+
+
+def read_headers(records: Records, root: Path, source: str, patients: bool = True) -> None:
+    """Fills the columns of which nothing is known from the headers of those images that are DICOM, in place.
+
+    What a header does not say in DICOM's terms is unknown, and so is a patient whose id is a placeholder, such as
+    ANONYMOUS, or the only one there is, in three or more files; a warning says so. No message contains an id.
+
+    Args:
+        records: Of the images.
+        root: Folder that the paths are relative to.
+        source: Named by messages.
+        patients: Whether to read patients.
+    """
+    unknown = [name for name in TAGS if (patients or name != "patient") and _is_unknown(getattr(records, name)).all()]
+    others = tuple(set(SUFFIXES) - set(DICOM_SUFFIXES))
+    rows = np.flatnonzero([not path.lower().endswith(others) for path in records.path.tolist()])
+    if not unknown or not len(rows):
+        return
+    try:
+        import pydicom.config
+    except ImportError:
+        if "patient" in unknown:
+            text = f"the headers of {len(rows)} DICOM files are not read, as pydicom is missing (otcxr_mm[dicom])"
+            print_log(f"{source}: {text}; {UNPROTECTED}", "current", logging.WARNING)
+        return
+    files = [os.path.join(root, path) for path in records.path[rows].tolist()]
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():  # a warning per file, which may quote it
+        warnings.simplefilter("ignore")
+        headers = map_in_threads(lambda file: _header(file, stamp(file)), files, "Reading DICOM headers")
+    said = {name: np.array(column) for name, column in zip(TAGS, zip(*headers, strict=True), strict=True)}
+    if "patient" in unknown:
+        said["patient"] = _believed(said["patient"], source)
+    said["age"] = parse_ages(np.array([age if AGE.fullmatch(age) else "" for age in said["age"].tolist()]), root)
+    said["sex"] = parse_sexes(np.array([sex if sex.upper() in SEXES else "" for sex in said["sex"].tolist()]), root)
+    for name in unknown:
+        column = getattr(records, name).astype(said[name].dtype)
+        column[rows] = said[name]
+        setattr(records, name, column)
+    counts = ", ".join(f"{name} known of {int((~_is_unknown(said[name])).sum())}" for name in unknown)
+    print_log(f"{source}: headers of {len(rows)} DICOM files: {counts}", "current")
+
+
+def _is_unknown(column: np.ndarray) -> np.ndarray:
+    return np.isnan(column) if column.dtype.kind == "f" else column == ""
+
+
+@cache  # splits of one folder are data sets of their own
+def _header(file: str, _: tuple[int, int]) -> tuple[str, ...]:
+    """Values of TAGS in a file with this stamp; '' where there is none, or the file cannot be read."""
+    import pydicom
+
+    nothing = ("",) * len(TAGS)
+    try:
+        if not os.path.isfile(file):  # opening a pipe would wait for ever
+            return nothing
+        with open(file, "rb") as stream:
+            if not is_dicom(file, stream.read(132)):
+                return nothing
+            stream.seek(0)
+            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True)
+            return tuple(str(data.get(tag) or "").strip() for tag in TAGS.values())
+    except Exception:
+        # pydicom raises anything at damaged files; reading the image says what is wrong
+        return nothing
+
+
+def _believed(patient: np.ndarray, source: str) -> np.ndarray:
+    """The ids, '' for those that name no patient."""
+    forms = normal_ids(patient)
+    names, counts = np.unique(forms[forms != ""], return_counts=True)
+    if len(names) == 1 and counts[0] >= SEVERAL:
+        fault = f"all {counts[0]} DICOM files with a PatientID have the same one, which is taken as unknown"
+        believed = np.zeros(len(forms), bool)
+    else:
+        placeholders = [name for name in names.tolist() if PLACEHOLDER.fullmatch(re.sub(r"[\W_]+", "", name))]
+        believed = ~np.isin(forms, placeholders)
+        count = int((~believed).sum())
+        fault = f"the PatientID of {count} of {len(forms)} DICOM files is a placeholder, which is taken as unknown"
+    if not believed.all():
+        print_log(f"{source}: {fault}; {UNPROTECTED}", "current", logging.WARNING)
+    return np.where(believed, patient, "")
