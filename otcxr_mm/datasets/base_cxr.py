@@ -132,8 +132,6 @@ class BaseCXRDataset(BaseDataset):
         self._columns = None
         if classes is not None or wanted:
             metainfo["classes"], self._columns = align_classes(own, wanted, type(self).__name__)
-        if self.mask_classes:
-            metainfo["mask_classes"] = self.mask_classes
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,

@@ -145,3 +145,30 @@ def test_preprocessing_is_read_from_the_shipped_configs():
     assert differences(pretrain, {**small, "mean": [127.5] * 3, "std": None}) == []
     assert differences(pretrain, {**small, "mean": [123.7, 116.3, 103.5], "max_value": 4095}) == ["mean", "max_value"]
     assert json.dumps(pretrain)
+
+
+def test_masks_are_named_in_the_checkpoint(tmp_path):
+    pytest.importorskip("mmseg")
+    rng = np.random.default_rng(0)
+    for name in ("images", "r", "l"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            value = rng.integers(0, 255, (48, 48)) if name == "images" else np.full((48, 48), 255 * (i % 2))
+            cv2.imwrite(str(tmp_path / name / f"{i}.png"), value.astype(np.uint8))
+    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / "segmentation" / "otcxr_fcn_r18_lungs.py")
+    cfg.custom_hooks, cfg.model.decode_head.num_classes, cfg.train_cfg.max_iters = None, 2, 2
+    cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval, cfg.param_scheduler = 2, 2, None
+    for split in ("train", "val", "test"):
+        spec = cfg[f"{split}_dataloader"].dataset
+        spec.update(data_root=str(tmp_path), mask_prefix=dict(right="r", left="l"), ann_file="")
+        spec.update(split_by_hash=(("train", 0.4), ("val", 0.3), ("test", 0.3)))
+        for step in spec.pipeline:
+            step.update(flip=0.0) if step.type == "otcxr_mm.MaskedCrop" else None
+    cfg.train_dataloader.batch_size, cfg.work_dir = 1, str(tmp_path / "work")
+    cfg.experiment_name = tmp_path.name
+    run(cfg, "train").train()
+    checkpoint = {"load_from": str(tmp_path / "work" / "iter_2.pth")}
+    run(cfg, "test", **checkpoint).test()
+    cfg.test_dataloader.dataset.mask_prefix = dict(left="l", right="r")
+    with pytest.raises(ValueError, match=r"\['right', 'left'\], but test_dataloader gives \['left', 'right'\]"):
+        run(cfg, "turned", **checkpoint).test()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from ...datasets.audit import leaves
 from ...registry import HOOKS
 from ..model import bare_model
 from ..preprocessing import differences, preprocessing_of
@@ -38,6 +39,13 @@ class ConsistencyHook(Hook):
         if val_loop is not None:
             train, val = (_classes(loop.dataloader.dataset) for loop in (runner.train_loop, val_loop))
             self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Adds the names of the masks to what MMEngine saves of the training set."""
+        named = _classes(runner.train_dataloader.dataset)
+        if "mask_classes" in named:
+            meta = checkpoint["meta"]
+            meta["dataset_meta"] = {**(meta.get("dataset_meta") or {}), "mask_classes": named["mask_classes"]}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compares the checkpoint with this run."""
@@ -88,7 +96,10 @@ class ConsistencyHook(Hook):
 
 
 def _classes(dataset: object) -> dict[str, list[str]]:
-    return _named(getattr(dataset, "metainfo", None))
+    """Names of the labels and of the masks, which several data sets together have only if each has the same."""
+    masks = {tuple(getattr(leaf, "mask_classes", ())) for leaf in leaves(dataset)}
+    same = masks.pop() if len(masks) == 1 else ()
+    return _named({**(getattr(dataset, "metainfo", None) or {}), "mask_classes": same})
 
 
 def _named(meta: Mapping | None) -> dict[str, list[str]]:
