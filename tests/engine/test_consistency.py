@@ -160,7 +160,8 @@ def test_masks_are_named_in_the_checkpoint(tmp_path):
     cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval, cfg.param_scheduler = 2, 2, None
     for split in ("train", "val", "test"):
         spec = cfg[f"{split}_dataloader"].dataset
-        spec.update(data_root=str(tmp_path), mask_prefix=dict(right="r", left="l"), ann_file="")
+        spec.update(data_root=str(tmp_path), ann_file="")
+        spec.mask_prefix = dict(right="r", left="l")  # update() would merge the two
         spec.update(split_by_hash=(("train", 0.4), ("val", 0.3), ("test", 0.3)))
         for step in spec.pipeline:
             step.update(flip=0.0) if step.type == "otcxr_mm.MaskedCrop" else None
