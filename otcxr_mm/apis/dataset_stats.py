@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 
-from .launch import add_config_arguments, load_config
+from .config_file import add_config_arguments, load_config
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -73,7 +73,7 @@ def described(args: argparse.Namespace) -> list[dict]:
     Raises:
         SystemExit: If there is none.
     """
-    from .launch import load_config, parse_options
+    from .config_file import load_config, parse_options
 
     if not _is_config(args.source):
         if args.data_root is None:

@@ -102,7 +102,13 @@ def otcxr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Otcxr]:
     """Runs `otcxr ...`: ``otcxr("train", config, cwd=..., env=...)`` has ``status``, ``out`` and ``lines``."""
     address = tmp_path_factory.mktemp("otcxr") / "socket"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
-    env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", PYTHONPATH=str(ROOT))
+    env.update(
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        OMP_WAIT_POLICY="PASSIVE",
+        OPENCV_LOG_LEVEL="ERROR",
+        PYTHONPATH=str(ROOT),
+    )
     command = [sys.executable, "-m", "tests.journeys.conftest", str(address)]
     with open(address.with_name("server.txt"), "w") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
