@@ -1,7 +1,10 @@
 """The commands `otcxr train` and `otcxr test`."""
 
 import argparse
+import io
 import os
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .config_file import add_config_arguments, load_config
@@ -24,13 +27,13 @@ if TYPE_CHECKING:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--work-dir", help="folder for logs and checkpoints; default work_dirs/CONFIG")
+    parser.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints; default work_dirs/CONFIG")
     parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument(
         "--launcher",
         choices=["none", "pytorch", "slurm", "mpi"],
         default="none",
-        help="how the processes were started; pytorch is torchrun, on GPUs or on CPUs",
+        help="what started the processes (pytorch: torchrun, on GPUs or CPUs)",
     )
     # torch.distributed.launch passes it; torchrun sets the variable
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
@@ -83,6 +86,9 @@ def build_runner(cfg: "Config", verbose: bool = True) -> "Runner":
         return RUNNERS.build(cfg)
     if verbose:
         return Runner.from_cfg(cfg)
+    for scope in ("mmpretrain", cfg.get("default_scope")):
+        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print what they lack
+            import_module(f"{scope}.datasets")
     from ..engine.runner.quiet import QuietRunner
 
     return QuietRunner.from_cfg(cfg)
@@ -113,7 +119,7 @@ def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
 
 
 def _train_parser() -> ArgumentParser:
-    parser = ArgumentParser(description="Train a model")
+    parser = ArgumentParser(description="Train the model of a config")
     _add_run_arguments(parser)
     parser.add_argument(
         "--resume",
@@ -135,9 +141,9 @@ def _train_parser() -> ArgumentParser:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="train for a few iterations only, and say how long the training takes and whether memory and disk suffice",
+        help="run a few iterations only, and report how long training takes and whether memory and disk suffice",
     )
-    parser.add_argument("--estimate-out", metavar="FILE.json", help="the same, with the figures in a file")
+    parser.add_argument("--estimate-out", metavar="FILE.json", help="like --estimate, and write the figures to a file")
     return parser
 
 
@@ -251,15 +257,14 @@ def test(argv: list[str] | None = None) -> None:
     Args:
         argv: Arguments; default those of the process.
     """
-    parser = ArgumentParser(description="Test a checkpoint")
+    parser = ArgumentParser(description="Test a checkpoint. CONFIG may also be the work dir of a run")
     _add_run_arguments(parser)
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="checkpoint file; default, for a config or the work dir of a run in place of it: the run's best one, else "
-        "its last one",
+        help="checkpoint file; default: the best one in the work dir, else the last one",
     )
-    parser.add_argument("--out", metavar="FILE.json", help="file for the metrics")
+    parser.add_argument("--out", metavar="FILE.json", help="file to write the metrics to")
     args = parser.parse_args(argv)
     of_run = os.path.isdir(args.config)
     if of_run:

@@ -168,112 +168,175 @@ def archive(path: Path) -> None:
         file.writestr("image.png", "x")
 
 
-def dicom(path: Path, **kwargs: object) -> None:
-    """A DICOM file in place of an image."""
+def labels(text: str) -> Callable[[Path], None]:
+    """Replaces the labels of every row."""
+
+    def make(folder: Path) -> None:
+        table = folder / "labels.csv"
+        table.write_text(re.sub(r"\d,\d\n", f"{text}\n", table.read_text()))
+
+    return make
+
+
+def missing(file: str) -> Callable[[Path], None]:
+    """Removes a file."""
+    return lambda folder: (folder / file).unlink()
+
+
+def as_utf16(folder: Path) -> None:
+    """Saves the table as spreadsheets do under 'Unicode'."""
+    (folder / "labels.csv").write_text((folder / "labels.csv").read_text(), encoding="utf-16")
+
+
+def five_thousand(folder: Path) -> None:
+    """16-bit images of which the config says that they have 12 bits."""
+    every_image(lambda p: cv2.imwrite(str(p), np.full((40, 40), 5000, np.uint16)))(folder)
+    change("pretrain.py", 'LoadCXR"', 'LoadCXR", max_value=4095')(folder)
+
+
+def two_frames(path: Path) -> None:
+    """A DICOM file with two frames in place of an image."""
     path.unlink()
-    write_dicom(path.with_suffix(".dcm"), **kwargs)
+    write_dicom(path.with_suffix(".dcm"), np.zeros((40, 40), np.uint8), NumberOfFrames=2)
 
 
-def table(*lines: str) -> Callable[[Path], object]:
-    """A table of one's own."""
-    return write("labels.csv", "\n".join(lines).encode() + b"\n")
+def text_as_dicom(path: Path) -> None:
+    """Text with the name of a DICOM file in place of an image."""
+    path.rename(path.with_suffix(".dcm")).write_text("x" * 500)
 
 
-TRAIN, PROBE = "train pretrain.py", "train linear.py --work-dir new"
+TEST = "test linear.py work_dirs/linear/linear.pth"
+PROBE = "train linear.py --work-dir new"
 NEW = "train pretrain.py --work-dir new"
-MISTAKES = [
-    # names, keys, values, options
+OPTION = f"{NEW} --cfg-options"
+
+NAMES = [
     Mistake("key", NEW, "optim_wraper", "optim_wrapper", add("pretrain.py", "optim_wraper = dict(type='X')\n")),
     Mistake("helper", NEW, "max_epochs", r"train_cfg\.max_epochs", add("pretrain.py", "max_epochs = 7\n")),
-    Mistake("seed", NEW, "seed", r"randomness", add("pretrain.py", "seed = 4\n")),
+    Mistake("seed", NEW, "seed", "randomness", add("pretrain.py", "seed = 4\n")),
     Mistake("type", NEW, "UnlabelledCXR", "UnlabeledCXR", change("pretrain.py", "UnlabeledCXR", "UnlabelledCXR")),
     Mistake("argument", NEW, "data_rot", "data_root", change("pretrain.py", "data_root=", "data_rot=")),
-    Mistake("option key", f"{NEW} --cfg-options train_dataloder.batch_size=4", "train_dataloder", "train_dataloader"),
-    Mistake("option part", f"{NEW} --cfg-options train_dataloader.batchsize=4", "batchsize", "batch_size"),
-    Mistake("text for a number", f"{NEW} --cfg-options train_dataloader.batch_size=four", "batch_size", "integer|number"),
+    Mistake("option-key", f"{OPTION} train_dataloder.batch_size=4", "train_dataloder", "did you mean train_dataloader"),
+    Mistake("option-part", f"{OPTION} train_dataloader.batchsize=4", "batchsize", "batch_size"),
+    Mistake("option-value", f"{OPTION} train_dataloader.batch_size=four", "batch_size=four", "integer"),
     Mistake("command", "trian pretrain.py", "trian", "train"),
-    Mistake("config", "train pretrian.py", "pretrian.py", r"pretrain\.py"),
-    Mistake("option", f"{NEW} --resmue", "--resmue", "--resume"),
+    Mistake("config", "train pretrian.py", r"pretrian\.py", r"did you mean pretrain\.py"),
+    Mistake("option", f"{NEW} --resmue", "--resmue", "did you mean --resume"),
     Mistake("syntax", NEW, r"pretrain\.py, line \d+", "never closed", add("pretrain.py", "x = (\n")),
-    Mistake("value of an architecture", f"{NEW} --cfg-options model.backbone.depth=19", "invalid depth 19", "ResNet"),
-    # folders and variables
-    Mistake("no such folder", NEW, "imags", "data_root", env={"MY_IMAGES": "imags"}),
-    Mistake("no variable", NEW, "MY_DATA", "export", change("pretrain.py", "$MY_IMAGES:pool", "$MY_DATA:")),
-    Mistake("a file for a folder", NEW, r"labels\.csv", "data_root", env={"MY_IMAGES": "labels.csv"}),
-    Mistake("empty folder", NEW, "empty", r"\.png", lambda f: (f / "empty").mkdir(), {"MY_IMAGES": "empty"}),
-    Mistake("no table of NIH", "train nih.py", "images", "Data_Entry_2017", env={"OTCXR_NIH": "images"}),
+    Mistake("depth", f"{OPTION} model.backbone.depth=19", "invalid depth 19", "ResNet"),
+]
+FOLDERS = [
+    Mistake("no-folder", NEW, "imags", "data_root", env={"MY_IMAGES": "imags"}),
+    Mistake("no-variable", NEW, "MY_DATA", "export", change("pretrain.py", "$MY_IMAGES:pool", "$MY_DATA:")),
+    Mistake("file-for-folder", NEW, r"labels\.csv", "data_root", env={"MY_IMAGES": "labels.csv"}),
+    Mistake("empty-folder", NEW, "empty", r"\.png", lambda f: (f / "empty").mkdir(), {"MY_IMAGES": "empty"}),
+    Mistake("no-nih-table", "train nih.py", "images", "Data_Entry_2017", env={"OTCXR_NIH": "images"}),
     Mistake(
-        "no list of NIH", "train nih.py", "train_val_list.txt", "download|split_file",
-        lambda f: (f / "nih" / "train_val_list.txt").unlink(), {"OTCXR_NIH": "nih"},
+        "no-nih-list",
+        "train nih.py",
+        "train_val_list.txt",
+        "data_root",
+        missing("nih/train_val_list.txt"),
+        {"OTCXR_NIH": "nih"},
     ),
-    Mistake("prefix", PROBE, "imges/0.png", "img_prefix|data_root", change("linear.py", '"images"', '"imges"')),
-    Mistake("base", NEW, r"otcxr_r18_cpuu\.py", "_base_|list-cfg|did you mean", change("pretrain.py", "r18_cpu.", "r18_cpuu.")),
-    # tables
-    Mistake("no column", PROBE, "Masss", r"columns are .*'Mass'", change("linear.py", '"Mass"', '"Masss"')),
-    Mistake("a row twice", PROBE, r"labels\.csv.*0\.png", "row", add("labels.csv", "0.png,p0,train,1,0\n")),
+    Mistake("prefix", PROBE, "imges/0.png", "img_prefix", change("linear.py", '"images"', '"imges"')),
+    Mistake("base", NEW, r"otcxr_r18_cpuu\.py", "did you mean", change("pretrain.py", "r18_cpu.", "r18_cpuu.")),
+]
+TABLES = [
+    Mistake("no-column", PROBE, "Masss", "columns are .*'Mass'", change("linear.py", '"Mass"', '"Masss"')),
+    Mistake("row-twice", PROBE, r"labels\.csv.*0\.png", "keep one", add("labels.csv", "0.png,p0,train,1,0\n")),
+    Mistake("semicolons", PROBE, r"labels\.csv.*';'", "comma", change("labels.csv", ",", ";")),
+    Mistake("utf-16", PROBE, r"labels\.csv, row 1", "UTF-8", as_utf16),
     Mistake(
-        "semicolons", PROBE, r"labels\.csv", "comma|semicolon",
-        lambda f: change("labels.csv", ",", ";")(f),
+        "text-label", PROBE, "row 2.*'yes'", "positive", change("labels.csv", "0.png,p0,train,1", "0.png,p0,train,yes")
     ),
+    Mistake("split-name", PROBE, "split 'train'", "training", change("labels.csv", ",train,", ",training,")),
+    Mistake("two-splits", PROBE, "p1", "split by patient", change("labels.csv", "p3", "p1")),
+    Mistake("no-image", PROBE, r"images/1\.png", "skip_missing", missing("images/1.png")),
     Mistake(
-        "UTF-16", PROBE, r"labels\.csv", "UTF-8",
-        lambda f: (f / "labels.csv").write_bytes((f / "labels.csv").read_text().encode("utf-16")),
+        "short-row", PROBE, r"labels\.csv, row 3: 2 fields", "5", change("labels.csv", "1.png,p0,train,0,1", "1.png,p0")
     ),
-    Mistake("a label of text", PROBE, "row 2.*'yes'", "positive", change("labels.csv", "0.png,p0,train,1", "0.png,p0,train,yes")),
-    Mistake("name of a split", PROBE, "split 'train'", "training", change("labels.csv", ",train,", ",training,")),
-    Mistake("a patient in two splits", PROBE, "p1", "split by patient", change("labels.csv", "p3", "p1")),
-    Mistake("an image is missing", PROBE, r"images/1\.png", "skip_missing|data_root", lambda f: (f / "images" / "1.png").unlink()),
-    Mistake("a short row", PROBE, "row 3", "5", change("labels.csv", "1.png,p0,train,0,1", "1.png,p0")),
-    Mistake("only a header", PROBE, r"labels\.csv", "no row", table("path,patient,split,Mass,Nodule")),
-    # images
-    Mistake("truncated", NEW, r"\.png", "copy it again|replace", every_image(lambda p: p.write_bytes(p.read_bytes()[:200]))),
-    Mistake("empty", NEW, r"\.png", "copy it again|replace", every_image(lambda p: p.write_bytes(b""))),
+    Mistake("header-only", PROBE, r"labels\.csv", "no row", write("labels.csv", b"path,patient,split,Mass,Nodule\n")),
+]
+IMAGES = [
+    Mistake("truncated", NEW, r"\d\.png", "copy it again", every_image(lambda p: p.write_bytes(p.read_bytes()[:200]))),
+    Mistake("empty", NEW, r"\d\.png: the file is empty", "copy it again", every_image(lambda p: p.write_bytes(b""))),
+    Mistake("12-bits", NEW, r"\d\.png.*5000", "max_value", five_thousand),
+    Mistake("archive", NEW, r"\d\.png", "copy it again", every_image(archive)),
+    Mistake("bomb", NEW, r"\d\.png: 3,600,000,000 pixels", "max_pixels", every_image(bomb)),
+    Mistake("frames", NEW, r"\d\.dcm.*2 frames", "take it out", every_image(two_frames)),
+    Mistake("text-dicom", NEW, r"\d\.dcm", "take it out", every_image(text_as_dicom)),
+    Mistake("in-a-test", PROBE, r"\d\.png", "copy it again", every_image(lambda p: p.write_bytes(b"x"), "images")),
+]
+CLASSES = [
     Mistake(
-        "16 bits taken for 12", NEW, r"\.png.*5000", "max_value",
-        lambda f: (
-            every_image(lambda p: cv2.imwrite(str(p), np.full((40, 40), 5000, np.uint16)))(f),
-            change("pretrain.py", 'LoadCXR"', 'LoadCXR", max_value=4095')(f),
-        ),
+        "num-classes", PROBE, "num_classes=3", "Mass, Nodule", change("linear.py", "num_classes=2", "num_classes=3")
     ),
-    Mistake("an archive named as an image", NEW, r"\.png", "zip|copy it again|replace", every_image(archive)),
-    Mistake("too many pixels", NEW, r"\.png.*3,600,000,000", "max_pixels", every_image(bomb)),
+    Mistake("class", PROBE, "Masse", "'Mass'", change("linear.py", "test_mode", "classes=['Masse'], test_mode")),
+    Mistake("no-positive", PROBE, "no class has both", "take others", labels("0,0")),
+    Mistake("no-label", PROBE, "no class has both", "take others", labels(",")),
+    Mistake("width", PROBE, "in_channels=512", "128", change("linear.py", "in_channels=128", "in_channels=512")),
+    Mistake("no-list", PROBE, "label_columns", "list", change("linear.py", '["Mass", "Nodule"]', '"Mass"')),
+]
+CHECKPOINTS = [
+    Mistake("other-depth", f"{TEST} --cfg-options model.backbone.depth=34", "lacks", "training of this config"),
+    Mistake("other-classes", f"{TEST} --cfg-options model.head.num_classes=3", r"head\.fc.*\(2, 128\)", "this config"),
     Mistake(
-        "DICOM with frames", NEW, r"\.dcm.*2 frames", "take it out",
-        every_image(lambda p: dicom(p, pixels=np.zeros((40, 40), np.uint8), NumberOfFrames=2)),
+        "backbone", PROBE, "tensors", "depth", change("linear.py", "dict(base_channels", "dict(depth=34, base_channels")
     ),
-    Mistake("text named as DICOM", NEW, r"\.dcm", "DICOM", every_image(lambda p: p.rename(p.with_suffix(".dcm")).write_text("x" * 500))),
-    Mistake("a broken image in a test", PROBE, r"6\.png|4\.png|0\.png", "copy it again", every_image(lambda p: p.write_bytes(b"x"), "images")),
-    # classes and heads
-    Mistake("num_classes", PROBE, "num_classes", "2", change("linear.py", "num_classes=2", "num_classes=3")),
-    Mistake("classes", PROBE, "Masse", "Mass'", change("linear.py", "test_mode", "classes=['Masse', 'Nodul'], test_mode")),
-    Mistake("no positive", PROBE, "no class has both", "take others", lambda f: (f / "labels.csv").write_text(re.sub(r"\d,\d\n", "0,0\n", (f / "labels.csv").read_text()))),
-    Mistake("no label known", PROBE, "no class has both", "take others", lambda f: (f / "labels.csv").write_text(re.sub(r"\d,\d\n", ",\n", (f / "labels.csv").read_text()))),
-    Mistake("width of a head", PROBE, "in_channels", "128", change("linear.py", "in_channels=128", "in_channels=512")),
-    Mistake("a name for a list", PROBE, "label_columns", "list", change("linear.py", '["Mass", "Nodule"]', '"Mass"')),
-    # checkpoints
-    Mistake("another network tested", "test linear.py work_dirs/linear/linear.pth --cfg-options model.backbone.depth=34", "lacks", "config"),
-    Mistake("another width tested", "test linear.py work_dirs/linear/linear.pth --cfg-options model.backbone.base_channels=8 model.head.in_channels=64", "shape", "config"),
-    Mistake("another backbone", PROBE, "tensors", "depth", change("linear.py", "dict(base_channels=16", "dict(depth=34, base_channels=16")),
-    Mistake("truncated checkpoint", "test linear.py work_dirs/linear/linear.pth", r"linear\.pth", "truncated|damaged", cut("work_dirs/linear/linear.pth")),
-    Mistake("no backbone", PROBE, r"backbone\.pth", "pre-train first", lambda f: (f / "work_dirs/pretrain/backbone.pth").unlink()),
-    Mistake("text for a checkpoint", "test linear.py labels.csv", r"labels\.csv", "checkpoint"),
-    Mistake("text for a backbone", PROBE, r"backbone\.pth", "truncated|damaged|checkpoint", write("work_dirs/pretrain/backbone.pth", b"hello")),
-    Mistake("pre-training tested", "test linear.py work_dirs/pretrain/epoch_1.pth", "lacks", "config"),
-    Mistake("resumed with another batch", "train pretrain.py --resume --cfg-options train_dataloader.batch_size=2 train_cfg.max_epochs=2", "batch_size", "load_from"),
-    # work dirs
-    Mistake("a file for a work dir", "train pretrain.py --work-dir labels.csv", r"labels\.csv", "--work-dir"),
-    Mistake("a work dir nobody can write to", "train pretrain.py --work-dir /proc/run", "/proc/run", "--work-dir"),
-    Mistake("no space", NEW, "epoch_1.pth", "space|size|large", limits={"RLIMIT_FSIZE": 300_000}),
-    Mistake("a finished run", TRAIN, "work_dirs/pretrain", "--resume.*--work-dir.*--overwrite"),
-    # devices
-    Mistake("pytorch without torchrun", f"{NEW} --launcher pytorch", "--launcher pytorch", "torchrun"),
-    Mistake("slurm without GPU", f"{NEW} --launcher slurm", "--launcher slurm", "GPU"),
-    Mistake("SyncBN on CPUs", f"{NEW} --launcher pytorch --cfg-options model.backbone.norm_cfg.type=SyncBN", "SyncBN", "type=BN", env={"RANK": "0"}),
-    Mistake("number of workers", f"{NEW} --cfg-options train_dataloader.num_workers=-1", "num_workers", "non-negative"),
-]  # fmt: skip
+    Mistake("cut", TEST, r"linear\.pth: truncated", "copy it again", cut("work_dirs/linear/linear.pth")),
+    Mistake("no-backbone", PROBE, r"backbone\.pth", "pre-train first", missing("work_dirs/pretrain/backbone.pth")),
+    Mistake("text", "test linear.py labels.csv", r"labels\.csv.*not a checkpoint", "another file"),
+    Mistake(
+        "text-backbone",
+        PROBE,
+        r"backbone\.pth.*not a checkpoint",
+        "copy",
+        write("work_dirs/pretrain/backbone.pth", b"hello"),
+    ),
+    Mistake("pretraining", "test linear.py work_dirs/pretrain/epoch_1.pth", "lacks", "training of this config"),
+    Mistake(
+        "other-batch",
+        "train pretrain.py --resume --cfg-options train_dataloader.batch_size=2",
+        "batch_size",
+        "load_from",
+    ),
+]
+WORK_DIRS = [
+    Mistake("file", "train pretrain.py --work-dir labels.csv", r"labels\.csv", "--work-dir"),
+    Mistake("read-only", "train pretrain.py --work-dir /proc/run", "/proc/run", "--work-dir"),
+    Mistake("no-space", NEW, r"epoch_1\.pth", "make room", limits={"RLIMIT_FSIZE": 300_000}),
+    Mistake("finished", "train pretrain.py", "work_dirs/pretrain", "--resume.*--work-dir.*--overwrite"),
+]
+DEVICES = [
+    Mistake("no-torchrun", f"{NEW} --launcher pytorch", "--launcher pytorch", "torchrun"),
+    Mistake("no-gpu", f"{NEW} --launcher slurm", "--launcher slurm", "GPU"),
+    Mistake(
+        "sync-bn",
+        f"{NEW} --launcher pytorch --cfg-options model.backbone.norm_cfg.type=SyncBN",
+        "SyncBN",
+        "type=BN",
+        env={"RANK": "0"},
+    ),
+    Mistake("workers", f"{OPTION} train_dataloader.num_workers=-1", "num_workers", "non-negative"),
+]
+MISTAKES = {
+    f"{group}-{mistake.name}": mistake
+    for group, mistakes in (
+        ("name", NAMES),
+        ("folder", FOLDERS),
+        ("table", TABLES),
+        ("image", IMAGES),
+        ("class", CLASSES),
+        ("checkpoint", CHECKPOINTS),
+        ("work-dir", WORK_DIRS),
+        ("device", DEVICES),
+    )
+    for mistake in mistakes
+}
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "-"))
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_in_a_few_lines(mistake: Mistake, otcxr: Otcxr, finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "user"
     shutil.copytree(finished, folder)
