@@ -46,11 +46,11 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     args.config = _find(args.config)
     cfg = _read(args.config, getattr(args, "verbose", False))
-    for warning in check_file(args.config, cfg) if check else ():
+    for warning in check_file(args.config, cfg._cfg_dict) if check else ():
         print(f"warning: {warning}", file=sys.stderr)
     options = parse_options(args.cfg_options or [], set(cfg))
     for key, value in options.items():
-        if "." not in key and key not in known_keys() and (problem := unread(cfg, key, value)):
+        if "." not in key and key not in known_keys() and (problem := unread(cfg._cfg_dict, key, value)):
             raise SystemExit(f"--cfg-options {key}=...: {problem}")
     cfg.merge_from_dict(options)
     cfg.launcher = args.launcher

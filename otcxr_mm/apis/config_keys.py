@@ -5,10 +5,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmengine.config import Config
 
 # read by MMEngine, besides the arguments of its Runner
 _MMENGINE = (
@@ -33,7 +29,7 @@ def known_keys() -> set[str]:
     return {*signature(Runner.__init__).parameters, *_MMENGINE, *_OURS} - {"self", "cfg"}
 
 
-def check_file(path: str, cfg: "Config") -> list[str]:
+def check_file(path: str, cfg: Mapping) -> list[str]:
     """Looks for keys of a config file, not of its bases, that nothing reads.
 
     Args:
@@ -46,23 +42,27 @@ def check_file(path: str, cfg: "Config") -> list[str]:
     Raises:
         SystemExit: For a key that is close to one that is read, or whose value differs from the one that is used.
     """
-    found, inherited = [], None
+    found = []
     for name, place in _unused(path):
-        source = f"{path}{place}"
+        source, value = f"{path}{place}", cfg.get(name)
         near = get_close_matches(name, known_keys(), 1, 0.8)
         if near:
             raise SystemExit(f"{source}: nothing reads {name!r}: did you mean {near[0]}?")
-        problem = unread(cfg, name, cfg.get(name))
-        if problem:
+        if problem := unread(cfg, name, value):
             raise SystemExit(f"{source}: {problem}")
-        if inherited is None:
-            inherited = _inherited(path)
-        if name in inherited and cfg.get(name) != inherited[name]:
-            places = [key for key, value in _leaves(inherited) if value == inherited[name]]
+        plain = not isinstance(value, (Mapping, list, tuple))
+        if any(_holds(used, value) for key, used in _leaves(cfg) if not plain or key.endswith(f".{name}")):
+            continue  # a helper that agrees with what is used
+        inherited = _inherited(path)
+        if name in inherited:
+            places = [key for key, used in _leaves(inherited) if used == inherited[name]]
             where = f": set {' and '.join(places[:3])}" if places else ""
-            raise SystemExit(f"{source}: its bases have been read, and nothing looks at {name} any more{where}")
-        if name not in inherited and not any(_holds(value, cfg.get(name)) for _, value in _leaves(cfg)):
-            found.append(f"{source}: nothing reads {name!r}")
+            raise SystemExit(f"{source}: nothing reads {name} any more, for its bases have been read{where}")
+        # a flat copy of a config has the helpers of its bases
+        if inherited or plain:
+            last = {key.rpartition(".")[2]: key for key, _ in _leaves(cfg)}
+            near = get_close_matches(name, last, 1, 0.85)
+            found.append(f"{source}: nothing reads {name!r}" + (f": did you mean {last[near[0]]}?" if near else ""))
     return found
 
 
@@ -77,10 +77,10 @@ def unread(cfg: Mapping, name: str, value: object) -> str | None:
     if name == "seed":
         return f"nothing reads seed: write randomness=dict(seed={value})"
     places = [(key, used) for key, used in _leaves(cfg) if key.rpartition(".")[2] == name]
-    if not places or any(used == value for _, used in places):
+    if isinstance(value, (Mapping, list, tuple)) or not places or any(used == value for _, used in places):
         return None
     where = " and ".join(key for key, _ in places[:3])
-    return f"the bases have been read, and nothing looks at {name} any more: set {where} (now {places[0][1]!r:.60})"
+    return f"nothing reads {name} at the top level: set {where} (now {places[0][1]!r:.60})"
 
 
 def _holds(used: object, value: object) -> bool:

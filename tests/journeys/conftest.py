@@ -172,7 +172,8 @@ if __name__ == "__main__":
 
     for _name in otcxr_mm.__all__:
         getattr(otcxr_mm, _name)
-    for _name in ("mmengine.runner", "mmpretrain.models", "mmseg.models"):
+    heavy = ("mmengine.runner", "mmpretrain.models", "mmpretrain.datasets", "mmseg.models", "matplotlib.pyplot", "yapf")
+    for _name in heavy:
         with suppress(ImportError):  # MMSegmentation is an extra
             importlib.import_module(_name)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the tests
