@@ -22,7 +22,7 @@ COMMANDS = {
     "prepare": ("apis.prepare", "main", "Shrink the images of a data set into one file."),
     "views": ("apis.browse_views", "main", "Draw the pairs of crops that a config trains on."),
     "stats": ("apis.dataset_stats", "main", "Count images, patients, labels, grey values."),
-    "table": ("apis.table", "main", "Tables of tested runs for a paper."),
+    "table": ("apis.table", "main", "Make tables of tested runs for a paper."),
     "compare": ("apis.compare", "main", "Compare two tested runs, paired by patient."),
 }
 
@@ -57,7 +57,7 @@ class _InOrder(click.Group):
 def main() -> None:
     """Self-supervised pre-training on chest radiographs, and what comes before and after it.
 
-    otcxr COMMAND --help says more. Research software, not a medical device.
+    See otcxr COMMAND --help for each command. Research software, not a medical device.
     """
 
 
@@ -72,7 +72,7 @@ def _fail(error: Exception) -> None:
 @main.command("list-cfg", short_help="List the configs that come with the package.")
 @click.argument("pattern", default="")
 def list_cfg(pattern: str) -> None:
-    """List the configs that come with the package; PATTERN: a part of the name or of what it is for."""
+    """List the configs that come with the package, or those with PATTERN in their name or description."""
     from .apis.configs import config_folder, list_configs
 
     rows = list_configs(pattern)
@@ -93,12 +93,12 @@ def list_cfg(pattern: str) -> None:
 @main.command("copy-cfg", short_help="Copy a config to change it.")
 @click.argument("name")
 @click.argument("target", default=".")
-@click.option("--flat", is_flag=True, help="with its bases and the environment's values merged in: stands alone")
-@click.option("--force", is_flag=True, help="overwrite a file that is there")
+@click.option("--flat", is_flag=True, help="merge in its bases and environment variables, so that it stands alone")
+@click.option("--force", is_flag=True, help="overwrite an existing file")
 def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
-    """Copy the config NAME to TARGET, a file or a folder (this one), to change it there.
+    """Copy the config NAME to TARGET, a file or a folder (default: the current one), to change it there.
 
-    With --flat, NAME may be a file of yours: `mim train mmpretrain` takes the result.
+    With --flat NAME may be your own file; `mim train mmpretrain` takes the result.
     """
     from .apis.configs import copy_config
 
@@ -118,10 +118,12 @@ def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
     type=click.Choice(["mmpretrain", "torchvision", "timm"]),
     default="mmpretrain",
     show_default=True,
-    help="whose names the weights get; mmpretrain's are mmseg's and mmdet's too",
+    help="library whose parameter names to use (mmpretrain: also for mmseg and mmdet)",
 )
-@click.option("--channels", type=click.Choice(["1", "3"]), help="of the first convolution; default as trained")
-@click.option("--force", is_flag=True, help="overwrite files that are there")
+@click.option(
+    "--channels", type=click.Choice(["1", "3"]), help="input channels of the first convolution; default as trained"
+)
+@click.option("--force", is_flag=True, help="overwrite existing files")
 def export(source: str, out: str | None, layout: str, channels: str | None, force: bool) -> None:
     """Write the backbone of SOURCE, a work dir or a checkpoint, for another library."""
     from .export.convert import export_backbone

@@ -19,7 +19,9 @@ def write_whole(path: str | os.PathLike, data: bytes | memoryview) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror}): make room, or write elsewhere"
+        raise OSError(error.errno, reason, path) from error
+    finally:
         if os.path.exists(temporary):
             os.remove(temporary)
-        raise

@@ -1,21 +1,22 @@
 """Shows what a model is trained on: `otcxr views`, `tools/visualization/browse_views.py`."""
 
-import argparse
 import os
 
-from .launch import add_config_arguments, load_config
+from .config_file import add_config_arguments, load_config
+from .console import ArgumentParser, command
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     """Writes a contact sheet of viewpoint pairs."""
-    parser = argparse.ArgumentParser(
-        description="Draw pairs of viewpoints as the training pipeline makes them, with the places that both show"
+    parser = ArgumentParser(
+        description="Draw pairs of viewpoints as the training pipeline makes them, and mark places that both show"
     )
     add_config_arguments(parser)
-    parser.add_argument("--out", metavar="FILE.png", help="default WORK_DIR/views.png")
+    parser.add_argument("--out", metavar="FILE.png", help="picture to write; default WORK_DIR/views.png")
     parser.add_argument("-n", type=int, default=8, metavar="N", help="number of radiographs (8)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of radiographs and of the crops (0)")
-    parser.add_argument("--show-ids", action="store_true", help="write patient ids and paths below")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of radiographs and of the crops (0)")
+    parser.add_argument("--show-ids", action="store_true", help="write patient ids and paths below the pictures")
     args = parser.parse_args(argv)
     if args.n < 1:
         parser.error(f"-n {args.n}: at least 1")

@@ -1,15 +1,14 @@
 """Two runs on one test set, paired by patient: `otcxr compare`, `tools/analysis/compare.py`."""
 
-import argparse
 import json
 import sys
+
+from .console import ArgumentParser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the differences."""
-    parser = argparse.ArgumentParser(
-        description="Differences of two runs for each class and in the mean, with 95 %% intervals over patients"
-    )
+    parser = ArgumentParser(description="Compare two runs, per class and on average, with 95 % intervals over patients")
     parser.add_argument("run_a", help="work dir of a run that otcxr test has tested")
     parser.add_argument("run_b", help="another one, tested on the same images")
     parser.add_argument("--out", metavar="FILE.json", help="file for the figures, unrounded")

@@ -1,27 +1,30 @@
 """Counts what a config's data sets hold: `otcxr stats`, `tools/visualization/dataset_stats.py`."""
 
-import argparse
 import json
 import os
 
-from .launch import add_config_arguments, load_config
+from .config_file import add_config_arguments, load_config
+from .console import ArgumentParser, command
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     """Writes stats.md, stats.png and stats.json, and prints the first."""
-    parser = argparse.ArgumentParser(
-        description="Images, patients, labels, ages and grey values of a config's data sets; no path, no patient id"
+    parser = ArgumentParser(
+        description="Count images, patients, labels, ages and grey values of a config's data sets; shows no path or id"
     )
     add_config_arguments(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder of the three files; default WORK_DIR/stats")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for stats.md, stats.json and stats.png; default WORK_DIR/stats"
+    )
     parser.add_argument(
         "--max-images",
         type=int,
         default=500,
         metavar="N",
-        help="images of each data set that are read for the grey values, drawn at random; 0 for all (500)",
+        help="number of images per data set, drawn at random, to read for the grey values; 0 for all (500)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that draw (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that draw (0)")
     args = parser.parse_args(argv)
     cfg = load_config(args)
 

@@ -1,10 +1,10 @@
-"""Prepares a data set: its images, shrunk, in one memory-mapped file that `packed=OUT` of the data set reads.
+"""Prepare a data set: shrink its images into one memory-mapped file, which the data set reads with packed=OUT.
 
 otcxr prepare CONFIG OUT [--size 256] [--depth 16]
 otcxr prepare otcxr_mm.UnlabeledCXR OUT --data-root FOLDER
 
-Stopped or killed, the same command goes on where it was. Run again, it checks what is there, and says which images have
-changed since (status 1).
+If stopped or killed, run the same command again: it resumes where it stopped. On a finished OUT it checks the files and
+lists images that have changed since (status 1).
 
 Images that cannot be read are all listed at the end (status 1); --skip-broken prepares the others.
 """
@@ -16,35 +16,37 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .console import ArgumentParser, command
+
 if TYPE_CHECKING:
     import numpy as np
 
     from ..datasets import BaseCXRDataset
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="config file, or the type of a data set, such as otcxr_mm.NIHChestXray14")
     parser.add_argument(
-        "out", type=Path, help="folder to write; of a config with several data roots, the folder of theirs"
+        "out", type=Path, help="folder to write; for a config with several data roots, one folder per root below it"
     )
-    parser.add_argument("--data-root", help="folder of the data set, where its type is given")
+    parser.add_argument("--data-root", help="folder of the data set, if SOURCE is a type")
     parser.add_argument(
         "--size",
         type=int,
         nargs="+",
         default=[256],
         metavar="PIXELS",
-        help="shorter side (default 256), or height and width; nothing is enlarged by a shorter side",
+        help="shorter side (256), or height and width; a shorter side never enlarges an image",
     )
-    parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits a pixel, default 8")
-    parser.add_argument("--max-value", type=int, help="white of 16-bit files; default that of the config's LoadCXR")
-    parser.add_argument("--jobs", type=int, default=0, help="threads; default one a core")
+    parser.add_argument("--depth", type=int, choices=(8, 16), default=8, help="bits per pixel (8)")
+    parser.add_argument("--max-value", type=int, help="white in 16-bit files; default that of the config's LoadCXR")
+    parser.add_argument("--jobs", type=int, default=0, help="number of threads; default one per core")
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="list the images that cannot be read, and prepare the others; all are read twice",
+        help="list the images that cannot be read and prepare the others; reads all images twice",
     )
     parser.add_argument(
         "--cfg-options",
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="settings of the config, or arguments of the data set, such as ann_file=table.csv",
     )
+    parser.add_argument("--verbose", action="store_true", help="show all messages, and the traceback of an error")
     return parser
 
 
@@ -73,7 +76,7 @@ def described(args: argparse.Namespace) -> list[dict]:
     Raises:
         SystemExit: If there is none.
     """
-    from .launch import load_config, parse_options
+    from .config_file import load_config, parse_options
 
     if not _is_config(args.source):
         if args.data_root is None:
@@ -83,8 +86,8 @@ def described(args: argparse.Namespace) -> list[dict]:
         return [{"type": args.source, "data_root": args.data_root, "split": "all", **options}]
     if args.data_root is not None:
         raise SystemExit("--data-root goes with a type of data set; for a config use --cfg-options")
-    launch = {"config": args.source, "cfg_options": args.cfg_options, "local_rank": 0, "launcher": "none"}
-    cfg = load_config(argparse.Namespace(**launch, work_dir=None))
+    launch = {"config": args.source, "cfg_options": args.cfg_options, "verbose": args.verbose}
+    cfg = load_config(argparse.Namespace(**launch, work_dir=None, local_rank=0, launcher="none"))
     from ..engine.trained import leaf_specs
 
     loaders = [value for key, value in cfg.items() if key.endswith("_dataloader") and value]
@@ -252,14 +255,13 @@ def prepare(args: argparse.Namespace) -> bool:
     return unchanged
 
 
+@command
 def main(arguments: list[str] | None = None) -> None:
-    """Prepares the data set, and says in a line what went wrong."""
+    """Prepares the data set."""
     args = parser().parse_args(arguments)
     try:
         unchanged = prepare(args)
     except KeyboardInterrupt:
-        print("Stopped: the same command goes on where it was.")
+        print("Stopped: run the same command again to resume.")
         raise SystemExit(130) from None
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from None
     raise SystemExit(not unchanged)

@@ -1,21 +1,24 @@
 """Tables of finished downstream runs: `otcxr table`, `tools/analysis/table.py`."""
 
-import argparse
 import sys
 from pathlib import Path
+
+from .console import ArgumentParser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the tables as Markdown, and writes table.md, table.csv, table.tex and table.png."""
-    parser = argparse.ArgumentParser(
-        description="Methods beside each other, with 95 %% intervals over patients and paired differences"
+    parser = ArgumentParser(
+        description="Compare methods in tables, with 95 % intervals over patients and paired differences"
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="work dir of a run that otcxr test has tested, or a folder of such"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for table.md, .csv, .tex and .png; default: print only")
     parser.add_argument(
-        "--reference", metavar="METHOD", help='what differences are to; default "random init", or the first method'
+        "--reference",
+        metavar="METHOD",
+        help='method that the others are compared with; default "random init", or the first method',
     )
     parser.add_argument(
         "--metric",
@@ -26,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         "--by",
         choices=["fraction", "class"],
         default="fraction",
-        help="columns: shares of the training patients, or the classes (a table a share)",
+        help="columns: shares of the training patients, or classes (one table per share)",
     )
     parser.add_argument(
         "--name",
@@ -34,10 +37,12 @@ def main(argv: list[str] | None = None) -> int:
         action="extend",
         default=[],
         metavar="RUN_METHOD_OR_TYPE=LABEL",
-        help="what a method, the method of one run, or a type of data set is called in the tables",
+        help="name in the tables of a method, of the method of one run, or of a type of data set",
     )
     parser.add_argument(
-        "--by-test-set", action="store_true", help="runs on different images of a data set are tables of their own"
+        "--by-test-set",
+        action="store_true",
+        help="one table per test set, where runs were tested on different images of a data set",
     )
     args = parser.parse_args(argv)
     names = dict(name.rpartition("=")[::2] for name in args.name)

@@ -329,7 +329,7 @@ class BaseCXRDataset(BaseDataset):
             way_out = "Run otcxr prepare for this split"
         else:
             example, lack = root / paths[missing[0]], "not there"
-            way_out = "Complete the folder, or set skip_missing=True to go on with those that are there"
+            way_out = "Complete the folder, correct data_root or img_prefix, or set skip_missing=True to leave them out"
         if not self.skip_missing or not there.any():
             raise FileNotFoundError(
                 f"{self._source()}: {len(missing)} of {len(paths)} listed images are {lack}, the first one "

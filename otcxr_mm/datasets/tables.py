@@ -22,7 +22,7 @@ class Table(dict[str, np.ndarray]):
 
 def _text(file: Path, what: str) -> str:
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such {what}")
+        raise FileNotFoundError(f"{file}: no such {what}: put it there, or name another below data_root")
     raw = file.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -65,6 +65,9 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
     if not rows:
         raise ValueError(f"{file}: the file is empty")
     header = [name.strip() for name in rows[0]]
+    separator = next((sign for sign in ";\t" if len(header) == 1 and sign in header[0]), None)
+    if separator is not None:
+        raise ValueError(f"{file}: columns are separated by {separator!r}: save it with commas")
     missing = [name for name in required if name not in header]
     if missing:
         raise ValueError(f"{file}: no column {missing[0]!r}; the columns are {header}")

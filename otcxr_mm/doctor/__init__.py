@@ -110,14 +110,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "config",
         nargs="?",
-        help="config file, or a name of `otcxr list-cfg`: what it needs too",
+        help="config file, or a name from `otcxr list-cfg`, to examine too",
     )
     parser.add_argument("--work-dir", metavar="DIR", help="where the run would write; default work_dirs/CONFIG")
     parser.add_argument(
-        "--json", action="store_true", help="for a bug report: without paths of yours and names of the user"
+        "--json", action="store_true", help="print JSON for a bug report, without your paths and user name"
     )
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds that an import may take")
-    parser.add_argument("--quick", action="store_true", help="import nothing: metadata, files and machine in a second")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds that an import may take (120)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="import nothing: look at metadata, files and the machine only (about a second)",
+    )
     args, near = parser.parse_args(argv), ""
     if args.config and not os.path.isfile(args.config) and sys.version_info >= (3, 10):
         from ..apis.configs import find_config

@@ -18,7 +18,7 @@ _START = (
     "import sys, json; a = json.loads(sys.argv[1]); sys.path[:] = a['path']; from otcxr_mm.doctor import probe; "
     "probe.main(a)"
 )
-STEPS_OF_CONFIG = ("config", "types", "model")
+STEPS_OF_CONFIG = ("config", "types", "model", "tables")
 _KEPT = 65536
 _RESTARTS = 3
 

@@ -39,7 +39,7 @@ def examine_config(config: str, probe: Probe, packages: dict) -> list:
         findings.append(_ended("config-unreadable", f"looking up the names of {config}", probe.steps["types"]))
     unknown, needed = _types(config, read, probe, packages)
     findings += unknown
-    findings += data(read["data"], packages)
+    findings += data(read["data"], packages, probe.good("tables"))
     findings += checkpoints(read["checkpoints"])
     model = probe.steps.get("model", {})
     if model.get("ok"):
@@ -200,8 +200,14 @@ def _model_fails(problem: dict, packages: dict) -> object:
     return error("model-fails", f"the model cannot be built: {told(problem)}", "correct `model` in the config")
 
 
-def data(entries: list, packages: dict) -> list:
-    """Whether folders and tables of the data sets are there, and what reads their images."""
+def data(entries: list, packages: dict, tables: dict | None = None) -> list:
+    """Whether folders and tables of the data sets are there, and what reads their images.
+
+    Args:
+        entries: What the config names: a dict for each data set.
+        packages: What is installed.
+        tables: What reading the tables gave; None if they were not read.
+    """
     findings, seen, dicom = [], set(), ""
     for entry in entries:
         root = os.path.expanduser(str(entry.get("data_root") or ""))
@@ -235,6 +241,10 @@ def data(entries: list, packages: dict) -> list:
                 )
         if not entry.get("packed"):
             dicom = dicom or (_holds_dicom(entry, root) and (root or "the data"))
+    named = "\n".join(f.message for f in findings)
+    for place, message in (tables or {"missing": {}})["missing"].items():
+        if f"{place}: " not in named:
+            findings.append(error("data-missing", f"{place}: {message}", "complete the folder of the data set"))
     if dicom and not origin("pydicom"):
         findings.append(
             error(
@@ -247,7 +257,11 @@ def data(entries: list, packages: dict) -> list:
         )
     elif dicom and not origin("gdcm"):
         findings.append(note("data", f"{dicom}: DICOM; compressed files need gdcm", how_to_install("gdcm")))
-    return findings or ([ok("data", "folders and tables of the data sets are there")] if entries else [])
+    if findings or not entries:
+        return findings
+    if tables is None:
+        return [note("data", "folders and files that the config names are there; tables were not read")]
+    return [ok("data", "folders and tables of the data sets are there")]
 
 
 def _inside(entry: dict, root: str) -> object:

@@ -32,6 +32,7 @@ NEEDS = {
     "config": ("mmengine",),
     "types": ("config", "mmpretrain", "otcxr_mm"),
     "model": ("types",),
+    "tables": ("types",),
 }
 # the part of a package that training imports
 PARTS = {
@@ -87,7 +88,8 @@ def main(request: dict) -> None:
     steps = [(name, _import) for name in request["modules"]]
     steps += [("torch facts", _torch_facts), ("registry", _registry)]
     if request.get("config"):
-        steps += [("config", probe_config.read), ("types", probe_config.types), ("model", probe_config.build)]
+        steps += [("config", probe_config.read), ("types", probe_config.types)]
+        steps += [("model", probe_config.build), ("tables", probe_config.tables)]
     failed, state = set(request["skip"]), {"config": request.get("config")}
 
     def say(**line: object) -> None:

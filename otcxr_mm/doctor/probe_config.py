@@ -121,6 +121,28 @@ def build(name: str, state: dict) -> dict:
     }
 
 
+def tables(name: str, state: dict) -> dict:
+    """Reads the tables of this package's data sets, but no image: place in the config to the file that is missing."""
+    from otcxr_mm.datasets import BaseCXRDataset
+    from otcxr_mm.registry import DATASETS
+
+    missing = {}
+    for key in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        for found, place, _ in _walk(state["cfg"].get(key), key, None):
+            kind = DATASETS.get(found["type"]) if isinstance(found.get("type"), str) else None
+            is_drawn = _plain(found.get("type")) == "SyntheticCXR"
+            if not isinstance(kind, type) or not issubclass(kind, BaseCXRDataset) or is_drawn:
+                continue
+            given = {k: v for k, v in found.items() if k not in ("type", "pipeline", "packed", "_scope_")}
+            try:
+                kind(**{**given, "lazy_init": True, "check_files": False}).load_records()
+            except FileNotFoundError as error:
+                missing[place] = str(error)
+            except Exception:  # nothing is missing; training, or otcxr stats, names what is wrong
+                continue
+    return {"missing": missing}
+
+
 def _bytes(module: object) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from otcxr_mm.apis import launch
+from otcxr_mm.apis.config_file import parse_options
 from tests.conftest import write_image
 
 
@@ -47,7 +48,7 @@ def test_amp_trains_on_a_cpu_and_options_go_before_the_config(python, images, tm
     )
     output = result.stdout + result.stderr
     assert "UnlabeledCXR [all]: 6 images" in output
-    assert "otcxr_mm.BFloat16OptimWrapper" in output
+    assert "otcxr_mm.BFloat16OptimWrapper" in (tmp_path / "work" / "tiny.py").read_text()
     assert (tmp_path / "work" / "backbone.pth").is_file()
 
 
@@ -157,14 +158,14 @@ def test_wrong_commands_end_with_a_clear_line(python, images, command, message, 
 
 def test_options_keep_spaces_in_paths_and_types_elsewhere():
     options = ["a.root=/own data/x y", "a.n=3", "a.pair=(0.1, 1)", "a.name='one two'", "b=None"]
-    assert launch.parse_options(options, {"a", "b"}) == {
+    assert parse_options(options, {"a", "b"}) == {
         "a.root": "/own data/x y",
         "a.n": 3,
         "a.pair": (0.1, 1),
         "a.name": "one two",
         "b": None,
     }
-    assert launch.parse_options([], set()) == {}
+    assert parse_options([], set()) == {}
 
 
 @pytest.mark.parametrize(
@@ -177,11 +178,11 @@ def test_options_keep_spaces_in_paths_and_types_elsewhere():
 )
 def test_slips_in_options_are_noticed(option, message):
     with pytest.raises(SystemExit, match=re.escape(f"--cfg-options {option}: {message}")):
-        launch.parse_options([option], {"train_cfg"})
+        parse_options([option], {"train_cfg"})
 
 
 def test_new_keys_are_allowed():
-    assert launch.parse_options(["sync_bn=torch", "find_unused_parameters=True"], {"model"})["sync_bn"] == "torch"
+    assert parse_options(["sync_bn=torch", "find_unused_parameters=True"], {"model"})["sync_bn"] == "torch"
 
 
 def test_a_schedule_that_ends_elsewhere_is_said(caplog):
@@ -216,3 +217,25 @@ def test_latest_checkpoint(tmp_path):
     assert launch.latest_checkpoint(str(tmp_path)) == str(tmp_path / "epoch_2.pth")
     (tmp_path / "last_checkpoint").write_text("")  # killed while it was written
     assert launch.latest_checkpoint(str(tmp_path)) == str(tmp_path / "iter_9.pth")
+
+
+def test_an_earlier_run_is_not_overwritten(tmp_path):
+    work_dir = tmp_path / "run"
+    kept = ["mine.txt", "features/a.pth", "20260101_000000/a.log", "weights.pth"]
+    ours = ["epoch_3.pth", "best_auroc_epoch_2.pth", "linear.pth", "backbone.pth", "backbone.json", "results.json"]
+    work_dir.mkdir()
+    launch.refuse_to_overwrite(str(work_dir))
+    for name in (*kept, *ours, "last_checkpoint"):
+        (work_dir / name).parent.mkdir(exist_ok=True)
+        (work_dir / name).write_text("x")
+    with pytest.raises(SystemExit, match=r"run holds a run already .*--resume.*--work-dir DIR.*--overwrite"):
+        launch.refuse_to_overwrite(str(work_dir))
+    launch.remove_run(str(work_dir))
+    assert sorted(p.relative_to(work_dir).as_posix() for p in work_dir.rglob("*") if p.is_file()) == sorted(kept)
+    launch.refuse_to_overwrite(str(work_dir))
+
+
+def test_overwrite_and_resume_exclude_each_other(capsys):
+    with pytest.raises(SystemExit):
+        launch.train(["tests/tiny.py", "--overwrite", "--resume"])
+    assert "--overwrite starts anew, --resume goes on" in capsys.readouterr().err

@@ -8,7 +8,19 @@ from importlib.machinery import PathFinder
 
 import pytest
 
-from otcxr_mm.doctor import CODES, Finding, disk, experiment, gpus, machine, main, places, report, supported
+from otcxr_mm.doctor import (
+    CODES,
+    Finding,
+    disk,
+    experiment,
+    gpus,
+    machine,
+    main,
+    places,
+    probe_config,
+    report,
+    supported,
+)
 from otcxr_mm.doctor import packages as packages_of
 from otcxr_mm.doctor.child import Probe
 from otcxr_mm.doctor.finding import error, note, ok, warning
@@ -215,6 +227,19 @@ def test_data_folders_and_tables(tmp_path):
     assert [f.level for f in found] == ["error", "error", "error", "note"]
     assert "train_dataloader.dataset.data_root=FOLDER" in found[0].advice
     assert "ann_file" in found[1].message and "img_prefix" in found[2].message
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    from mmengine.config import Config
+
+    spec = dict(type="otcxr_mm.NIHChestXray14", data_root=str(tmp_path), pipeline=[])
+    entries = [{"place": "train_dataloader.dataset", "type": spec["type"], "data_root": str(tmp_path)}]
+    given = probe_config.tables("tables", {"cfg": Config(dict(train_dataloader=dict(dataset=spec)))})
+    (found,) = experiment.data(entries, {}, given)
+    assert (found.level, found.code) == ("error", "data-missing")
+    assert f"train_dataloader.dataset: {tmp_path}: no Data_Entry_2017*.csv" in found.message
+    assert [f.level for f in experiment.data(entries, {}, {"missing": {}})] == ["ok"]
+    assert "tables were not read" in experiment.data(entries, {}, None)[0].message
 
 
 # --- arithmetic

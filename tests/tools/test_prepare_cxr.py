@@ -50,7 +50,7 @@ def test_a_folder_is_prepared_once_and_read_in_place_of_the_files(tmp_path, prep
 
 
 def test_it_runs_as_a_script(python):
-    assert "goes on where it was" in python("tools/dataset_converters/prepare_cxr.py", "--help").stdout
+    assert "resumes where it stopped" in python("tools/dataset_converters/prepare_cxr.py", "--help").stdout
 
 
 CONFIG = """

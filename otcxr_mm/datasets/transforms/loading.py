@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -48,7 +49,7 @@ def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIX
         return read_dicom(str(path), raw, max_value, max_pixels)
     pixels = _pixels_of(raw)
     if pixels > max_pixels:
-        raise BrokenImageError(f"{path}: {pixels:,} pixels; max_pixels={max_pixels}")
+        raise BrokenImageError(f"{path}: {pixels:,} pixels; max_pixels={max_pixels}: shrink it, or raise max_pixels")
     # older OpenCV fills what a truncated JPEG lacks with grey and says nothing
     truncated = raw.startswith(_JPEG_START) and _JPEG_END not in raw[-1024:]
     try:
@@ -75,8 +76,9 @@ def _pixels_of(raw: bytes) -> float:
     try:
         with Image.open(io.BytesIO(raw)) as header:
             return header.width * header.height
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return float("inf")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        found = re.search(r"\((\d+) pixels\)", str(error))
+        return int(found[1]) if found else float("inf")
     except Exception:
         # Pillow raises anything at damaged headers; OpenCV has the last word
         return 0

@@ -108,12 +108,18 @@ def _named(meta: Mapping | None) -> dict[str, list[str]]:
 
 
 def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
-    """MMEngine would test random numbers in the place of missing weights."""
-    given = {name.removeprefix("module.") for name in checkpoint.get("state_dict", checkpoint)}
-    missing = [name for name, _ in bare_model(runner).named_parameters() if name not in given]
-    if missing:
+    """MMEngine would test random numbers in the place of weights that are missing or of another shape."""
+    state = checkpoint.get("state_dict", checkpoint)
+    given = {name.removeprefix("module."): tuple(getattr(value, "shape", ())) for name, value in state.items()}
+    wanted = {name: tuple(parameter.shape) for name, parameter in bare_model(runner).named_parameters()}
+    missing = [name for name in wanted if name not in given]
+    other = [name for name in wanted if name in given and given[name] != wanted[name]]
+    found = [f"lacks {len(missing)} of the model's weights ({', '.join(missing[:3])})"] if missing else []
+    if other:
+        name = other[0]
+        found.append(f"holds {len(other)} in another shape ({name}: {given[name]}, in the model {wanted[name]})")
+    if found:
         raise ValueError(
-            f"the checkpoint lacks {len(missing)} of the model's weights ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}), which would be random numbers: test the checkpoint that the "
-            "training with this config has written"
+            f"the checkpoint {' and '.join(found)}, which would be random numbers: test the checkpoint that the "
+            "training with this config wrote"
         )

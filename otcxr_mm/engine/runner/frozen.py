@@ -56,6 +56,9 @@ class FrozenEvalLoop(BaseLoop):
     def check(self, model: nn.Module) -> None:
         """Fails if the model is not one that this loop can fit."""
 
+    def check_features(self, model: nn.Module, width: int) -> None:
+        """Fails if the model cannot take features of this width."""
+
     def fit_head(
         self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
     ) -> None:
@@ -141,11 +144,13 @@ class FrozenEvalLoop(BaseLoop):
         for batch in loader:
             data = model.data_preprocessor(batch, False)
             feats = model.extract_feat(data["inputs"])[-1].float().cpu()
+            self.check_features(model, feats.shape[1])
             for sample, feature in zip(data["data_samples"], feats, strict=True):
                 if "gt_score" not in sample:
                     raise ValueError(f"the data set of {type(self).__name__} must have labels (gt_score)")
                 # a view would be pickled with the whole batch's storage
                 rows.append((feature.clone(), sample.gt_score.float().cpu()))
+            self.runner.call_hook("after_features_iter")
         rows = collect_results(rows, len(loader.dataset), "cpu")
         if rows is None:  # not the main process
             return torch.empty(0), torch.empty(0)

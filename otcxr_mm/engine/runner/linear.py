@@ -63,8 +63,29 @@ class LinearEvalLoop(FrozenEvalLoop):
             raise ValueError(
                 "LinearEvalLoop fits model.head.fc of an ImageClassifier: take the head MultiLabelLinearClsHead"
             )
+        classes = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes")
+        if classes is not None and len(classes) != model.head.fc.out_features:
+            raise ValueError(
+                f"model.head.num_classes={model.head.fc.out_features}, but the training set has {len(classes)} "
+                f"classes: {', '.join(classes)}"
+            )
+        labels = getattr(getattr(self.dataloader.dataset, "records", None), "labels", None)
+        if labels is not None:  # before the features are computed
+            self._check_labels(torch.from_numpy(labels))
         if self.runner.val_loop is None and len(self.decays) > 1:
             raise ValueError("LinearEvalLoop: to choose among several decays, val_dataloader must be set")
+
+    def check_features(self, model: nn.Module, width: int) -> None:
+        """Fails if the head takes features of another width.
+
+        Raises:
+            ValueError: With both widths.
+        """
+        if width != model.head.fc.in_features:
+            raise ValueError(
+                f"model.head.in_channels={model.head.fc.in_features}, but the backbone and neck give features of "
+                f"{width} channels: set it to {width}"
+            )
 
     def fit_head(
         self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None

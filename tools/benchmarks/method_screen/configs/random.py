@@ -2,3 +2,4 @@
 _base_ = ["./vicreg.py"]
 
 max_epochs = 0
+train_cfg = dict(max_epochs=max_epochs)

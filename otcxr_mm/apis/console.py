@@ -1,0 +1,149 @@
+"""What a command shows on a terminal: a few lines. The log file holds everything; `--verbose` shows it."""
+
+import argparse
+import functools
+import logging
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import NoReturn
+
+from .messages import PACKAGE, message_of
+
+# MMEngine's dumps, a line per parameter, and its own deprecations
+_DUMPS = (
+    "\n----",
+    "Config:\n",
+    "Hooks will be executed",
+    "Leak audit:\n",
+    "paramwise_options",
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    "Using env variable",
+    "Distributed training is not used",
+    "Checkpoints will be saved to",
+    "Saving checkpoint at",
+    "Load checkpoint from",
+    "Exp name:",
+)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, which answers a mistake with one line in place of the usage, and proposes an option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2."""
+        found = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        near = get_close_matches(found[1], self._option_string_actions, 1) if found else []
+        hint = f"did you mean {near[0]}?" if near else f"see {self.prog} --help"
+        self.exit(2, f"{self.prog}: error: {message}; {hint}\n")
+
+
+class Terminal(logging.Filter):
+    """Passes to a terminal what a person watches.
+
+    Until the first iteration has worked it holds back all but warnings, so that a mistake is told in a few lines.
+
+    Args:
+        handler: That of the terminal, to which :meth:`release` gives what was held back.
+    """
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self.handler = handler
+        self.held: list[logging.LogRecord] | None = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown now."""
+        if not self.is_shown(record):
+            return False
+        if self.held is None or record.levelno >= logging.WARNING or getattr(record, "at_once", False):
+            return True
+        self.held.append(record)
+        return False
+
+    @staticmethod
+    def is_shown(record: logging.LogRecord) -> bool:
+        """Whether a record is shown at all."""
+        return not getattr(record, "log_only", False) and not record.getMessage().startswith(_DUMPS)
+
+    def release(self) -> None:
+        """Shows what was held back, and from now on everything at once."""
+        held, self.held = self.held, None
+        for record in held or ():
+            self.handler.handle(record)
+
+
+def command(main: Callable) -> Callable:
+    """Makes a function that reads a command line tell mistakes in a few lines.
+
+    An exception becomes ``COMMAND: error: MESSAGE`` and status 1; its traceback goes to the log file if there is one.
+    Warnings of other libraries go there too. With `--verbose` all of it is shown.
+    """
+
+    @functools.wraps(main)
+    def run(argv: list[str] | None = None) -> object:
+        if "--verbose" in (sys.argv[1:] if argv is None else argv):
+            return main(argv)
+        before = len(_loggers())
+        with warnings.catch_warnings():
+            warnings.showwarning = _log_warning
+            try:
+                return main(argv)
+            except SystemExit as end:
+                if not isinstance(end.code, str):
+                    raise
+                _tell(end.code, _loggers()[before:])
+            except Exception as error:
+                _tell(message_of(error), _loggers()[before:], error)
+        raise SystemExit(1)
+
+    return run
+
+
+def _loggers() -> list[logging.Logger]:
+    """MMEngine's loggers that have a file, in the order in which they were made."""
+    module = sys.modules.get("mmengine.logging.logger")
+    return [log for log in module.MMLogger._instance_dict.values() if log.log_file] if module else []
+
+
+def _tell(message: str, loggers: list[logging.Logger], error: Exception | None = None) -> None:
+    """Prints what went wrong, on the main process in full, on each other one in a line."""
+    name = os.path.basename(sys.argv[0])
+    if rank := _rank():
+        print(f"{name}: error in process {rank}: {message.splitlines()[0]}", file=sys.stderr)
+        return
+    log = next((log for log in reversed(loggers) if os.path.isfile(log.log_file)), None)
+    if error is not None and log is not None:
+        log.error("".join(traceback.format_exception(error)), extra={"log_only": True})
+    elif log is not None:
+        log.error(message, extra={"log_only": True})
+    lines = [f"{name}: error: {message}"]
+    if log is not None:
+        lines.append(f"details: {os.path.relpath(log.log_file)}")
+    elif error is not None:
+        lines.append("details: the same command with --verbose")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _rank() -> int:
+    """Number of this process among those of a distributed run."""
+    module = sys.modules.get("mmengine.dist")
+    return module.get_rank() if module and module.is_distributed() else int(os.environ.get("RANK", 0))
+
+
+def _log_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *args: object, **kwargs: object
+) -> None:
+    """Sends a warning to the log file; one of this package is shown, too."""
+    ours = filename.startswith(PACKAGE)
+    loggers = _loggers()
+    if loggers:
+        text = str(message) if ours else f"{filename}:{lineno}: {category.__name__}: {message}"
+        loggers[-1].warning(text, extra={"log_only": not ours})
+    elif ours:
+        print(f"warning: {message}", file=sys.stderr)
