@@ -34,3 +34,7 @@ def iterations(n: int, batch: int = 8) -> list[str]:
 def cfg(*options: Sequence[str]) -> list[str]:
     """All of them behind --cfg-options."""
     return ["--cfg-options", *(option for group in options for option in group)]
+
+
+# those that converge at once on a few images
+DECAYS = ["train_cfg.decays=(0.1,1,10)"]
