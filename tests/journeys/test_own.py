@@ -98,4 +98,5 @@ def test_headers_of_dicom_keep_patients_together(otcxr, real_data, tmp_path):
     assert_learnt(tmp_path / "work_dirs" / "labels", planted)
     record = json.loads((tmp_path / "work_dirs" / "labels" / "results.json").read_text())
     assert (record["train"]["patients"], record["test"]["patients"]) == (8, 4)
-    assert {row["name"]: row["images"] for row in record["details"]["subgroups"]["sex"]["groups"]} == {"F": 4, "M": 4}
+    groups = record["details"]["subgroups"]["sex"]["groups"]
+    assert {name: group["images"] for name, group in groups.items()} == {"F": 4, "M": 4}

@@ -1,0 +1,46 @@
+"""Segmentation: SIIM's pneumothorax, and lungs with sides in folders of one's own."""
+
+import pytest
+
+from . import options, own, publishers
+from .figures import assert_segmented
+
+pytest.importorskip("mmseg.registry")
+
+UNTRAINED = ["custom_hooks.0.checkpoint=None"]
+LUNGS = """
+_base_ = ["otcxr_mm::otcxr_upernet_r18_lungs.py"]
+ours = dict(
+    data_root="lungs", mask_prefix=dict(_delete_=True, right_lung="right", left_lung="left", heart="heart")
+)
+train_dataloader = dict(dataset=ours)
+val_dataloader = dict(dataset=ours)
+test_dataloader = dict(dataset=ours)
+model = dict(decode_head=dict(num_classes=3))
+"""
+PAIRS = ["train_dataloader.dataset.pipeline.1.flip_pairs=[(left_lung,right_lung)]"]
+
+
+def test_siim(otcxr, real_data, tmp_path):
+    pytest.importorskip("pydicom")
+    planted = publishers.siim(tmp_path / "siim", real_data)
+    env = {"OTCXR_SIIM": planted.root}
+    small = options.loaders(8), options.size(96, "val", "test"), options.size(96, "train", key="size")
+    few = options.iterations(40), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
+    args = options.cfg(UNTRAINED, *small, *few)
+    otcxr("train", "otcxr_upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
+    otcxr("test", "work_dirs/otcxr_upernet_r50_siim", cwd=tmp_path, env=env, check=True)
+    assert_segmented(tmp_path / "work_dirs" / "otcxr_upernet_r50_siim", planted)
+
+
+def test_lungs_with_sides(otcxr, real_data, tmp_path):
+    planted = own.masks(tmp_path / "lungs", real_data)
+    (tmp_path / "sides.py").write_text(LUNGS)
+    few = options.loaders(8), options.iterations(80)
+    refused = otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few), cwd=tmp_path)
+    assert refused.status != 0
+    assert "have a side" in refused.out
+    otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few, PAIRS), cwd=tmp_path, check=True)
+    otcxr("test", "work_dirs/sides", cwd=tmp_path, check=True)
+    dice = assert_segmented(tmp_path / "work_dirs" / "sides", planted)
+    assert list(dice) == ["right_lung", "left_lung", "heart"]
