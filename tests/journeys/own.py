@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.datasets.dicoms import write_dicom
 
-from .planted import Labels, Planted, backgrounds, cases, patient_ids, plant, read_csv, write, write_csv
+from .planted import Labels, Planted, backgrounds, cases, image_ids, patient_ids, plant, read_csv, write, write_csv
 from .publishers import SHARES, SMALL, disc
 
 # classes to columns: neither is in alphabetical order, nor in that of the other
@@ -82,7 +82,7 @@ def masks(root: Path, data: Path) -> Planted:
         name = f"{case.split}_{i}.png"
         y, x = rng.uniform(50, 70), rng.uniform(-6, 6)
         # the patient's left is on the right of the image
-        found = {"left": disc(y, 98 + x, 18), "right": disc(y, 34 + x, 18), "heart": disc(y + 36, 74 + x, 15)}
+        found = {"left": disc(y, 98 + x, 18), "right": disc(y, 34 + x, 18), "heart": disc(y + 38, 74 + x, 18)}
         pixels = np.clip(127.5 + 0.5 * (case.pixels.astype(float) - 127.5), 60, 190)
         pixels[found["left"] | found["right"]] = 10
         pixels[found["heart"]] = 245
@@ -96,3 +96,20 @@ def masks(root: Path, data: Path) -> Planted:
     write_csv(root / "labels.csv", "filename,patient,split,heart,left,right", rows)
     columns = {"right_lung": "right", "left_lung": "left", "heart": "heart"}
     return Planted(root, lambda: label_columns(root / "labels.csv", columns, "filename"), patients, frozenset(test))
+
+
+def lungs(root: Path, data: Path, folder: str, table: bool) -> Planted:
+    """Bright discs and a folder of their masks; with a table of patients and splits, or split by the hash of names."""
+    name_of = image_ids("{}", SHARES)
+    rows, test = [], set()
+    for case in cases(backgrounds(data / "kermany" / "images", 500), ("any",), SMALL):
+        name = name_of(case)
+        mask = disc(64, 64, 20 + case.patient)
+        write(root / "images" / f"{name}.png", np.where(mask, 245, case.pixels // 2))
+        write(root / folder / f"{name}.png", mask.astype(np.uint8) * 255)
+        rows.append((f"{name}.png", f"{case.split} {case.patient}", case.split, int(mask.sum())))
+        test |= {name} if case.split == "test" else set()
+    write_csv(root / ("labels.csv" if table else "areas.csv"), "filename,patient,split,lung", rows)
+    patients = {Path(name).stem: patient if table else "" for name, patient, *_ in rows}
+    areas = {Path(name).stem: {"lung": float(area)} for name, *_, area in rows}
+    return Planted(root, lambda: areas, patients, frozenset(test))

@@ -1,13 +1,14 @@
 """Small data sets in the publishers' own layouts, with planted labels."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tests.datasets.dicoms import write_dicom
 
-from .planted import SIDE, Labels, Planted, backgrounds, cases, image_ids, patient_ids, read_csv, write, write_csv
+from .planted import COUNTS, SIDE, Labels, Planted, backgrounds, cases, image_ids, patient_ids, read_csv, write, write_csv
 
 NIH = ("Pneumonia", "Infiltration", "Edema", "Atelectasis", "Effusion", "Cardiomegaly", "Mass", "Nodule")
 NIH += ("Pneumothorax", "Consolidation", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia")
@@ -24,11 +25,11 @@ SHARES = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 SMALL = {"train": 16, "val": 8, "test": 8}
 
 
-def nih(root: Path, data: Path) -> Planted:
+def nih(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
     """As NIH ships it, and a split file of one's own with the same parts."""
     patient_of = patient_ids("{}", (("train", 0.875), ("val", 0.125)))
     rows, splits, patients = [], [], {}
-    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), NIH)):
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), NIH, counts)):
         patient = patient_of(case)
         name = f"{int(patient):08d}_{i % 2:03d}.png"
         write(root / "images" / name, case.pixels)
@@ -65,11 +66,11 @@ def write_xray(path: Path, pixels: np.ndarray, i: int, **tags: object) -> None:
         write_dicom(path, 4095 - wide if inverted else wide, 12, photometric, **tags)
 
 
-def vinbig(root: Path, data: Path) -> Planted:
+def vinbig(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
     """As Kaggle ships it: DICOM, and three readers of whom two or three mark what is there."""
     id_of = image_ids("{:032x}", SHARES)
     rows, test, patients = [], set(), {}
-    for i, case in enumerate(cases(backgrounds(data / "nih" / "images", 100), VINBIG)):
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images", 100), VINBIG, counts)):
         image = id_of(case)
         write_xray(root / "train" / f"{image}.dicom", case.pixels, i)
         for reader in range(3):
