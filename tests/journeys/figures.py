@@ -59,7 +59,7 @@ def assert_learnt(work_dir: Path, planted: Planted, at_least: float = 0.95) -> d
     own, others = np.diag(auroc), auroc[~np.eye(len(auroc), dtype=bool)]
     assert dict(zip(classes, own, strict=True)) == pytest.approx(recorded(work_dir, "auroc"), abs=EXACT)
     assert (own >= at_least).all(), dict(zip(classes, own.round(3).tolist(), strict=True))
-    assert np.abs(others - 0.5).max(initial=0) < 0.3, "a class is found in the column of another"
+    assert others.max(initial=0) < 0.8, "a class is found in the column of another"
     return dict(zip(classes, own.tolist(), strict=True))
 
 

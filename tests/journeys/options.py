@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+# a backbone without pre-training, for linear evaluation and nearest neighbours
+UNTRAINED = ["custom_hooks.0.checkpoint=None", "train_cfg.calibrate=True"]
+# weight decays that converge at once on a few images
+DECAYS = ["train_cfg.decays=(0.1,1,10)"]
 PARTS = ("train", "val", "test")
 
 
@@ -34,7 +38,3 @@ def iterations(n: int, batch: int = 8) -> list[str]:
 def cfg(*options: Sequence[str]) -> list[str]:
     """All of them behind --cfg-options."""
     return ["--cfg-options", *(option for group in options for option in group)]
-
-
-# those that converge at once on a few images
-DECAYS = ["train_cfg.decays=(0.1,1,10)"]

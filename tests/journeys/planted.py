@@ -81,9 +81,7 @@ def backgrounds(folder: Path, skip: int = 0) -> Iterator[np.ndarray]:
         yield cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
 
 
-def cases(
-    images: Iterator[np.ndarray], classes: Sequence[str], counts: Mapping[str, int] = COUNTS
-) -> Iterator[Case]:
+def cases(images: Iterator[np.ndarray], classes: Sequence[str], counts: Mapping[str, int] = COUNTS) -> Iterator[Case]:
     """Images of all splits; in each every class is balanced, and no two classes are correlated.
 
     Args:

@@ -8,7 +8,19 @@ import numpy as np
 
 from tests.datasets.dicoms import write_dicom
 
-from .planted import COUNTS, SIDE, Labels, Planted, backgrounds, cases, image_ids, patient_ids, read_csv, write, write_csv
+from .planted import (
+    COUNTS,
+    SIDE,
+    Labels,
+    Planted,
+    backgrounds,
+    cases,
+    image_ids,
+    patient_ids,
+    read_csv,
+    write,
+    write_csv,
+)
 
 NIH = ("Pneumonia", "Infiltration", "Edema", "Atelectasis", "Effusion", "Cardiomegaly", "Mass", "Nodule")
 NIH += ("Pneumothorax", "Consolidation", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia")
@@ -86,7 +98,9 @@ def vinbig(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Plante
 
     def labels() -> Labels:
         table = read_csv(root / "train.csv")
-        votes = Counter((image, name) for image, name, _ in {(r["image_id"], r["class_name"], r["rad_id"]) for r in table})
+        votes = Counter(
+            (image, name) for image, name, _ in {(r["image_id"], r["class_name"], r["rad_id"]) for r in table}
+        )
         label = {0: 0.0, 1: np.nan, 2: 1.0, 3: 1.0}
         return {row["image_id"]: {name: label[votes[row["image_id"], name]] for name in VINBIG} for row in table}
 
@@ -170,7 +184,9 @@ def medmnist(root: Path, data: Path) -> Planted:
 
     def labels() -> Labels:
         table = np.load(root / "chestmnist_128.npz")["test_labels"]
-        rows = {f"{i:06d}": dict(zip(CHESTMNIST, row.astype(float).tolist(), strict=True)) for i, row in enumerate(table)}
+        rows = {
+            f"{i:06d}": dict(zip(CHESTMNIST, row.astype(float).tolist(), strict=True)) for i, row in enumerate(table)
+        }
         return {image: {name: row[name] for name in CHEST} for image, row in rows.items()}
 
     names = [f"{i:06d}" for i in range(len(arrays["test_images"]))]

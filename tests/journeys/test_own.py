@@ -52,9 +52,9 @@ def last_validation(work_dir: Path) -> float:
 
 
 def process(folder, *arguments):
-    """The command in a process of its own, as in a shell."""
+    """Python in a process of its own, as in a shell."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "otcxr_mm", *map(str, arguments)]
+    command = [sys.executable, *map(str, arguments)]
     result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
@@ -66,9 +66,9 @@ def test_classes_of_a_mapping_keep_their_columns(otcxr, real_data, tmp_path):
     (tmp_path / "mine.py").write_text(PRETRAIN.format(root="archive", more=""))
     (tmp_path / "labels.py").write_text(LABELS.format(root="hospital", more=MAPPING, classes=3))
     otcxr("train", "mine.py", *CROPS, cwd=tmp_path, check=True)
-    process(tmp_path, "train", "labels.py")
+    process(tmp_path, "-m", "otcxr_mm", "train", "labels.py")
     work_dir = tmp_path / "work_dirs" / "labels"
-    process(tmp_path, "test", "work_dirs/labels")
+    process(tmp_path, "-m", "otcxr_mm", "test", "work_dirs/labels")
     figures = assert_learnt(work_dir, planted)
     assert list(figures) == ["Virus", "Fungus", "Bacteria"]
 
@@ -100,3 +100,12 @@ def test_headers_of_dicom_keep_patients_together(otcxr, real_data, tmp_path):
     assert (record["train"]["patients"], record["test"]["patients"]) == (8, 4)
     groups = record["details"]["subgroups"]["sex"]["groups"]
     assert {name: group["images"] for name, group in groups.items()} == {"F": 4, "M": 4}
+
+
+def test_the_scripts_of_tools_with_a_config_of_ones_own(real_data, tmp_path):
+    """In a checkout; `mim train otcxr_mm` runs the same scripts, see tests/test_packaging.py."""
+    planted = own.own_csv(tmp_path / "hospital", real_data)
+    (tmp_path / "labels.py").write_text(LABELS.format(root="hospital", more=MAPPING, classes=3))
+    process(tmp_path, ROOT / "tools" / "train.py", "labels.py", *options.cfg(options.UNTRAINED))
+    process(tmp_path, ROOT / "tools" / "test.py", "work_dirs/labels")
+    assert_learnt(tmp_path / "work_dirs" / "labels", planted)

@@ -7,12 +7,10 @@ import pytest
 from . import options, publishers
 from .figures import assert_learnt
 
-UNTRAINED = ["custom_hooks.0.checkpoint=None", "train_cfg.calibrate=True"]
-
 
 def evaluate(otcxr, folder, config, env, *opts):
     """Trains and tests in the default work dir, which it returns."""
-    otcxr("train", config, *options.cfg(UNTRAINED, *opts), cwd=folder, env=env, check=True)
+    otcxr("train", config, *options.cfg(options.UNTRAINED, *opts), cwd=folder, env=env, check=True)
     work_dir = folder / "work_dirs" / config.removesuffix(".py")
     otcxr("test", work_dir, cwd=folder, env=env, check=True)
     assert json.loads((work_dir / "results.json").read_text())["method"] == "random init"
