@@ -73,44 +73,40 @@ def small(cfg: Config) -> list[str]:
     return [*found, "train_cfg.max_epochs=1", "param_scheduler=[]"] if "max_epochs" in cfg.train_cfg else found
 
 
-def once(folder: Path) -> bool:
-    """Whether this process is the one to fill a folder; the others wait until it is full."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        while not (folder / "done").exists():
-            time.sleep(0.1)
-        return False
-    return True
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Where the commands run."""
+    return tmp_path_factory.mktemp("matrix")
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    """A folder that all processes of the test run have in common."""
-    folder = tmp_path_factory.getbasetemp()
-    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "matrix"
-
-
-@pytest.fixture(scope="session")
-def planted(shared, real_data):
+def planted(root, real_data):
     """All data sets below data/."""
     pytest.importorskip("pydicom")
-    ready = once(shared / "made")
-    found = {name: make(shared / "data" / name, real_data) for name, make in MAKERS.items()} if ready else None
-    (shared / "made" / "done").touch()
-    # made again, to know them: the same bytes
-    return found or {name: make(shared / "again" / name, real_data) for name, make in MAKERS.items()}
+    return {name: make(root / "data" / name, real_data) for name, make in MAKERS.items()}
 
 
 @pytest.fixture(scope="session")
-def backbone(shared, planted, otcxr):
-    """The backbone that a pre-training config leaves."""
+def backbone(root, planted, otcxr, tmp_path_factory):
+    """The backbone that a pre-training config leaves; trained once for all processes of a test run."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "pretraining"
+    shared.mkdir(exist_ok=True)
 
     def of(name: str) -> Path:
-        if once(shared / "pretraining" / name):
-            otcxr("train", f"{name}.py", *options.cfg(small(CONFIGS[name])), cwd=shared, env=ENV, check=True)
-            (shared / "pretraining" / name / "done").touch()
-        return shared / "work_dirs" / name / "backbone.pth"
+        folder, done = shared / name, shared / f"{name}.done"
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another process is at it
+            while not done.exists():
+                time.sleep(0.1)
+            return folder / "backbone.pth"
+        try:
+            args = options.cfg(small(CONFIGS[name]))
+            otcxr("train", f"{name}.py", "--work-dir", folder, *args, cwd=root, env=ENV, check=True)
+        finally:
+            done.touch()
+        return folder / "backbone.pth"
 
     return of
 
@@ -121,13 +117,13 @@ def test_all_configs_are_in_the_matrix():
 
 
 @pytest.mark.parametrize(("pretraining", "evaluation"), PAIRS, ids=lambda name: name.replace("otcxr_", ""))
-def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, shared, tmp_path):
+def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, root, tmp_path):
     cfg = CONFIGS[evaluation]
     if cfg.default_scope == "mmseg":
         pytest.importorskip("mmseg.registry")
     args = options.cfg([f"custom_hooks.0.checkpoint={backbone(pretraining)}"], small(cfg))
-    otcxr("train", f"{evaluation}.py", "--work-dir", tmp_path, *args, cwd=shared, env=ENV, check=True)
-    otcxr("test", tmp_path, cwd=shared, env=ENV, check=True)
+    otcxr("train", f"{evaluation}.py", "--work-dir", tmp_path, *args, cwd=root, env=ENV, check=True)
+    otcxr("test", tmp_path, cwd=root, env=ENV, check=True)
     record = json.loads((tmp_path / "results.json").read_text())
     assert (record["method"], record["config"]) == (pretraining, evaluation)
     name = Path(cfg.test_dataloader.dataset.data_root).name
