@@ -15,6 +15,7 @@ from .test_own import LABELS, MAPPING
 
 SWAPPED = MAPPING.replace("COVID", "?").replace("Pneumocystis", "COVID").replace("?", "Pneumocystis")
 REORDERED = 'img_prefix="images", label_columns=dict(Fungus="Pneumocystis", Virus="COVID", Bacteria="Streptococcus"),'
+LEAK = "leak between training and evaluation"
 OTHER_SCALE = ["model.data_preprocessor.mean=[0.0]", "model.data_preprocessor.std=[1.0]"]
 
 
@@ -56,7 +57,7 @@ def assert_seen(run, work_dir, planted, refusal: str | None) -> None:
     [
         pytest.param(REORDERED, [], "scores would be read against the wrong classes", id="order of classes"),
         pytest.param(SWAPPED, [], None, id="columns of classes"),
-        pytest.param(MAPPING, ["test_dataloader.dataset.split=train"], None, id="training patients at test"),
+        pytest.param(MAPPING, ["test_dataloader.dataset.split=train"], LEAK, id="training patients at test"),
         pytest.param(MAPPING, OTHER_SCALE, "std", id="mean and std"),
         pytest.param(MAPPING, ["default_hooks.consistency.strict=False", *OTHER_SCALE], None, id="mean, on purpose"),
     ],
@@ -104,7 +105,7 @@ train_dataloader = dict(
 @pytest.mark.parametrize(
     ("split", "opts", "refusal"),
     [
-        pytest.param("test", [], "leak between training and evaluation", id="test patients in pre-training"),
+        pytest.param("test", [], LEAK, id="test patients in pre-training"),
         pytest.param("train", OTHER_SCALE, "was pre-trained with mean", id="mean and std of pre-training"),
     ],
 )
