@@ -30,7 +30,7 @@ def test_siim(otcxr, real_data, tmp_path):
     planted = publishers.siim(tmp_path / "siim", real_data)
     env = {"OTCXR_SIIM": planted.root}
     small = options.loaders(8), options.size(96, "val", "test"), options.size(96, "train", key="size")
-    few = options.iterations(50, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=32"]
+    few = options.iterations(40, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
     args = options.cfg(UNTRAINED, FROZEN, ["custom_hooks.0.calibrate=True"], *small, *few)
     otcxr("train", "otcxr_upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
     otcxr("test", "work_dirs/otcxr_upernet_r50_siim", cwd=tmp_path, env=env, check=True)
@@ -43,7 +43,7 @@ def lungs(tmp_path_factory, otcxr, real_data):
     folder = tmp_path_factory.mktemp("sides")
     planted = own.masks(folder / "lungs", real_data)
     (folder / "sides.py").write_text(LUNGS)
-    few = options.loaders(8), options.iterations(110), ["train_dataloader.dataset.pipeline.1.scale=(0.8,1.0)"]
+    few = options.loaders(8), options.iterations(90), ["train_dataloader.dataset.pipeline.1.scale=(0.8,1.0)"]
     refused = otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few), cwd=folder)
     assert refused.status != 0
     assert "have a side" in refused.out
@@ -62,7 +62,9 @@ def test_swapped_sides_are_seen(otcxr, lungs, tmp_path):
     """The folders of left and right masks are swapped at the test alone."""
     folder, planted = lungs
     swapped = [f"test_dataloader.dataset.mask_prefix.{a}_lung={b}" for a, b in (("left", "right"), ("right", "left"))]
-    otcxr("test", "work_dirs/sides", "--work-dir", tmp_path, *options.cfg(swapped), cwd=folder, check=False)
+    (best,) = (folder / "work_dirs" / "sides").glob("best_*.pth")
+    config = folder / "work_dirs" / "sides" / "sides.py"
+    otcxr("test", config, best, "--work-dir", tmp_path, *options.cfg(swapped), cwd=folder, check=True)
     with pytest.raises(AssertionError):
         assert_segmented(tmp_path, planted)
     dice = recorded(tmp_path, "dice")
