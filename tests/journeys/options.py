@@ -6,6 +6,7 @@ from collections.abc import Sequence
 UNTRAINED = ["custom_hooks.0.checkpoint=None", "train_cfg.calibrate=True"]
 # weight decays that converge at once on a few images
 DECAYS = ["train_cfg.decays=(0.1,1,10)"]
+ONE_EPOCH = ["train_cfg.max_epochs=1", "param_scheduler=[]"]
 PARTS = ("train", "val", "test")
 
 
@@ -23,10 +24,9 @@ def loaders(batch: int, *parts: str) -> list[str]:
     return options
 
 
-def pretraining(side: int, epochs: int = 1, batch: int = 4) -> list[str]:
-    """A pre-training of a few iterations."""
-    options = [f"train_dataloader.dataset.pipeline.1.size={side}", *loaders(batch, "train")]
-    return [*options, f"train_cfg.max_epochs={epochs}", "param_scheduler=[]"]
+def crops(side: int, batch: int = 4) -> list[str]:
+    """Smaller crops of pre-training, in smaller batches."""
+    return [f"train_dataloader.dataset.pipeline.1.size={side}", *loaders(batch, "train")]
 
 
 def iterations(n: int, batch: int = 8) -> list[str]:

@@ -1,7 +1,7 @@
 """Small data sets in the publishers' own layouts, with planted labels."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +37,11 @@ SHARES = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 SMALL = {"train": 16, "val": 8, "test": 8}
 
 
-def nih(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
+def nih(root: Path, data: Path, counts: Mapping[str, int] = COUNTS, classes: Sequence[str] = NIH) -> Planted:
     """As NIH ships it, and a split file of one's own with the same parts."""
     patient_of = patient_ids("{}", (("train", 0.875), ("val", 0.125)))
     rows, splits, patients = [], [], {}
-    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), NIH, counts)):
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), classes, counts)):
         patient = patient_of(case)
         name = f"{int(patient):08d}_{i % 2:03d}.png"
         write(root / "images" / name, case.pixels)

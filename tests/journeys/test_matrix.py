@@ -70,7 +70,7 @@ def small(cfg: Config) -> list[str]:
         return found + options.DECAYS
     if "max_iters" in cfg.train_cfg:
         return found + options.iterations(2)
-    return [*found, "train_cfg.max_epochs=1", "param_scheduler=[]"] if "max_epochs" in cfg.train_cfg else found
+    return found + options.ONE_EPOCH if "max_epochs" in cfg.train_cfg else found
 
 
 @pytest.fixture(scope="session")

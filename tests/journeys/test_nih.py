@@ -19,7 +19,9 @@ def planted(tmp_path_factory, real_data):
 def run(tmp_path_factory, otcxr, planted):
     """Trains a shipped config and tests its work dir, which it returns; pre-training is over."""
     folder, env = tmp_path_factory.mktemp("journey"), {"OTCXR_NIH": planted.root}
-    otcxr("train", "otcxr_r50_nih.py", *options.cfg(options.pretraining(64)), cwd=folder, env=env, check=True)
+    otcxr(
+        "train", "otcxr_r50_nih.py", *options.cfg(options.crops(64), options.ONE_EPOCH), cwd=folder, env=env, check=True
+    )
 
     def evaluate(config, *more):
         small = options.cfg(options.loaders(16), options.size(112), more)

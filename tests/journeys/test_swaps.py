@@ -112,7 +112,7 @@ train_dataloader = dict(
 def test_a_mistake_after_pretraining(split, opts, refusal, otcxr, trained, planted):
     name = f"pretrained_on_{split}"
     (trained / f"{name}.py").write_text(PRETRAIN.format(split=split))
-    few = options.cfg(options.loaders(8, "train"), ["train_cfg.max_epochs=1", "param_scheduler=[]"])
+    few = options.cfg(options.loaders(8, "train"), options.ONE_EPOCH)
     otcxr("train", f"{name}.py", *few, cwd=trained, check=True)
     backbone = [f"custom_hooks.0.checkpoint=work_dirs/{name}/backbone.pth"]
     run = otcxr("train", "labels.py", "--work-dir", f"refused_{split}", *options.cfg(backbone, opts), cwd=trained)
