@@ -8,7 +8,9 @@ import zipfile
 import pytest
 import yaml
 
-from tests.conftest import ROOT, write_image
+from tests.conftest import ROOT
+from tests.journeys import own, publishers
+from tests.journeys.figures import assert_learnt
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +80,18 @@ def installed(wheel, tmp_path_factory):
 
 
 @pytest.fixture
-def radiographs(tmp_path):
-    """The two folders that otcxr_r18_cpu.py reads, and the first one's labels."""
-    lines = {"kermany": ["filename,subtype,patient,split"], "nih": ["Image Index,Patient ID,split"]}
-    for i in range(12):
-        split, kind = ("train", "train", "val", "test")[i % 4], ("normal", "bacteria", "virus")[i % 3]
-        for name in lines:
-            write_image(tmp_path / "data" / name / "images" / f"{i}.png", (110, 120))
-        lines["kermany"].append(f"{i}.png,{kind},k{i},{split}")
-        lines["nih"].append(f"{i}.png,n{i},{split}")
-    (tmp_path / "data" / "kermany" / "labels.csv").write_text("\n".join(lines["kermany"]))
-    (tmp_path / "data" / "nih" / "patient_split.csv").write_text("\n".join(lines["nih"]))
-    return tmp_path / "data"
+def planted(tmp_path, real_data):
+    """The two folders that otcxr_r18_cpu.py reads, with planted labels; the first one's."""
+    publishers.nih(tmp_path / "data" / "nih", real_data, dict.fromkeys(("train", "val", "test"), 16))
+    return own.kermany(tmp_path / "data" / "kermany", real_data)
 
 
-def test_mim_and_otcxr_work_from_an_installed_wheel(installed, radiographs, tmp_path):
+def test_mim_and_otcxr_work_from_an_installed_wheel(installed, planted, tmp_path):
     def run(name, *arguments):
         result = subprocess.run(
             [installed / name, *map(str, arguments)],
             cwd=tmp_path,
-            env={**os.environ, "OTCXR_DATA": str(radiographs)},
+            env={**os.environ, "OTCXR_DATA": str(planted.root.parent)},
             capture_output=True,
             text=True,
             timeout=300,
@@ -119,7 +113,7 @@ def test_mim_and_otcxr_work_from_an_installed_wheel(installed, radiographs, tmp_
     run(*mim, "train", "otcxr_mm", linear, "--work-dir", work_dir, "--cfg-options", *few)
     checkpoint = ["--checkpoint", f"{work_dir}/linear.pth", "--work-dir", work_dir, "--cfg-options", *few]
     run(*mim, "test", "otcxr_mm", linear, *checkpoint)
-    assert (tmp_path / work_dir / "results.json").is_file()
+    assert list(assert_learnt(tmp_path / work_dir, planted)) == ["normal", "bacteria", "virus"]
 
     # with MMPretrain's own script, which knows no bases in this package
     run("otcxr", "copy-cfg", "otcxr_r18_cpu", "flat.py", "--flat")

@@ -1,0 +1,75 @@
+"""Figures of a test in two ways: those that the command left, and those of a plain script."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from .planted import Planted
+
+EXACT = 1e-6
+
+
+def predictions(work_dir: Path, planted: Planted) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What a test wrote, and the stems of its images, which are those of the test split, each once."""
+    arrays = dict(np.load(work_dir / "predictions.npz"))
+    images = [Path(image).stem for image in arrays["image"].tolist()]
+    assert sorted(images) == sorted(planted.test), "these are not the images of the test split"
+    codes = {(planted.patients[image], code) for image, code in zip(images, arrays["patient"].tolist(), strict=True)}
+    if any(planted.patients[image] for image in images):
+        assert len(codes) == len(dict(codes)) == len({code for _, code in codes}), "images of different patients"
+    return arrays, images
+
+
+def by_hand(work_dir: Path, planted: Planted) -> tuple[list[str], np.ndarray]:
+    """AUROC of every column of scores (first axis) against the user's own labels of every class (second axis)."""
+    arrays, images = predictions(work_dir, planted)
+    table, classes = planted.labels(), arrays["classes"].tolist()
+    labels = np.array([[table[image][name] for name in classes] for image in images])
+    known = np.isfinite(labels)
+    auroc = [
+        [roc_auc_score(labels[known[:, c], c], scores[known[:, c]]) for c in range(len(classes))]
+        for scores in arrays["scores"].T
+    ]
+    return classes, np.array(auroc)
+
+
+def recorded(work_dir: Path, measure: str) -> dict[str, float]:
+    """A measure of each class, which results.json and results.csv agree on."""
+    record = json.loads((work_dir / "results.json").read_text())
+    rows = record["details"]["classes"]
+    found = {row["name"]: row[measure] if measure == "auroc" else row[measure]["mean"] for row in rows}
+    key = {"auroc": "multilabel/auroc", "dice": "mask/dice"}[measure]
+    for name, value in found.items():
+        assert record["metrics"][f"{key}/{name}"] == value
+    assert record["metrics"][key] == pytest.approx(np.mean(list(found.values())), abs=EXACT)
+    with open(work_dir / "results.csv", newline="") as stream:
+        table = {row["name"]: row for row in csv.DictReader(stream)}
+    column = "auroc" if measure == "auroc" else "dice_mean"
+    assert {name: float(table[name][column]) for name in found} == found
+    return found
+
+
+def assert_learnt(work_dir: Path, planted: Planted, at_least: float = 0.95) -> dict[str, float]:
+    """Every class is found in its own column and in no other, and all figures agree. Returns them."""
+    classes, auroc = by_hand(work_dir, planted)
+    own, others = np.diag(auroc), auroc[~np.eye(len(auroc), dtype=bool)]
+    assert dict(zip(classes, own, strict=True)) == pytest.approx(recorded(work_dir, "auroc"), abs=EXACT)
+    assert (own >= at_least).all(), dict(zip(classes, own.round(3).tolist(), strict=True))
+    assert others.max(initial=0) < 0.8, "a class is found in the column of another"
+    return dict(zip(classes, own.tolist(), strict=True))
+
+
+def assert_segmented(work_dir: Path, planted: Planted, at_least: float = 0.9) -> dict[str, float]:
+    """Every structure is found where its own mask is, and all figures agree. Returns the mean Dice of each class."""
+    arrays, images = predictions(work_dir, planted)
+    table, classes = planted.labels(), arrays["classes"].tolist()
+    areas = np.array([[table[image][name] for name in classes] for image in images])
+    np.testing.assert_array_equal(arrays["pixels"], areas, "these are not the masks of the user's table")
+    dice = dict(zip(classes, arrays["dice"].mean(0).tolist(), strict=True))
+    assert dice == pytest.approx(recorded(work_dir, "dice"), abs=EXACT)
+    assert min(dice.values()) >= at_least, dice
+    return dice

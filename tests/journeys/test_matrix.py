@@ -1,0 +1,138 @@
+"""Every shipped pre-training config, and every shipped evaluation that can follow it, to its first test figure."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tests.conftest import ROOT
+
+from . import options, own, publishers
+from .figures import by_hand, predictions, recorded
+
+FEW = dict.fromkeys(("train", "val", "test"), 16)
+MAKERS = {
+    "nih": lambda root, data: publishers.nih(root, data, FEW),
+    "vinbig": lambda root, data: publishers.vinbig(root, data, FEW),
+    "rsna": publishers.rsna,
+    "siim": publishers.siim,
+    "kermany": own.kermany,
+    "kermany_lungmask": lambda root, data: own.lungs(root, data, "lung_masks", table=True),
+    "lungs": lambda root, data: own.lungs(root, data, "masks", table=False),
+}
+# all configs look below data/ in the folder in which they run
+ENV = {"OTCXR_DATA": "data", **{f"OTCXR_{name.upper()}": f"data/{name}" for name in (*MAKERS, "synthetic")}}
+
+
+def network(cfg: Config) -> tuple:
+    """What two configs must agree on for the backbone of one to fit the other."""
+    return tuple(cfg.model.backbone.get(key) for key in ("depth", "in_channels", "base_channels", "stem_channels"))
+
+
+CONFIGS = {p.stem: Config.fromfile(p) for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
+PRETRAINING = sorted(name for name, cfg in CONFIGS.items() if "export" in cfg.default_hooks)
+EVALUATIONS = sorted(
+    name
+    for name, cfg in CONFIGS.items()
+    if any(hook.type == "otcxr_mm.LoadBackboneHook" for hook in cfg.get("custom_hooks") or ())
+)
+PAIRS = [(p, e) for p in PRETRAINING for e in EVALUATIONS if network(CONFIGS[p]) == network(CONFIGS[e])]
+
+
+def leaves(spec: Mapping, key: str) -> Iterator[tuple[str, Mapping]]:
+    """The data sets of a loader, with their keys in the config."""
+    if "datasets" in spec:
+        for i, one in enumerate(spec["datasets"]):
+            yield from leaves(one, f"{key}.datasets.{i}")
+    else:
+        yield key, spec
+
+
+def small(cfg: Config) -> list[str]:
+    """Options that make a config of any kind a matter of seconds."""
+    found = ["test_evaluator.draws=20"] if "test_evaluator" in cfg else []
+    side = 64 if cfg.model.backbone.depth == 50 else 96
+    for part in options.PARTS:
+        loader = f"{part}_dataloader"
+        if loader not in cfg:
+            continue
+        found += options.loaders(8, part)
+        for key, spec in leaves(cfg[loader].dataset, f"{loader}.dataset"):
+            crop = "size" in spec["pipeline"][1]
+            found.append(f"{key}.pipeline.1.{f'size={side}' if crop else f'scale=({side},{side})'}")
+            if "Synthetic" in spec["type"]:
+                found += [f"{key}.patients=40", f"{key}.size=64"]
+    if "decays" in cfg.train_cfg:
+        return found + options.DECAYS
+    if "max_iters" in cfg.train_cfg:
+        return found + options.iterations(2)
+    return found + options.ONE_EPOCH if "max_epochs" in cfg.train_cfg else found
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    """Where the commands run."""
+    return tmp_path_factory.mktemp("matrix")
+
+
+@pytest.fixture(scope="session")
+def planted(root, real_data):
+    """All data sets below data/."""
+    pytest.importorskip("pydicom")
+    return {name: make(root / "data" / name, real_data) for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="session")
+def backbone(root, planted, otcxr, tmp_path_factory):
+    """The backbone that a pre-training config leaves; trained once for all processes of a test run."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "pretraining"
+    shared.mkdir(exist_ok=True)
+
+    def of(name: str) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another process is at it
+            while not done.exists():
+                time.sleep(0.1)
+            return folder / "backbone.pth"
+        try:
+            args = options.cfg(small(CONFIGS[name]))
+            otcxr("train", f"{name}.py", "--work-dir", folder, *args, cwd=root, env=ENV, check=True)
+        finally:
+            done.touch()
+        return folder / "backbone.pth"
+
+    return of
+
+
+def test_all_configs_are_in_the_matrix():
+    assert {name for name in CONFIGS if "supervised" not in name} == {name for pair in PAIRS for name in pair}
+    assert len(PAIRS) >= 40
+
+
+@pytest.mark.parametrize(("pretraining", "evaluation"), PAIRS, ids=lambda name: name.replace("otcxr_", ""))
+def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, root, tmp_path):
+    cfg = CONFIGS[evaluation]
+    if cfg.default_scope == "mmseg":
+        pytest.importorskip("mmseg.registry")
+    args = options.cfg([f"custom_hooks.0.checkpoint={backbone(pretraining)}"], small(cfg))
+    otcxr("train", f"{evaluation}.py", "--work-dir", tmp_path, *args, cwd=root, env=ENV, check=True)
+    otcxr("test", tmp_path, cwd=root, env=ENV, check=True)
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert (record["method"], record["config"]) == (pretraining, evaluation)
+    name = Path(cfg.test_dataloader.dataset.data_root).name
+    if name not in planted:  # SyntheticCXR draws its own
+        assert 0 <= record["metrics"]["multilabel/auroc"] <= 1
+    elif record["task"] == "segmentation":
+        predictions(tmp_path, planted[name])
+        assert min(recorded(tmp_path, "dice").values()) >= 0
+    else:
+        classes, auroc = by_hand(tmp_path, planted[name])
+        expected = dict(zip(classes, auroc.diagonal().tolist(), strict=True))
+        assert expected == pytest.approx(recorded(tmp_path, "auroc"), abs=1e-6)

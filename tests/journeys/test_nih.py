@@ -1,0 +1,61 @@
+"""NIH ChestX-ray14: the README's order, from pre-training to the table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from . import options, publishers
+from .figures import EXACT, assert_learnt
+from .planted import read_csv
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory, real_data):
+    return publishers.nih(tmp_path_factory.mktemp("nih") / "nih", real_data)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, otcxr, planted):
+    """Trains a shipped config and tests its work dir, which it returns; pre-training is over."""
+    folder, env = tmp_path_factory.mktemp("journey"), {"OTCXR_NIH": planted.root}
+    otcxr(
+        "train", "otcxr_r50_nih.py", *options.cfg(options.crops(64), options.ONE_EPOCH), cwd=folder, env=env, check=True
+    )
+
+    def evaluate(config, *more):
+        small = options.cfg(options.loaders(16), options.size(112), more)
+        otcxr("train", config, *small, cwd=folder, env=env, check=True)
+        work_dir = folder / "work_dirs" / config.removesuffix(".py")
+        otcxr("test", f"work_dirs/{work_dir.name}", "--out", "figures.json", cwd=folder, env=env, check=True)
+        record = json.loads((work_dir / "results.json").read_text())
+        assert json.loads((folder / "figures.json").read_text()) == pytest.approx(record["metrics"], nan_ok=True)
+        assert record["method"] == "otcxr_r50_nih"
+        return work_dir
+
+    return evaluate
+
+
+def test_from_pretraining_to_a_table(otcxr, run, planted):
+    linear = run("otcxr_linear_r50_nih.py", "train_cfg.decays=(0.1,1,10)")
+    figures = {"linear": assert_learnt(linear, planted)}
+    knn = run("otcxr_knn_r50_nih.py", f"train_cfg.cache={linear / 'features'}")
+    figures["knn"] = assert_learnt(knn, planted, 0.6)
+    # few steps: the head is that of the linear evaluation
+    head = [f"load_from={linear / 'linear.pth'}", *options.iterations(2)]
+    tuned = run("otcxr_finetune_r50_nih.py", *head)
+    figures["finetune"] = assert_learnt(tuned, planted)
+    half = run("otcxr_semisup_r50_nih.py", *head, "train_dataloader.dataset.fraction=0.5")
+    figures["semisup"] = assert_learnt(half, planted)
+    trained = json.loads((half / "results.json").read_text())["train"]
+    assert (trained["images"], trained["patients"]) == (16, 8)
+
+    folder = linear.parent.parent
+    otcxr("table", "work_dirs", "--out", "tables", cwd=folder, check=True)
+    rows = read_csv(folder / "tables" / "table.csv")
+    table = {(row["protocol"], float(row["fraction"])): float(row["value"]) for row in rows}
+    assert {row["method"] for row in rows} == {"otcxr_r50_nih"}
+    macro = {name: np.mean(list(found.values())) for name, found in figures.items()}
+    of_half = macro.pop("semisup")
+    expected = {**{(name, 1.0): value for name, value in macro.items()}, ("finetune", 0.5): of_half}
+    assert table == pytest.approx(expected, abs=EXACT)
