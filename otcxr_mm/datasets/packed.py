@@ -5,7 +5,6 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -110,7 +109,11 @@ def pack_images(
         index = open_memmap(folder / INDEX, "r+" if (folder / RECORD).exists() else "w+", ROW, (len(paths),))
         write_whole(folder / RECORD, json.dumps({**wanted, "complete": False}).encode())
         files = [os.path.join(root, path) for path in paths]
-        broken = _pack(folder / PIXELS, index, files, partial(_read, read, size, depth), jobs or _cores())
+
+        def stored(file: str) -> np.ndarray:
+            return rounded(resize_shorter(read(file), size), depth)
+
+        broken = _pack(folder / PIXELS, index, files, stored, jobs or _cores())
         if broken and (not skip_broken or len(broken) == len(paths)):
             lines = "\n    ".join(broken)
             raise BrokenImageError(
@@ -134,20 +137,17 @@ def _is_packed(folder: Path, wanted: dict, skip_broken: bool) -> bool:
     return found["complete"] and (skip_broken or not found["broken"])
 
 
-def _read(
-    read: Callable[[str], np.ndarray], size: int | tuple[int, int], depth: int, file: str
-) -> tuple[tuple[int, int], np.ndarray | str]:
-    """The stamp of a file, and its image to store, or what is wrong with it."""
-    source = stamp(file)  # before it is read: a change meanwhile shows later
-    try:
-        return source, rounded(resize_shorter(read(file), size), depth)
-    except BrokenImageError as error:
-        return source, str(error)
-
-
 def _pack(path: Path, index: np.memmap, files: list[str], read: Callable, jobs: int) -> list[str]:
     """Appends the images that are not there yet to the file of pixels; returns what is wrong with broken ones."""
     broken = []
+
+    def one(file: str) -> tuple[tuple[int, int], np.ndarray | str]:
+        source = stamp(file)  # before it is read: a change meanwhile shows later
+        try:
+            return source, read(file)
+        except BrokenImageError as error:
+            return source, str(error)
+
     # threads, since OpenCV hangs in a fork of a process that has used its own threads: so those rest meanwhile
     own = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -157,7 +157,7 @@ def _pack(path: Path, index: np.memmap, files: list[str], read: Callable, jobs: 
             todo = np.flatnonzero(~index["done"]).tolist()
             chunks = [todo[start : start + 16 * jobs] for start in range(0, len(todo), 16 * jobs)]
             for chunk in track(chunks, "Packing images", transient=True, disable=len(todo) < 200):
-                for row, (source, image) in zip(chunk, pool.map(read, [files[row] for row in chunk]), strict=True):
+                for row, (source, image) in zip(chunk, pool.map(one, [files[row] for row in chunk]), strict=True):
                     if isinstance(image, str):
                         broken.append(image)
                         continue
