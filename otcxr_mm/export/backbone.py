@@ -15,10 +15,10 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..fileio import write_whole
+from ..utils.redaction import shareable
 from ..version import __version__
-from .paths import without_paths
 
-# parts of a run's config that the record holds, without its paths
+# sections of a run's config in the record, reduced to what is shareable
 RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
 
 
@@ -32,7 +32,7 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
     Args:
         model: With `backbone` and `data_preprocessor`.
         path: Of the weights; the JSON has the same name with the suffix `.json`.
-        cfg: The run's config; recorded without its paths.
+        cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
         **facts: More to record.
     """
     path = Path(path)
@@ -47,14 +47,15 @@ def write_record(weights: Path, cfg: Config | dict, preprocessor: nn.Module, **f
 
     Args:
         weights: The file.
-        cfg: The run's config; recorded without its paths.
+        cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
         preprocessor: The model's, which knows channels, mean and std.
         **facts: More to record.
     """
+    config = shareable(cfg)
     record = {
-        "backbone": without_paths(cfg["model"]["backbone"]),
+        "backbone": config["model"]["backbone"],
         # what was trained, on what augmentation and schedule; no path, no name of an image
-        "config": {key: without_paths(cfg[key]) for key in RECORDED if cfg.get(key) is not None},
+        "config": {key: config[key] for key in RECORDED if config.get(key) is not None},
         "channels": getattr(preprocessor, "channels", None),
         "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
         "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
