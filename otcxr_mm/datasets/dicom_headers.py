@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 
 from .content import map_in_threads
 from .image_files import DICOM_SUFFIXES, SUFFIXES
-from .journal import stamp
+from .packed import stamp
 from .records import AGE, SEXES, Records, parse_ages, parse_sexes
 from .splits import normal_ids
 from .transforms.dicom import is_dicom
