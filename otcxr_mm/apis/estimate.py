@@ -5,13 +5,13 @@ import multiprocessing
 import os
 import resource
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
+from statistics import fmean as mean
 
 import torch
 from mmengine.config import Config
@@ -59,11 +59,11 @@ class _Pace(Hook):
 
     after_val_iter = after_train_iter
 
-    def seconds(self, runner: Runner, mode: str) -> tuple[float, float]:
-        """Mean seconds of an iteration of `mode`, train or val, and those of them spent waiting for data."""
+    def seconds(self, runner: Runner, mode: str) -> tuple[list[float], list[float]]:
+        """Of each iteration of `mode`, train or val: seconds in all, and seconds spent waiting for data."""
         whole, data = (runner.message_hub.get_scalar(f"{mode}/{name}").data[0] for name in ("time", "data_time"))
-        first = min(self.ready, len(whole) // 2)
-        return statistics.fmean(whole[first:]), statistics.fmean(data[first : len(whole)])
+        first = max(0, min(self.ready, len(whole) - FEWEST))
+        return whole[first:].tolist(), data[first : len(whole)].tolist()
 
 
 def _peak_of_host() -> int:
@@ -130,20 +130,21 @@ def _measure(cfg: Config) -> dict:
         raise SystemExit(f"--estimate measures iterations of a training, and {type(loop).__name__} has none")
     saving = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     copies = _checkpoints(saving, runner)
+    units = runner.max_epochs if isinstance(loop, EpochBasedTrainLoop) else runner.max_iters
+    due = [n for n in range(1, units + 1) if n % loop.val_interval == 0 or n == units]
+    validations = sum(n >= loop.val_begin for n in due) if runner.val_loop is not None else 0
+    loop.val_begin = units + 1  # a validation is measured by itself
     runner.register_hook(pace)
     try:
         pace.run(runner.train, loader)
     finally:
         if saving is not None:
             saving.after_train(runner)  # gives the signals back
-    iteration, waiting = pace.seconds(runner, "train")
-    seconds, validations, count = runner.max_iters * iteration, 0, pace.count
-    if runner.val_loop is not None:
+    whole, data = pace.seconds(runner, "train")
+    seconds = runner.max_iters * mean(whole)
+    if validations:
         pace.run(runner.val_loop.run, runner.val_dataloader)
-        units = runner.max_epochs if isinstance(loop, EpochBasedTrainLoop) else runner.max_iters
-        each = (n for n in range(1, units + 1) if n % loop.val_interval == 0 or n == units)
-        validations = sum(n >= loop.val_begin for n in each)
-        seconds += validations * len(runner.val_dataloader) * pace.seconds(runner, "val")[0]
+        seconds += validations * len(runner.val_dataloader) * mean(pace.seconds(runner, "val")[0])
     if torch.cuda.is_available():  # the GPU with the least left
         device, peak = torch.cuda.get_device_name(), torch.cuda.max_memory_reserved()
         own = (peak, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
@@ -161,9 +162,9 @@ def _measure(cfg: Config) -> dict:
     return {
         "iterations": runner.max_iters,
         "iterations_per_epoch": len(loader),
-        "iterations_measured": count,
-        "iterations_per_second": 1 / iteration,
-        "waiting": waiting / iteration,
+        "iterations_measured": len(whole),
+        "iterations_per_second": 1 / mean(whole),
+        "waiting": sum(data) / sum(whole),
         "validations": validations,
         "seconds": seconds,
         "device": device,

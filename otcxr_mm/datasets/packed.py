@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from filelock import FileLock  # torch brings it
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
