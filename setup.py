@@ -91,7 +91,7 @@ setup(
     ],
     extras_require={
         # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
-        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],
+        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless", "setuptools>=77"],
         "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools>=77,<82"],
         # gdcm decodes every compressed transfer syntax that public collections use
         "dicom": ["pydicom>=3.0", "python-gdcm"],

@@ -54,7 +54,8 @@ def examine(config: str | None = None, work_dir: str | None = None) -> tuple[dic
     # a missing package explains every failure that would follow
     if not any(finding.name == "missing-package" for finding in findings):
         seen, found = _run_probe(config)
-        work_dir = work_dir or seen.pop("work_dir", None)
+        named = seen.pop("work_dir", None)
+        work_dir = work_dir or named
         facts.update(seen)
         findings += found
     return facts, findings + list(_examine_machine(work_dir or "work_dirs"))
@@ -82,8 +83,10 @@ def _run_probe(config: str | None) -> tuple[dict[str, str], list[Finding]]:
 def _crash(step: str, status: int | None, errors: str) -> Finding:
     if status is None:
         how = f"did not end within {TIMEOUT:.0f} s"
+    elif status < 0:
+        how = f"ended the process with {signal.Signals(-status).name}"
     else:
-        how = f"ended the process with {signal.Signals(-status).name if status < 0 else f'exit status {status}'}"
+        how = f"ended the process with exit status {status}: {' '.join(errors.strip().splitlines()[-1:])}"
     frame = re.search(r'File "([^<"][^"]*)", line (\d+)', errors)  # faulthandler writes the innermost first
     where = f" in {frame.group(1)}, line {frame.group(2)}" if frame else ""
     remedy = "reinstall the package named: pip install --force-reinstall --no-deps NAME (SIGKILL: out of memory)"

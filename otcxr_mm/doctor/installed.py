@@ -22,27 +22,29 @@ OPTIONAL = {"dicom": "to read DICOM", "seg": "for segmentation, on the OneDL lin
 
 def examine_packages() -> tuple[dict[str, str], list[Finding]]:
     """Versions of what otcxr_mm needs and can use, and what is wrong with them."""
-    installed = {canonicalize_name(dist.metadata["Name"] or ""): dist.version for dist in metadata.distributions()}
+    found = reversed(list(metadata.distributions()))  # of two copies the first is imported
+    installed = {canonicalize_name(dist.metadata["Name"] or ""): dist.version for dist in found}
     if "otcxr-mm" not in installed:
         problem = "otcxr_mm is not installed: Python finds it in the current folder or on PYTHONPATH"
         return {}, [Finding("missing-package", problem, "pip install -e . in its folder")]
     requirements = [Requirement(text) for text in metadata.requires("otcxr_mm") or ()]
     onedl = "onedl-mmengine" in installed or "mmengine" not in installed
-    needed = [r for r in requirements if _applies(r, "onedl" if onedl else "mm")]
+    needed = [r for r in requirements if r.marker is None or _for(r, "onedl" if onedl else "mm")]
     if onedl:
         needed.append(Requirement("mmcv-lite>=2.2.0"))  # not in the extra, since it would bring upstream's mmengine
     versions, findings = {}, []
     for requirement in needed:
         findings += _examine(requirement, installed, "--no-deps " if onedl and requirement.name == "mmcv-lite" else "")
-    for requirement in needed + [r for r in requirements for extra in OPTIONAL if _applies(r, extra) and r.marker]:
-        name, line = _provider(requirement, installed), f"{requirement.name}{requirement.specifier}"
-        missing = next((text for extra, text in OPTIONAL.items() if _applies(requirement, extra)), "")
-        versions[name or requirement.name] = installed.get(name, f'not installed; {missing}: pip install "{line}"')
+        name = _provider(requirement, installed)
+        versions[name or requirement.name] = installed.get(name, "not installed")
+    for requirement, purpose in ((r, text) for r in requirements for extra, text in OPTIONAL.items() if _for(r, extra)):
+        name, command = _provider(requirement, installed), f'pip install "{requirement.name}{requirement.specifier}"'
+        versions[name or requirement.name] = installed.get(name, f"not installed; {purpose}: {command}")
     return versions, [*findings, *_conflicts(installed)]
 
 
-def _applies(requirement: Requirement, extra: str) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+def _for(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
 
 
 def _provider(requirement: Requirement, installed: dict[str, str]) -> str | None:

@@ -16,8 +16,11 @@ from importlib import import_module, metadata, util
 MODULES = ["numpy", "cv2", "torch", "torchvision", "mmengine.runner", "mmcv.transforms", "mmcv.ops"]
 MODULES += ["mmpretrain.models", "otcxr_mm.models", "otcxr_mm.datasets", "otcxr_mm.engine", "otcxr_mm.evaluation"]
 TOGETHER = "install both in one command, from one index: pip install --force-reinstall torch torchvision"
-# what an exception says, the name of the finding, the remedy
+MMCV = "pip uninstall -y mmcv mmcv-full mmcv-lite; pip install --no-deps mmcv-lite==2.2.0, which has no operators"
+# part of "module: exception", the name of the finding, the remedy
 REMEDIES = (
+    ("mmcv.ops: ", "mmcv-broken", MMCV),
+    ("MMCV==", "mmcv-broken", MMCV),
     ("torchvision::", "torchvision-pair", TOGETHER),
     ("pkg_resources", "setuptools", 'pip install "setuptools>=77,<82"'),
     ("distutils", "setuptools", 'pip install "setuptools>=77,<82"'),
@@ -60,17 +63,12 @@ def _import(module: str, out: _Out) -> bool:
     try:
         import_module(module)
     except BaseException as error:  # packages call sys.exit, too
-        told, package = _told(error), module.split(".")[0]
+        problem, package = f"{module}: {_told(error)}", module.split(".")[0]
         missing = (getattr(error, "name", None) or package).split(".")[0]
         name = metadata.packages_distributions().get(package, [package])[0]
         command = f"pip install {missing}" if missing != package else f"pip install --force-reinstall --no-deps {name}"
-        if module == "mmcv.ops":
-            remedy = "pip uninstall -y mmcv mmcv-full; pip install --no-deps mmcv-lite==2.2.0, which has no operators"
-            out.find("mmcv-ops", f"importing the compiled operators of {name} fails: {told}", remedy)
-        else:
-            known = ("import-failed", command)
-            known = next((remedy for text, *remedy in REMEDIES if text in told), known)
-            out.find(known[0], f"importing {module} fails: {told}", known[1])
+        known = next((remedy for remedy in REMEDIES if remedy[0] in problem), ("", "import-failed", command))
+        out.find(known[1], f"importing {problem}", known[2])
         return False
     return True
 
@@ -184,7 +182,7 @@ def _data(dataset: dict | None) -> tuple[str, str, str] | None:
         return None
     try:
         built = DATASETS.build(dataset)
-        built.full_init()
+        getattr(built, "full_init", lambda: None)()
         built[0]
     except ImportError as error:
         return "missing-package", _told(error), "install the package named"
