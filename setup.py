@@ -75,19 +75,33 @@ setup(
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
-    install_requires=["click>=8.1", "numpy", "scikit-learn", "torch>=2.1", "torchvision"],
+    install_requires=[
+        "click>=8.1",
+        "filelock",
+        "matplotlib",
+        "numpy",
+        "packaging",
+        "pillow",
+        "pot",
+        "rich",
+        "scikit-learn",
+        "scipy",
+        "torch>=2.1",
+        "torchvision",
+    ],
     extras_require={
         # mmcv-lite goes beside it with --no-deps: it would bring upstream's mmengine
-        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless"],
-        "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools<82"],
+        "onedl": ["onedl-mmengine>=0.10.12", "onedl-mmpretrain>=1.3.6", "opencv-python-headless", "setuptools>=77"],
+        "mm": ["mmengine>=0.10.7", "mmcv-lite>=2.2.0", "mmpretrain>=1.2.0", "setuptools>=77,<82"],
         # gdcm decodes every compressed transfer syntax that public collections use
         "dicom": ["pydicom>=3.0", "python-gdcm"],
         # onedl only: upstream MMSegmentation refuses mmcv-lite 2.2; `pip install mmseg` is another package
         "seg": ["onedl-mmsegmentation>=1.4.2"],
-        "ot": ["pot"],
+        # weights for other libraries
+        "export": ["safetensors", "timm"],
         # docs/tracking.md
         "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
-        "test": ["pytest", "monai", "pot", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
+        "test": ["pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
     },
     entry_points={"console_scripts": ["otcxr = otcxr_mm.cli:main"]},
     zip_safe=False,

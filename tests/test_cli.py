@@ -53,8 +53,8 @@ def test_each_command_has_its_scripts_own_help(name, python):
         (["list-cfg", "no-such"], 1, "no config has 'no-such'"),
         (["copy-cfg", "no-such"], 1, "no config of otcxr_mm has this name"),
         (["export", "gone"], 1, "gone: no such file or folder"),
-        (["doctor", "--quick", "gone.py"], 1, "gone.py"),
-        (["doctor", "--quick", "otcxr_r50_nih", "--work-dir", "/proc/x"], 1, "work-dir"),
+        (["doctor", "gone.py"], 1, "gone.py: no config"),
+        (["doctor", "--work-dir", "/proc/x"], 1, "PROBLEM work-dir"),
     ],
 )
 def test_every_failure_has_a_status_and_a_line(arguments, status, message):

@@ -1,4 +1,6 @@
+import ast
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -138,7 +140,7 @@ def test_editable_install_links_what_mim_needs():
     assert yaml.safe_load((mim / "model-index.yml").read_text())["Import"]
 
 
-@pytest.mark.parametrize("missing", [("mmseg",), ("pydicom",), ("timm",), ("ot",)])
+@pytest.mark.parametrize("missing", [("mmseg",), ("pydicom",), ("timm",)])
 def test_every_module_imports_without_optional_packages(python, missing):
     script = (
         "import sys, pkgutil, importlib\n"
@@ -149,24 +151,40 @@ def test_every_module_imports_without_optional_packages(python, missing):
     python("-c", script)
 
 
-def test_lock_files_are_plain_lines():
-    import re
+def test_what_the_package_imports_is_declared():
+    calls = [n for n in ast.walk(ast.parse((ROOT / "setup.py").read_text())) if isinstance(n, ast.Call)]
+    call = next(n for n in calls if getattr(n.func, "id", "") == "setup")
+    declared = {
+        k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")
+    }
+    extras = [line for name, lines in declared["extras_require"].items() if name != "test" for line in lines]
+    names = {re.match(r"[\w-]+", line).group() for line in (*declared["install_requires"], *extras)}
+    distributions = {"cv2": "opencv-python-headless", "PIL": "pillow", "ot": "pot", "sklearn": "scikit-learn"}
+    distributions |= {"gdcm": "python-gdcm", "mmcv": "mmcv-lite", "mmseg": "onedl-mmsegmentation"}
+    imported = set()
+    for file in (ROOT / "otcxr_mm").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    needed = {distributions.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"otcxr_mm"}}
+    assert needed <= names, needed - names
+    assert "pot" in {re.match(r"[\w-]+", line).group() for line in declared["install_requires"]}
 
-    for name in ("onedl.txt", "mm.txt", "linux.txt"):
+
+def test_lock_files_are_plain_lines():
+    for name in ("onedl.txt", "mm.txt", "minimal.txt", "linux.txt"):
         for line in (ROOT / "requirements" / name).read_text().splitlines():
             assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][^\s;]*", line), f"{name}: {line}"
 
 
 def test_no_page_has_a_gap_left():
-    import re
-
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         assert not re.findall(r"@[A-Z]+@|TODO|FIXME", page.read_text()), page
 
 
 def test_versions_agree():
-    import re
-
     import otcxr_mm
 
     assert re.search(rf"^## \[?{re.escape(otcxr_mm.__version__)}", (ROOT / "CHANGELOG.md").read_text(), re.M)

@@ -54,7 +54,7 @@ def check_writable(work_dir: str) -> None:
     Raises:
         SystemExit: With the reason.
     """
-    from ..doctor.disk import cannot_write
+    from ..utils.machine import cannot_write
 
     if reason := cannot_write(work_dir):
         raise SystemExit(f"{work_dir}: the work dir cannot be written to ({reason}): name another with --work-dir")

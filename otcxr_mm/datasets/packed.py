@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from filelock import FileLock  # torch brings it
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from rich.progress import track
 

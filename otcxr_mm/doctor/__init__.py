@@ -1,138 +1,152 @@
-"""Names what is wrong with an installation, or with what a config needs, and what to do about it.
+"""`otcxr doctor`: what is wrong with the installation, or with what a config needs, and what to do about it.
 
-This process uses the standard library alone; all that may fail to import runs in a child process. The modules here can
-be read by Python 3.8, so that a wrong Python is named and not a traceback.
+Nothing that may fail to import is imported in this process. Python 3.8 can read this file, so that an old Python is
+named instead of ending in a SyntaxError.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
+import json
 import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
+from dataclasses import dataclass
+from typing import Iterator  # noqa: UP035  Python 3.8
 
-from .child import Probe, run_probe
-from .finding import CODES, Finding, note
-from .report import report
+TIMEOUT = 300.0  # seconds for all imports, and for reading a config and its data
+MEMORY, DISK, SHARED_MEMORY = 2 * 2**30, 2**30, 512 * 2**20  # less than this much free is a problem
 
-__all__ = ["CODES", "Finding", "examine", "main", "report"]
-
-TIMEOUT = 120.0
+_PROBE = "import sys; sys.path[:] = eval(sys.argv[1]); from otcxr_mm.doctor.probe import main; main(sys.argv[2])"
 
 
-def examine(
-    config: str | None = None,
-    work_dir: str | None = None,
-    timeout: float = TIMEOUT,
-    imports: bool = True,
-    near: str = "",
-) -> list[Finding]:
-    """Looks at Python, packages, imports, GPUs, machine and disk, and at a config.
+@dataclass(frozen=True)
+class Finding:
+    """A problem, and the remedy; its name is a heading of docs/troubleshooting.md."""
+
+    name: str
+    problem: str
+    remedy: str
+
+
+def examine(config: str | None = None, work_dir: str | None = None) -> tuple[dict[str, str], list[Finding]]:
+    """Looks at Python, packages, imports, GPU, memory and disk, and at what a config needs.
 
     Args:
-        config: Config file; None: the installation alone.
-        work_dir: Where a run would write; default the config's, else `work_dirs/CONFIG`.
-        timeout: Seconds that one import may take.
-        imports: Whether to import the packages and read the config, in a process of their own; without it only
-            metadata, files and the machine are looked at, in less than a second.
-        near: If there is no such config, one of the package with a name like it.
+        config: Config file; None for the installation alone.
+        work_dir: Where a run would write; default the config's, else `work_dirs`.
 
     Returns:
-        Findings in the order of the report.
+        What is installed, by name, and the problems.
     """
-    from . import disk, experiment, gpus, machine
-    from .imports import examine_imports
-    from .installed import installed, origin
-    from .packages import examine_packages
-    from .places import examine_places
-    from .private import private_values
-    from .supported import OPTIONAL, REQUIRED
+    facts = {"Python": ".".join(map(str, sys.version_info[:3]))}
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        problem = f"otcxr_mm runs on Python 3.10 to 3.12, this is {facts['Python']}; nothing else was checked"
+        remedy = "create an environment with python3.11 -m venv .venv, or conda create -n otcxr python=3.11"
+        return facts, [Finding("python-version", problem, remedy)]
+    from .installed import examine_packages
 
-    packages = installed()
-    groups = {"Python": examine_places(packages)}
-    if any(f.code == "python-version" and f.level == "error" for f in groups["Python"]):
-        return _grouped(groups)  # nothing else can be told from it
-    groups["Packages"] = examine_packages(packages)
-    there = config is not None and os.path.isfile(config)
-    used = [m for m in OPTIONAL if m != "monai" and origin(m)]
-    absent = [m for m in REQUIRED if not origin(m)]
-    request = {
-        "modules": [*[m for m in REQUIRED if m not in absent], "otcxr_mm", *used],
-        "config": os.path.abspath(config) if there else None,
-    }
-    probe = run_probe(request, timeout, absent) if imports else Probe()
-    needed = experiment.needed_modules(probe)
-    if imports:
-        groups["Imports"] = examine_imports(probe, packages, needed)
-    floor = experiment.bytes_to_train(probe)
-    facts = probe.good("torch facts") or {}
-    groups["GPU"] = gpus.examine_gpus(probe, floor)
-    read = probe.good("config") or {}
-    groups["Machine"] = machine.examine_machine(probe, read.get("workers"), floor, not facts.get("available"))
-    if config is not None and not there:
-        groups["Config"] = [experiment.missing_config(config, near)]
-    elif config is not None and imports:
-        groups["Config"] = experiment.examine_config(config, probe, packages)
-    elif config is not None:
-        groups["Config"] = [note("config", "not read with --quick")]
-    name = os.path.splitext(os.path.basename(config))[0] if config else ""
-    folder = work_dir or read.get("work_dir") or os.path.join("work_dirs", name)
-    groups["Disk"] = disk.examine_disk(folder, *experiment.bytes_of_checkpoints(probe))
-    return _grouped(groups, private_values(config, folder, read))
+    packages, findings = examine_packages()
+    facts.update(packages)
+    # a missing package explains every failure that would follow
+    if not any(finding.name == "missing-package" for finding in findings):
+        seen, found = _run_probe(config)
+        named = seen.pop("work_dir", None)
+        work_dir = work_dir or named
+        facts.update(seen)
+        findings += found
+    return facts, findings + list(_examine_machine(work_dir or "work_dirs"))
 
 
-# what metadata tells, and the import again: said once, with the graver level
-_SAID_TWICE = ("mmseg-mmcv", "mmseg-tokeniser", "pkg-resources")
+def _run_probe(config: str | None) -> tuple[dict[str, str], list[Finding]]:
+    """Imports packages and reads the config in a child process; a crash of it is a finding."""
+    command = [sys.executable, "-X", "faulthandler", "-c", _PROBE, repr(sys.path), config or ""]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+        out, errors, status = done.stdout, done.stderr, done.returncode
+    except subprocess.TimeoutExpired as late:
+        out, errors, status = late.stdout or b"", late.stderr or b"", None
+    facts, findings, step = {}, [], "starting Python"
+    for line in out.decode().splitlines():
+        said = json.loads(line)
+        step = said.get("step", step)
+        facts.update(said.get("facts", {}))
+        findings += [Finding(*said["finding"])] if "finding" in said else []
+    if step != "end":
+        findings.append(_crash(step, status, errors.decode(errors="replace")))
+    return facts, findings
 
 
-def _grouped(groups: dict, private: tuple = ()) -> list:
-    findings = [dataclasses.replace(f, group=group, private=private) for group, found in groups.items() for f in found]
-    for code in _SAID_TWICE:
-        same = sorted((f for f in findings if f.code == code), key=lambda f: f.level)  # error, then warning
-        findings = [f for f in findings if f.code != code or f is same[0]]
-    return findings
+def _crash(step: str, status: int | None, errors: str) -> Finding:
+    if status is None:
+        how = f"did not end within {TIMEOUT:.0f} s"
+    elif status < 0:
+        how = f"ended the process with {signal.Signals(-status).name}"
+    else:
+        how = f"ended the process with exit status {status}: {' '.join(errors.strip().splitlines()[-1:])}"
+    frame = re.search(r'File "([^<"][^"]*)", line (\d+)', errors)  # faulthandler writes the innermost first
+    where = f" in {frame.group(1)}, line {frame.group(2)}" if frame else ""
+    remedy = "reinstall the package named: pip install --force-reinstall --no-deps NAME (SIGKILL: out of memory)"
+    return Finding("crash", f"{step} {how}{where}; what comes after it was not checked", remedy)
+
+
+def _examine_machine(work_dir: str) -> Iterator[Finding]:
+    from ..utils.machine import available_memory, cannot_write, nearest_folder, size_text
+
+    memory = available_memory()
+    if memory is not None and memory < MEMORY:
+        problem = f"{size_text(memory)} of memory available, counting the limits of the container and the job"
+        yield Finding("memory-low", problem, "end other programs or ask for more (docker --memory, slurm --mem)")
+    shared = shutil.disk_usage("/dev/shm").free if os.path.isdir("/dev/shm") else SHARED_MEMORY
+    if shared < SHARED_MEMORY:
+        problem = f"{size_text(shared)} free in /dev/shm, through which the workers of a data loader pass batches"
+        yield Finding("shm-small", problem, "docker run --shm-size=8g, or train_dataloader.num_workers=0")
+    reason, free = cannot_write(work_dir), shutil.disk_usage(nearest_folder(work_dir)).free
+    if reason:
+        yield Finding(
+            "work-dir", f"the work dir {work_dir} cannot be written to: {reason}", "choose another --work-dir"
+        )
+    elif free < DISK:
+        yield Finding("disk-full", f"{size_text(free)} free at the work dir {work_dir}", "choose another --work-dir")
+
+
+def report(facts: dict[str, str], findings: list[Finding]) -> str:
+    """The report as people read it, problems last."""
+    lines = [f"{name:<24} {fact}" for name, fact in facts.items()]
+    lines += [f"\nPROBLEM {found.name}: {found.problem}\n  -> {found.remedy}" for found in findings]
+    count = f"{len(findings)} problem{'s' if len(findings) != 1 else ''}"
+    return "\n".join([*lines, "", f"{count}; see docs/troubleshooting.md" if findings else count])
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command `python -m otcxr_mm.doctor`.
+    """The command `otcxr doctor`.
 
     Args:
         argv: Arguments; default those of the process.
 
     Returns:
-        Exit status: 1 if there is an error.
+        Exit status: 1 if there is a problem.
     """
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="otcxr doctor", description="Name what is wrong with the installation, and what to do"
-    )
+    parser = argparse.ArgumentParser(prog="otcxr doctor", description="Find what is wrong, and say what to do.")
+    parser.add_argument("config", nargs="?", help="config file or name: check what it needs, too")
     parser.add_argument(
-        "config",
-        nargs="?",
-        help="config file, or a name from `otcxr list-cfg`, to examine too",
+        "--work-dir", metavar="DIR", help="where the run would write; default the config's, or work_dirs"
     )
-    parser.add_argument("--work-dir", metavar="DIR", help="where the run would write; default work_dirs/CONFIG")
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON for a bug report, without your paths and user name"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT, metavar="S", help="seconds that an import may take (120)"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="import nothing: look at metadata, files and the machine only (about a second)",
-    )
-    args, near = parser.parse_args(argv), ""
-    if args.config and not os.path.isfile(args.config) and sys.version_info >= (3, 10):
+    parser.add_argument("--json", action="store_true", help="versions and names of problems, without any path")
+    args = parser.parse_args(argv)
+    if args.config and not os.path.isfile(args.config):
         from ..apis.configs import find_config
 
         try:
             args.config = str(find_config(args.config))
-        except FileNotFoundError as failure:
-            named = re.search(r"did you mean (\S+)\?", str(failure))
-            near = named.group(1) if named else ""
-    findings = examine(args.config, args.work_dir, args.timeout, not args.quick, near)
-    print(report(findings, args.json))
-    return int(any(f.level == "error" for f in findings))
+        except FileNotFoundError as error:
+            raise SystemExit(str(error)) from None
+    facts, findings = examine(args.config, args.work_dir)
+    if args.json:
+        print(json.dumps({"versions": facts, "findings": [finding.name for finding in findings]}, indent=2))
+    else:
+        print(report(facts, findings))
+    return int(bool(findings))

@@ -1,144 +1,86 @@
-"""What is installed, read from metadata and files: nothing of it is imported."""
+"""What is installed, read from metadata: nothing of it is imported."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from importlib import metadata
 
-import base64
-import csv
-import hashlib
-import json
-import os
-import re
-from dataclasses import dataclass, field
-from importlib import metadata, util
-from importlib.machinery import PathFinder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from .supported import DISTRIBUTIONS
+from . import Finding
 
-
-def normalised(name: str) -> str:
-    """Name of a distribution as package indices compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-# `mmseg` is no part of MMSegmentation, and setuptools decides about pkg_resources
-WATCHED = {name for names in DISTRIBUTIONS.values() for name in names} | {"otcxr-mm", "mmseg", "setuptools"}
+# distributions that write the same folder
+PROVIDERS = {
+    "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python"),
+    "mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"),
+    "mmcv": ("mmcv-lite", "mmcv", "mmcv-full", "onedl-mmcv"),
+    "mmpretrain": ("onedl-mmpretrain", "mmpretrain"),
+    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
+    "mim": ("onedl-mim", "openmim"),
+}
+OPTIONAL = {"dicom": "to read DICOM", "seg": "for segmentation, on the OneDL line"}  # extras of setup.py
 
 
-@dataclass
-class Distribution:
-    """One copy of an installed distribution.
-
-    Attributes:
-        name: Normalised.
-        version: As its metadata says.
-        root: Folder in which its files are.
-        editable: Folder of the source if it is installed editable, else ''.
-        record: Its list of files: rows of path, hash, size.
-        requires: What it asks for, such as ``"torch>=2.14.0"``.
-    """
-
-    name: str
-    version: str
-    root: str
-    editable: str = ""
-    record: list = field(default_factory=list, repr=False)
-    requires: list = field(default_factory=list, repr=False)
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-    def changed_files(self) -> tuple:
-        """Python files of the record that are not there, and those whose hash is another: (missing, changed, all)."""
-        missing, changed, count = [], [], 0
-        for row in self.record:
-            if len(row) < 2 or not row[0].endswith(".py") or not row[1].startswith("sha256="):
-                continue
-            count += 1
-            try:
-                with open(os.path.join(self.root, row[0]), "rb") as stream:
-                    digest = hashlib.sha256(stream.read()).digest()
-            except OSError:
-                missing.append(row[0])
-                continue
-            if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != row[1][len("sha256=") :]:
-                changed.append(row[0])
-        return missing, changed, count
+def examine_packages() -> tuple[dict[str, str], list[Finding]]:
+    """Versions of what otcxr_mm needs and can use, and what is wrong with them."""
+    found = reversed(list(metadata.distributions()))  # of two copies the first is imported
+    installed = {canonicalize_name(dist.metadata["Name"] or ""): dist.version for dist in found}
+    if "otcxr-mm" not in installed:
+        problem = "otcxr_mm is not installed: Python finds it in the current folder or on PYTHONPATH"
+        return {}, [Finding("missing-package", problem, "pip install -e . in its folder")]
+    requirements = [Requirement(text) for text in metadata.requires("otcxr_mm") or ()]
+    onedl = "onedl-mmengine" in installed or "mmengine" not in installed
+    needed = [r for r in requirements if r.marker is None or _for(r, "onedl" if onedl else "mm")]
+    if onedl:
+        needed.append(Requirement("mmcv-lite>=2.2.0"))  # not in the extra, since it would bring upstream's mmengine
+    versions, findings = {}, []
+    for requirement in needed:
+        findings += _examine(requirement, installed, "--no-deps " if onedl and requirement.name == "mmcv-lite" else "")
+        name = _provider(requirement, installed)
+        versions[name or requirement.name] = installed.get(name, "not installed")
+    for requirement, purpose in ((r, text) for r in requirements for extra, text in OPTIONAL.items() if _for(r, extra)):
+        name, command = _provider(requirement, installed), f'pip install "{requirement.name}{requirement.specifier}"'
+        versions[name or requirement.name] = installed.get(name, f"not installed; {purpose}: {command}")
+    return versions, [*findings, *_conflicts(installed)]
 
 
-def installed() -> dict:
-    """Copies of each watched distribution on `sys.path`, the one that counts first."""
-    found, seen = {}, set()
-    for dist in metadata.distributions():
-        folder = str(getattr(dist, "_path", ""))
-        stem = os.path.basename(folder).split("-")[0]
-        if normalised(stem) not in WATCHED or os.path.realpath(folder) in seen:
-            continue
-        seen.add(os.path.realpath(folder))
-        try:
-            name, version = dist.metadata["Name"], dist.version
-        except Exception:  # a folder without METADATA, or one that cannot be read
-            name, version = None, None
-        copy = Distribution(
-            normalised(name or stem),
-            version or "of unknown version",
-            str(dist.locate_file("")),
-            _editable(dist),
-            _record(dist),
-            dist.requires or [],
-        )
-        found.setdefault(copy.name, []).append(copy)
-    return found
+def _for(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is not None and requirement.marker.evaluate({"extra": extra})
 
 
-def _editable(dist: metadata.Distribution) -> str:
-    try:
-        url = json.loads(dist.read_text("direct_url.json") or "{}")
-        return url["url"][len("file://") :] if url["dir_info"].get("editable") else ""
-    except (KeyError, ValueError, OSError, TypeError, AttributeError):
-        return ""
+def _provider(requirement: Requirement, installed: dict[str, str]) -> str | None:
+    """The installed distribution that brings what is required, which may have another name."""
+    alike = next((names for names in PROVIDERS.values() if requirement.name in names), ())
+    return next((name for name in (canonicalize_name(requirement.name), *alike) if name in installed), None)
 
 
-def _record(dist: metadata.Distribution) -> list:
-    try:
-        return list(csv.reader((dist.read_text("RECORD") or "").splitlines()))
-    except (csv.Error, OSError, UnicodeDecodeError):
-        return []
+def _examine(requirement: Requirement, installed: dict[str, str], option: str) -> Iterator[Finding]:
+    name, line = _provider(requirement, installed), f"{requirement.name}{requirement.specifier}"
+    command = f'pip install {option}"{line}"'
+    if name is None:
+        yield Finding("missing-package", f"{requirement.name} is not installed", command)
+    elif name == requirement.name and not requirement.specifier.contains(installed[name], prereleases=True):
+        problem = f"{name} {installed[name]} is installed, {line} is needed"
+        if name == "setuptools":
+            problem += ": mmengine 0.10.7 and openmim import pkg_resources, and on Python 3.12 distutils"
+            yield Finding("setuptools", problem, f"{command}, after openmim")
+        else:
+            yield Finding("wrong-version", problem, command)
 
 
-def first(packages: dict, module: str) -> Distribution | None:
-    """The distribution that brings a module, or None."""
-    return next((packages[name][0] for name in DISTRIBUTIONS.get(module, (module,)) if packages.get(name)), None)
-
-
-def line_of(packages: dict) -> str:
-    """The line of OpenMMLab that the environment has: ``"onedl"`` or ``"upstream"``."""
-    if any(name.startswith("onedl-mm") for name in packages):
-        return "onedl"
-    return "upstream" if {"mmengine", "mmpretrain", "mmsegmentation"} & set(packages) else "onedl"
-
-
-def origin(module: str, path: list | None = None) -> str:
-    """Folder or file that an import of a top-level module would take; '' if there is none.
-
-    Args:
-        module: Import name without a dot: nothing is imported.
-        path: Folders to search; default all that this interpreter searches, editable installs too.
-    """
-    try:
-        spec = util.find_spec(module) if path is None else PathFinder.find_spec(module, path)
-    except (ImportError, ValueError, AttributeError):
-        return ""
-    if spec is None or not spec.origin or spec.origin in ("built-in", "frozen", "namespace"):
-        return ""  # a folder without __init__.py, such as the clone of a repository, hides nothing and is no package
-    return os.path.dirname(spec.origin) if os.path.basename(spec.origin) == "__init__.py" else spec.origin
-
-
-def constant(folder: str, name: str, file: str = "version.py") -> str | None:
-    """A quoted constant of a module's version file, such as `__version__`; None if it is not there."""
-    try:
-        with open(os.path.join(folder, file), encoding="utf-8") as stream:
-            text = stream.read()
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = re.search(rf"^{name}\s*(?::[^=]*)?=\s*['\"]([^'\"]+)['\"]", text, re.MULTILINE)
-    return found.group(1) if found else None
+def _conflicts(installed: dict[str, str]) -> Iterator[Finding]:
+    """Packages that do not go together."""
+    for module, names in PROVIDERS.items():
+        both = [f"{name}=={installed[name]}" for name in names if name in installed]
+        if len(both) > 1 and module != "cv2":  # builds of OpenCV are alike
+            problem = f"{' and '.join(both)} are installed over each other in the folder {module}/"
+            remedy = f"pip uninstall -y {' '.join(name for name in names if name in installed)}, then one of them: "
+            yield Finding("both-lines", problem, remedy + f"pip install --no-deps {' or '.join(both)}")
+    if "mmseg" in installed:
+        problem = f"the distribution mmseg {installed['mmseg']} is a Chinese tokeniser, not MMSegmentation"
+        yield Finding("mmseg-other", problem, "pip uninstall -y mmseg; MMSegmentation is onedl-mmsegmentation")
+    for text in (metadata.requires("torchvision") or ()) if {"torchvision", "torch"} <= set(installed) else ():
+        wanted = Requirement(text)
+        if wanted.name == "torch" and not wanted.specifier.contains(installed["torch"], prereleases=True):
+            problem = f"torchvision {installed['torchvision']} needs torch{wanted.specifier}, this is torch"
+            remedy = "install both in one command, from one index: pip install --upgrade torch torchvision"
+            yield Finding("torchvision-pair", f"{problem} {installed['torch']}", remedy)

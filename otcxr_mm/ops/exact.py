@@ -20,14 +20,11 @@ def exact_plan(cost: Tensor, a: Tensor | None = None, b: Tensor | None = None) -
 
     Raises:
         ValueError: For shapes that do not fit.
-        ImportError: Without POT (`pip install pot`).
 
     Source: Bonneel et al., SIGGRAPH Asia 2011 (network simplex), as implemented by POT.
     """
-    try:
-        import ot
-    except ImportError as error:
-        raise ImportError("exact transport is solved by POT, which is not installed: pip install pot") from error
+    import ot  # slow to import
+
     if cost.dim() != 3 or 0 in cost.shape:
         raise ValueError(f"cost has the shape (B, N, M), none of them 0, got {tuple(cost.shape)}")
     problems = [t.double().cpu().numpy() for t in (as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b"), cost)]

@@ -1,12 +1,11 @@
 import math
 
 import numpy as np
+import ot
 import pytest
 import torch
 
 from otcxr_mm.ops import cost, sinkhorn, sinkhorn_divergence
-
-ot = pytest.importorskip("ot")
 
 
 def problem(b=3, n=12, m=17, dtype=torch.float64):

@@ -1,7 +1,0 @@
-"""`python -m otcxr_mm.doctor`."""
-
-import sys
-
-from . import main
-
-sys.exit(main())
