@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ...ops import gather
-from ...ops.precision import widen
+from ...ops.precision import to_float32
 from ...registry import MODELS
 
 
@@ -42,6 +42,6 @@ class VICRegHead(BaseModule):
         Raises:
             ValueError: If the global batch is a single image.
         """
-        x, y = widen(x), widen(y)
+        x, y = to_float32(x), to_float32(y)
         statistics = sum(self.loss_var(z) + self.loss_cov(z) for z in (gather(x), gather(y)))
         return self.inv_weight * mse_loss(x, y) + statistics
