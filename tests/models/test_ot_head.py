@@ -282,7 +282,7 @@ def test_diagnostics_are_no_losses():
 
 def test_missing_geometry_and_single_image_are_named():
     x, y = points(b=1)
-    with pytest.raises(ValueError, match="otcxr_mm.PackViews after otcxr_mm.TwoViewCrop"):
+    with pytest.raises(ValueError, match="need view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
         otcxr_mm.OTHead(marginals="visibility").loss(*tokens(x, y))
     with pytest.raises(ValueError, match="at least 2 samples"):
         otcxr_mm.OTHead().loss(*tokens(x, y))

@@ -110,7 +110,7 @@ def test_target_starts_where_the_online_network_is_and_nothing_else_moves_it():
 
 def test_geometry_must_come_with_the_samples():
     m = model(head={"marginals": "visibility"})
-    with pytest.raises(ValueError, match="no view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
+    with pytest.raises(ValueError, match="need view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
         losses(m, batch(geometry=False))
     assert torch.isfinite(total(losses(model(), batch(geometry=False))))
 

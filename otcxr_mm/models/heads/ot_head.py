@@ -88,11 +88,6 @@ class OTHead(BaseModule):
         self.global_mass, self.marginals, self.matching = global_mass, marginals, matching
         self.prior_scale, self.centre, self.statistics, self.guard = prior_scale, centre, statistics, guard
 
-    @property
-    def needs_geometry(self) -> bool:
-        """Whether :meth:`loss` needs `view_to_image`."""
-        return self.marginals == "visibility" or self.prior_scale is not None
-
     def loss(
         self,
         source: Tokens,
@@ -105,7 +100,8 @@ class OTHead(BaseModule):
         Args:
             source: q_s; with `guard` also the tokens before infusion.
             target: q_t, likewise.
-            view_to_image: Where both views lie in the image, (B, 2, 2, 3), see `otcxr_mm.ops`.
+            view_to_image: Where both views lie in the image, (B, 2, 2, 3), see `otcxr_mm.ops`; needed for
+                ``'visibility'`` and a prior.
             fixed: q_s and q_t of a target network. Each view is then transported to the other view of that network.
 
         Returns:
@@ -155,10 +151,10 @@ class OTHead(BaseModule):
         Raises:
             ValueError: If the geometry is needed and missing.
         """
-        if self.needs_geometry and view_to_image is None:
+        if view_to_image is None and (self.marginals == "visibility" or self.prior_scale is not None):
             raise ValueError(
-                "OTHead: marginals='visibility' and prior_scale need the geometry of the views: "
-                "the pipeline must end in otcxr_mm.PackViews after otcxr_mm.TwoViewCrop"
+                "OTHead: marginals='visibility' and prior_scale need view_to_image, which the data samples lack: "
+                "end the pipeline with otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
             )
         source, target = to_float32((source, target))
         measures = [

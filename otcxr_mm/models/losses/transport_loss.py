@@ -87,8 +87,10 @@ class TransportLoss(BaseModule):
         ground = cost(source.points, target.points, self.metric)
         if matching == "index":
             solution = _on_diagonal(ground, source.mass, target.mass)
+        elif matching == "geometry":
+            solution = _charged(self._solve(prior, torch.ones_like(prior[:, 0, 0]), source.mass, target.mass), ground)
         else:
-            solution = self._transport(source, target, ground, prior, geometry_alone=matching == "geometry")
+            solution = self._transport(source, target, ground, prior)
         return self.loss_weight * getattr(solution, self.objective).mean(), solution
 
     def on_plan(self, plan: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -104,20 +106,13 @@ class TransportLoss(BaseModule):
         """
         return self.loss_weight * (plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
 
-    def _transport(
-        self, source: Atoms, target: Atoms, ground: Tensor, prior: Tensor | None, geometry_alone: bool
-    ) -> Transport:
+    def _transport(self, source: Atoms, target: Atoms, ground: Tensor, prior: Tensor | None) -> Transport:
         mean = ground.detach().mean((1, 2)).clamp_min(torch.finfo(ground.dtype).tiny)
-        unit = mean if self.relative_eps and not geometry_alone else torch.ones_like(mean)
+        unit = mean if self.relative_eps else torch.ones_like(mean)
         plan_cost = ground
-        if geometry_alone:
-            plan_cost = prior
-        elif prior is not None and self.prior_weight:
+        if prior is not None and self.prior_weight:
             plan_cost = ground + self.prior_weight * mean[:, None, None] * prior
-        solution = self._solve(plan_cost, unit, source.mass, target.mass)
-        # the plan is that of plan_cost, what counts is the ground cost
-        transported = (solution.plan * ground).sum((1, 2))
-        solution = replace(solution, cost=transported, value=solution.value - solution.cost + transported)
+        solution = _charged(self._solve(plan_cost, unit, source.mass, target.mass), ground)
         if not self.debiased:
             return solution
         self_terms = (self._solve(cost(x, x, self.metric), unit, mass, mass) for x, mass in (source, target))
@@ -128,6 +123,12 @@ class TransportLoss(BaseModule):
         scaled = plan_cost / unit[:, None, None]
         solution = sinkhorn(scaled, a, b, eps=self.eps, n_iters=self.n_iters, rho=self.rho, grad=self.grad)
         return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
+
+
+def _charged(solution: Transport, ground: Tensor) -> Transport:
+    """The solution at the ground cost, whatever cost its plan is the solution for."""
+    transported = (solution.plan * ground).sum((1, 2))
+    return replace(solution, cost=transported, value=solution.value - solution.cost + transported)
 
 
 def _on_diagonal(ground: Tensor, a: Tensor, b: Tensor) -> Transport:

@@ -72,7 +72,7 @@ class OTCXR(BaseSelfSupervisor):
 
         Args:
             inputs: Two views, each (B, C, H, W).
-            data_samples: B samples, with `view_to_image` (2, 2, 3) in their metainfo if the head needs the geometry.
+            data_samples: B samples, with `view_to_image` (2, 2, 3) in their metainfo if the head needs it.
 
         Returns:
             The losses and diagnostics of :meth:`otcxr_mm.OTHead.loss`.
@@ -83,10 +83,9 @@ class OTCXR(BaseSelfSupervisor):
         """
         if len(inputs) != 2:
             raise ValueError(f"OTCXR takes two views, got {len(inputs)}")
-        view_to_image = self._geometry(data_samples, inputs[0].device) if self.head.needs_geometry else None
         source, target = self.neck(*[self.backbone(view) for view in inputs], plain=self.head.guard)
         fixed = None if self.target is None else self._target_tokens(inputs)
-        return self.head.loss(source, target, view_to_image, fixed)
+        return self.head.loss(source, target, self._geometry(data_samples, inputs[0].device), fixed)
 
     @torch.no_grad()
     def _target_tokens(self, inputs: list[Tensor]) -> tuple[Tokens, Tokens]:
@@ -98,13 +97,10 @@ class OTCXR(BaseSelfSupervisor):
         return neck(*[backbone(view) for view in inputs], plain=self.head.guard)
 
     @staticmethod
-    def _geometry(data_samples: list, device: torch.device) -> Tensor:
-        """`view_to_image` of both views, (B, 2, 2, 3)."""
+    def _geometry(data_samples: list, device: torch.device) -> Tensor | None:
+        """`view_to_image` of both views, (B, 2, 2, 3), if the samples have it."""
         if not data_samples or any("view_to_image" not in sample.metainfo_keys() for sample in data_samples):
-            raise ValueError(
-                "the data samples have no view_to_image, which the head needs: end the pipeline with "
-                "otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
-            )
+            return None
         return torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(device, torch.float32)
 
     def _check_stages(self) -> None:
