@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import otcxr_mm
+from otcxr_mm.models import Tokens
 from otcxr_mm.ops import cost, sinkhorn
 from tests.models.test_otcxr import batch, losses, model, total
 
@@ -23,13 +24,13 @@ def test_sinkhorn_on_the_gpu_is_that_on_the_cpu_whatever_tf32_says():
 @pytest.mark.parametrize("rho", [None, 1.0])
 def test_the_loss_never_waits_for_the_gpu(rho):
     head = otcxr_mm.OTHead(loss_ot=dict(rho=rho), marginals="visibility", prior_scale=0.25).cuda()
-    q = [torch.randn(8, 9, 16, device="cuda", requires_grad=True) for _ in range(2)]
+    q = [Tokens(torch.randn(8, 9, 16, device="cuda", requires_grad=True), None, (3, 3)) for _ in range(2)]
     matrices = torch.tensor([[0.5, 0, 0.1], [0, 0.5, 0.2]], device="cuda").expand(8, 2, 2, 3)
-    head.loss(*q, (matrices, (3, 3)))  # workspaces are made
+    head.loss(*q, matrices)  # workspaces are made
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        total(head.loss(*q, (matrices, (3, 3)))).backward()
+        total(head.loss(*q, matrices)).backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -6,8 +6,10 @@ from .losses import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, MaskLos
 from .necks import CVSIM
 from .segmentation import FCNMaskHead, MaskSegmentor, UPerMaskHead
 from .selfsup import OTCXR
+from .tokens import Atoms, Tokens
 
 __all__ = [
+    "Atoms",
     "CVSIM",
     "CXRDataPreprocessor",
     "CovarianceLoss",
@@ -19,6 +21,7 @@ __all__ = [
     "MaskedBCELoss",
     "OTCXR",
     "OTHead",
+    "Tokens",
     "TransportLoss",
     "UPerMaskHead",
     "VICRegHead",

@@ -11,7 +11,7 @@ from ..registry import MODELS
 
 @MODELS.register_module()
 class CXRDataPreprocessor(BaseDataPreprocessor):
-    """Normalises one or several viewpoints of one-channel radiographs.
+    """Normalises one or several views of one-channel radiographs.
 
     Images stay one channel wide from the disk to the device; the channels of the backbone are made by broadcasting.
 
@@ -60,7 +60,7 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
         """Normalises `data['inputs']`.
 
         Args:
-            data: `inputs`: a batch (B, 1, H, W) or a list of them, one a viewpoint, uint8 or float on the scale 0 to
+            data: `inputs`: a batch (B, 1, H, W) or a list of them, one per view, uint8 or float on the scale 0 to
                 255; `data_samples`: passed on as they are.
             training: Unused.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..ops.dist import all_reduce_sum, world_size
-from ..ops.precision import widen
+from ..ops.precision import to_float32
 
 
 class CrossRankBatchNorm1d(nn.BatchNorm1d):
@@ -28,7 +28,7 @@ class CrossRankBatchNorm1d(nn.BatchNorm1d):
         if not self.training or world_size() == 1:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
-            wide = widen(x)
+            wide = to_float32(x)
             moments = all_reduce_sum(torch.cat([wide.sum(0), wide.new_full((1,), wide.shape[0])]))
             n = moments[-1].detach()
             mean = moments[:-1] / n

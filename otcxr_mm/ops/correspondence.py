@@ -1,4 +1,4 @@
-"""How well dense features find the same place of the patient in another viewpoint."""
+"""How well dense features find the same place of the patient in another view."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .geometry import _apply, _check, _grid
+from .geometry import cell_centres, to_image, to_view
 from .precision import full_precision
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Counts over the tokens whose place the other viewpoint shows, each (B,); divide sums by sums.
+    """Counts over the tokens whose place the other view shows, each (B,); divide sums by sums.
 
     Attributes:
         correct: Tokens whose nearest neighbour in feature space lies within one cell of the true place.
-        index: The same for the token with the same index instead of the nearest neighbour.
-        chance: Expected number for a token drawn uniformly.
-        tokens: Tokens counted.
+        index: The same with the token of the same index instead of the nearest neighbour.
+        chance: Expected number with a token drawn uniformly.
+        tokens: Number of tokens counted.
     """
 
     correct: Tensor
@@ -29,17 +29,17 @@ class Correspondence:
 
 @full_precision
 def correspondence(x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, grid: tuple[int, int]) -> Correspondence:
-    """Nearest neighbours of a viewpoint's tokens in another one, judged by the known geometry.
+    """Judges the nearest neighbours of a view's tokens in another view by the known geometry.
 
-    A neighbour is right if its centre lies within one cell, in rows and in columns, of the place where the token's own
-    centre really is in the other viewpoint. Tokens whose centre the other viewpoint does not show are left out.
-    A number means something only beside `index`, `chance` and the same backbone before training.
+    A neighbour is correct if its centre lies within one cell, in rows and in columns, of the true place of the token's
+    centre in the other view. Tokens whose centre the other view does not show are left out. Compare the result with
+    `index`, with `chance` and with the same backbone before training.
 
     Args:
-        x: Features of the viewpoint, (B, h w, D).
-        y: Features of the other viewpoint, (B, h w, D).
-        view_to_image: (B, 2, 3), of the viewpoint.
-        other: (B, 2, 3), of the other viewpoint.
+        x: Features of the view, (B, h w, D).
+        y: Features of the other view, (B, h w, D).
+        view_to_image: The view, (B, 2, 3).
+        other: The other view, (B, 2, 3).
         grid: Rows and columns (h, w) of the tokens.
 
     Returns:
@@ -48,20 +48,15 @@ def correspondence(x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, g
     Raises:
         ValueError: For shapes that do not fit.
     """
-    _check(view_to_image)
-    _check(other)
     h, w = grid
     if x.shape != y.shape or x.dim() != 3 or x.shape[1] != h * w:
         raise ValueError(f"features have the shape (B, {h * w}, D), got {tuple(x.shape)} and {tuple(y.shape)}")
     if not len(x) == len(view_to_image) == len(other):
         raise ValueError(f"got features of {len(x)} images, view_to_image of {len(view_to_image)} and {len(other)}")
-    cells = _grid(h, w, view_to_image)
-    points = _apply(view_to_image, cells)
-    linear, offset = other[:, :, :2], other[:, :, 2]
-    place = torch.linalg.solve(linear, (points - offset[:, None]).transpose(1, 2)).transpose(1, 2)
-    seen = ((place >= 0) & (place <= 1)).all(-1)
+    cells = cell_centres(h, w, view_to_image)
+    place, seen = to_view(other, to_image(view_to_image, cells))
     size = torch.tensor([w, h], dtype=cells.dtype, device=cells.device)
-    # the margin lets rounding not decide about identical viewpoints
+    # with identical views the distance is exactly one cell: the margin keeps rounding from deciding
     near = ((place[:, :, None] - cells).abs() * size <= 1 + 1e-4).all(-1)
     neighbour = (normalize(x, dim=-1) @ normalize(y, dim=-1).transpose(1, 2)).argmax(2)
     correct = near.gather(2, neighbour[:, :, None])[:, :, 0]

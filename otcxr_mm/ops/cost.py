@@ -1,4 +1,4 @@
-"""Ground costs between two sets of tokens."""
+"""Ground costs between tokens."""
 
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -8,16 +8,16 @@ from .precision import full_precision
 
 @full_precision
 def cost(x: Tensor, y: Tensor, metric: str = "sqeuclidean") -> Tensor:
-    """Pairwise cost between tokens.
+    """Pairwise cost between the tokens of two sets.
 
     Args:
-        x: Tokens of shape (B, N, D).
-        y: Tokens of shape (B, M, D).
-        metric: ``'sqeuclidean'``: ``||x_i - y_j||^2 / D``, on the scale of VICReg's invariance term; ``'cosine'``:
+        x: Tokens, (B, N, D).
+        y: Tokens, (B, M, D).
+        metric: ``'sqeuclidean'``: ``||x_i - y_j||^2 / D``, the scale of VICReg's invariance term; ``'cosine'``:
             ``1 - cos(x_i, y_j)``, in [0, 2].
 
     Returns:
-        Cost of shape (B, N, M), non-negative, in float32 (float64 stays float64).
+        Non-negative cost, (B, N, M), in float32 (float64 stays float64).
 
     Raises:
         ValueError: For other shapes or another metric.
@@ -25,7 +25,7 @@ def cost(x: Tensor, y: Tensor, metric: str = "sqeuclidean") -> Tensor:
     if x.dim() != 3 or y.dim() != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ValueError(f"cost takes (B, N, D) and (B, M, D), got {tuple(x.shape)} and {tuple(y.shape)}")
     if metric == "sqeuclidean":
-        # a common shift changes no distance and keeps the expanded square exact where tokens lie far from 0
+        # a common shift changes no distance, and keeps the expanded square exact far from the origin
         shift = x.detach().mean(dim=1, keepdim=True)
         x, y = x - shift, y - shift
         squares = x.square().sum(-1)[:, :, None] + y.square().sum(-1)[:, None, :]

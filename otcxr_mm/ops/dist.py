@@ -1,7 +1,7 @@
-"""Collectives that carry gradients, on any back end (gloo, nccl); identities in a single process.
+"""Collectives with gradients, on any back end (gloo, nccl); identities in a single process.
 
-With these, every process computes the statistics of the global batch, backward sums the gradients that all processes
-send to a slice, and DDP's mean over processes then gives the gradient of one process with the joint batch.
+Every process computes the statistics of the global batch, and backward sums the gradients that all processes send to
+its part. DDP's mean over processes then equals the gradient of a single process with the whole batch.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Number of processes, 1 without torch.distributed."""
+    """Number of processes; 1 without torch.distributed."""
     return torch_dist.get_world_size() if torch_dist.is_available() and torch_dist.is_initialized() else 1
 
 
@@ -45,10 +45,10 @@ class _AllReduceSum(torch.autograd.Function):
 
 
 def gather(x: Tensor) -> Tensor:
-    """Concatenates `x` of all processes along the batch, with gradient.
+    """Concatenates the `x` of all R processes along the batch, with gradient.
 
     Args:
-        x: (B, ...), of the same shape in every process (MMEngine's samplers pad to that).
+        x: (B, ...), with the same shape in every process (MMEngine's samplers pad the data set so that it is).
 
     Returns:
         (R B, ...), in the order of the ranks; `x` itself in a single process.
@@ -60,9 +60,9 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     """Sum of `x` over all processes, with gradient.
 
     Args:
-        x: Of the same shape in every process.
+        x: With the same shape in every process.
 
     Returns:
-        The sum, of that shape; `x` itself in a single process.
+        The sum; `x` itself in a single process.
     """
     return x if world_size() == 1 else _AllReduceSum.apply(x)

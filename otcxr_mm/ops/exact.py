@@ -1,4 +1,4 @@
-"""Exact transport through POT, for evaluation and pictures: slow, on the host, without gradient."""
+"""Exact transport by POT, for evaluation and pictures: slow, on the CPU, without gradient."""
 
 import torch
 from torch import Tensor
@@ -8,15 +8,15 @@ from .sinkhorn import as_marginal
 
 @torch.no_grad()
 def exact_plan(cost: Tensor, a: Tensor | None = None, b: Tensor | None = None) -> Tensor:
-    """Couplings of least cost, without entropy, one `ot.emd` a problem.
+    """Couplings of minimal cost, without entropy.
 
     Args:
         cost: Cost, (B, N, M).
-        a: Source marginal, (B, N) or (N,); default uniform of mass 1.
-        b: Target marginal, (B, M) or (M,), of the same mass.
+        a: Source marginal, (B, N) or (N,); default: uniform with mass 1.
+        b: Target marginal, (B, M) or (M,), with the same total mass.
 
     Returns:
-        Plans (B, N, M), of the dtype and on the device of `cost`; at most N + M - 1 entries of each are not 0.
+        Plans (B, N, M) with the dtype and device of `cost`; at most N + M - 1 entries of each are not 0.
 
     Raises:
         ValueError: For shapes that do not fit.

@@ -24,10 +24,10 @@ def effective_rank(x: Tensor) -> Tensor:
     Source: Roy and Vetterli, EUSIPCO 2007.
     """
     if x.dim() != 2 or x.shape[0] < 2:
-        raise ValueError(f"the effective rank takes at least 2 rows of (n, D), got {tuple(x.shape)}")
+        raise ValueError(f"the effective rank needs features (n, D) with at least 2 rows, got {tuple(x.shape)}")
     singular = torch.linalg.svdvals(x - x.mean(0))
     total = singular.sum()
-    # what rounding leaves of equal rows is no spread
+    # equal rows leave nothing but rounding errors
     if total <= torch.finfo(x.dtype).eps * x.abs().max() * max(x.shape):
         return total.new_zeros(())
     p = singular / total

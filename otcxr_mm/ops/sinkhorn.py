@@ -8,11 +8,11 @@ from torch import Tensor
 
 from .precision import full_precision
 
-# The first iterations move the potentials most, and the last one makes the result exact: these stay in the log domain.
+# The first iterations move the potentials most and the last one makes the result exact: they stay in the log domain.
 _WARM_UP, _POLISH = 2, 1
-# The others are matrix-vector products on the plan, which is computed anew after so many.
+# The others are matrix-vector products with the plan, which is recomputed after this many.
 _BLOCK = 16
-# Within a block potentials move by at most this, in units of eps, so that float32 neither over- nor underflows.
+# Within a block, potentials move by at most this (in units of eps), so that float32 neither overflows nor underflows.
 _REACH = 30.0
 
 
@@ -22,14 +22,14 @@ class Transport:
 
     Attributes:
         plan: Coupling T, (B, N, M).
-        value: Objective, (B,): ``<T, C> - eps H(T)``, ``H(T) = -sum T log T``. With `rho` further
-            ``rho KL(T 1 | a) + rho KL(T^T 1 | b) + eps (sum a - sum T)``, which is 0 in the balanced limit.
+        value: Objective, (B,): ``<T, C> - eps H(T)`` with ``H(T) = -sum T log T``. With `rho`, also
+            ``rho KL(T 1 | a) + rho KL(T^T 1 | b) + eps (sum a - sum T)``, which tends to 0 in the balanced limit.
         cost: <T, C>, (B,).
         potentials: Dual potentials f (B, N) and g (B, M): T = exp((f + g - C) / eps).
         marginal_error: ``sum |T 1 - a| + sum |T^T 1 - b|``, (B,). Balanced: the distance from convergence.
-            Unbalanced: how far the relaxed marginals lie from a and b, 0 only by chance.
+            Unbalanced: how far the relaxed marginals lie from a and b.
         entropy: H(T), (B,); exp(H) is the effective number of matched pairs.
-        mass: Transported mass sum T, (B,).
+        mass: Transported mass, sum T, (B,).
     """
 
     plan: Tensor
@@ -39,6 +39,12 @@ class Transport:
     marginal_error: Tensor
     entropy: Tensor
     mass: Tensor
+
+    @property
+    def partners(self) -> Tensor:
+        """Effective number of partners per source atom, (B,); 1 for a permutation."""
+        rows = self.plan.detach().sum(2)
+        return torch.exp(self.entropy.detach() + torch.xlogy(rows, rows).sum(1))
 
 
 def _log_steps(kernel: Tensor, log_a: Tensor, log_b: Tensor, u: Tensor, v: Tensor, tau: float, n: int) -> tuple:
@@ -51,16 +57,16 @@ def _log_steps(kernel: Tensor, log_a: Tensor, log_b: Tensor, u: Tensor, v: Tenso
 def _kernel_steps(
     kernel: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], u: Tensor, v: Tensor, tau: float, n: int
 ) -> tuple:
-    """The same iterates as `_log_steps`, each two products with exp(kernel + u + v) instead of two exponentials of it.
+    """The iterates of `_log_steps`, each by two products with exp(kernel + u + v) instead of two exponentials.
 
-    What the bounds cut off, later steps restore: they can delay convergence, never make a NaN. `a` and `b` are the
-    marginals and their logarithms.
+    `a` and `b` hold the marginals and their logarithms. Later steps restore what the bounds cut off: the bounds may
+    delay convergence, but never produce a NaN.
     """
     plan = torch.add(kernel, u[:, :, None]).add_(v[:, None, :]).clamp_max_(_REACH).exp_()
     transposed = plan.transpose(1, 2)
 
     def scaling(marginal: tuple[Tensor, Tensor], potential: Tensor, sums: Tensor) -> Tensor:
-        if isinstance(tau, float) and tau == 1:
+        if tau == 1:
             return (marginal[0] / sums).clamp_(math.exp(-_REACH), math.exp(_REACH))
         sums = sums.clamp_min_(torch.finfo(sums.dtype).tiny)
         return (tau * (marginal[1] - sums.log_() + potential) - potential).clamp_(-_REACH, _REACH).exp_()
@@ -73,7 +79,7 @@ def _kernel_steps(
     return u + rows.log(), v + columns.log()
 
 
-def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float | Tensor, n_iters: int, differentiable: bool) -> tuple:
+def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float, n_iters: int, differentiable: bool) -> tuple:
     tiny = torch.finfo(kernel.dtype).tiny
     a, b = a.clamp_min(tiny), b.clamp_min(tiny)
     log_a, log_b = a.log(), b.log()
@@ -88,13 +94,13 @@ def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float | Tensor, n_iters:
 
 
 def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
-    """A given marginal as (B, n) in the dtype of `cost`; uniform of mass 1 if None.
+    """A marginal as (B, n) in the dtype of `cost`; uniform with mass 1 if None.
 
     Args:
-        given: (B, n) or (n,), n the size of `cost` along `dim`.
+        given: (B, n) or (n,), where n is the size of `cost` along `dim`.
         cost: (B, N, M).
         dim: 1 for the source, 2 for the target.
-        name: What the error calls it.
+        name: Name of the argument in the error message.
 
     Raises:
         ValueError: For another shape.
@@ -110,13 +116,13 @@ def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tens
     return given.to(cost).expand(shape)
 
 
-def _check(cost: Tensor, eps: float | Tensor, n_iters: int, rho: float | None, grad: str) -> None:
+def _check(cost: Tensor, eps: float, n_iters: int, rho: float | None, grad: str) -> None:
     if cost.dim() != 3 or 0 in cost.shape:
         raise ValueError(f"cost has the shape (B, N, M), none of them 0, got {tuple(cost.shape)}")
-    if not isinstance(eps, Tensor) and not eps > 0:
+    if not eps > 0:
         raise ValueError(
-            f"eps, the weight of the entropy, must be > 0, got {eps}: take a smaller positive value "
-            "for a sharper plan, or exact_plan for none"
+            f"eps, the weight of the entropy, must be > 0, got {eps}: use a small positive value for a sharp plan, or "
+            "exact_plan for no entropy at all"
         )
     if n_iters < 1:
         raise ValueError(f"n_iters must be >= 1, got {n_iters}")
@@ -138,27 +144,27 @@ def sinkhorn(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    eps: float | Tensor = 0.05,
+    eps: float = 0.05,
     n_iters: int = 50,
     rho: float | None = None,
     grad: str = "envelope",
 ) -> Transport:
-    """Entropic optimal transport, B problems at once, with a fixed number of iterations.
+    """Solves B entropic optimal transport problems at once, with a fixed number of iterations.
 
-    Minimises ``<T, C> - eps H(T)`` over couplings of a and b, or, with `rho`, that plus
-    ``rho KL(T 1 | a) + rho KL(T^T 1 | b)`` over all T >= 0. No value is read back to the host.
+    Minimises ``<T, C> - eps H(T)`` over the couplings T of a and b; with `rho`, minimises
+    ``<T, C> - eps H(T) + rho KL(T 1 | a) + rho KL(T^T 1 | b)`` over all T >= 0. No value is read back to the host.
 
     Args:
         cost: Cost C, (B, N, M), of any sign and scale.
-        a: Source marginal, (B, N) or (N,), non-negative; default uniform of mass 1. Zeros are allowed.
-        b: Target marginal, (B, M) or (M,), of the same mass as `a` when balanced.
-        eps: Weight of the entropy, in units of the cost: a number, or a tensor (B,) for one a problem.
-        n_iters: Iterations; one updates both potentials. Look at `marginal_error` to judge whether they suffice.
+        a: Source marginal, (B, N) or (N,), non-negative; default: uniform with mass 1. Zeros are allowed.
+        b: Target marginal, (B, M) or (M,), with the same total mass as `a` if balanced.
+        eps: Weight of the entropy, in units of the cost.
+        n_iters: Number of iterations; each updates both potentials. `marginal_error` tells whether they suffice.
         rho: Weight of the KL-relaxed marginals, in units of the cost; None: balanced.
-        grad: ``'envelope'``: the plan is a constant; the gradient of `value` with respect to C, a and b is exact
-            at convergence (with respect to a and b along changes that keep their masses equal), and that of
-            `cost` is a surrogate, <T, dC>, on purpose. ``'unroll'``: everything is differentiated through the
-            iterations; exact for any `n_iters`, at their memory.
+        grad: ``'envelope'`` treats the plan as a constant: the gradient of `value` with respect to C, a and b is
+            exact at convergence (for a and b along changes that keep their masses equal); the gradient of `cost` is a
+            deliberate surrogate, <T, dC>. ``'unroll'`` differentiates through the iterations: exact for any
+            `n_iters`, but needs memory for all of them.
 
     Returns:
         The solution, float32 (float64 stays float64).
@@ -171,16 +177,9 @@ def sinkhorn(
     """
     _check(cost, eps, n_iters, rho, grad)
     a, b = as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b")
-    if isinstance(eps, Tensor):
-        eps = eps.detach().to(cost).reshape(-1, 1)
-        per_problem, tau = eps[:, 0], 1.0 if rho is None else rho / (rho + eps)
-        kernel_eps = eps[:, :, None]
-    else:
-        per_problem = kernel_eps = eps
-        tau = 1.0 if rho is None else rho / (rho + eps)
-
+    tau = 1.0 if rho is None else rho / (rho + eps)
     with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
-        kernel = -cost / kernel_eps
+        kernel = -cost / eps
         u, v = _iterate(kernel, a, b, tau, n_iters, grad == "unroll")
         plan = torch.exp(kernel + u[:, :, None] + v[:, None, :])
         rows, columns, mass = plan.sum(2), plan.sum(1), plan.sum((1, 2))
@@ -189,43 +188,28 @@ def sinkhorn(
         f, g = eps * u, eps * v
 
     transported = (plan * cost).sum((1, 2))
-    value = transported - per_problem * entropy
+    value = transported - eps * entropy
     if rho is not None:
-        value = value + rho * (_kl(rows, a) + _kl(columns, b)) + per_problem * (a.sum(1) - mass)
+        value = value + rho * (_kl(rows, a) + _kl(columns, b)) + eps * (a.sum(1) - mass)
     elif grad == "envelope":
         value = value + (f * (a - a.detach())).sum(1) + (g * (b - b.detach())).sum(1)
     return Transport(plan, value, transported, (f, g), error.detach(), entropy, mass)
 
 
-def sinkhorn_divergence(
-    cost_xy: Tensor,
-    cost_xx: Tensor,
-    cost_yy: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
-    **kwargs: object,
-) -> Transport:
-    """Debiased transport: OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2.
+def sinkhorn_divergence(xy: Transport, xx: Transport, yy: Transport) -> Transport:
+    """Debiases a transport: OT(x, y) - OT(x, x) / 2 - OT(y, y) / 2.
 
-    The self terms take away the pull of the entropy towards the mean: balanced, `value` is >= 0 for the costs of
-    :func:`cost` at convergence, and 0 for equal measures.
+    The self terms cancel the pull of the entropy towards the mean. For balanced transport with the costs of
+    :func:`cost`, `value` is then >= 0 at convergence, and 0 for equal measures.
 
     Args:
-        cost_xy: Cost between x and y, (B, N, M).
-        cost_xx: Cost of x with itself, (B, N, N).
-        cost_yy: Cost of y with itself, (B, M, M).
-        a: Marginal of x, as in :func:`sinkhorn`.
-        b: Marginal of y.
-        **kwargs: `eps`, `n_iters`, `rho`, `grad` of :func:`sinkhorn`.
+        xy: Solution between x and y.
+        xx: Solution between x and itself, with the same `eps` and `rho`.
+        yy: Solution between y and itself.
 
     Returns:
-        The solution of the cross problem, with `value` and `cost` debiased.
-
-    Raises:
-        ValueError: As :func:`sinkhorn`.
+        `xy` with `value` and `cost` debiased.
 
     Source: Feydy et al., AISTATS 2019.
     """
-    cross = sinkhorn(cost_xy, a, b, **kwargs)
-    xx, yy = sinkhorn(cost_xx, a, a, **kwargs), sinkhorn(cost_yy, b, b, **kwargs)
-    return replace(cross, value=cross.value - (xx.value + yy.value) / 2, cost=cross.cost - (xx.cost + yy.cost) / 2)
+    return replace(xy, value=xy.value - (xx.value + yy.value) / 2, cost=xy.cost - (xx.cost + yy.cost) / 2)

@@ -8,12 +8,12 @@ from .precision import full_precision
 
 def _centred(x: Tensor, dof: int | None) -> tuple[Tensor, int]:
     if x.dim() != 2:
-        raise ValueError(f"a statistic takes samples of shape (n, D), got {tuple(x.shape)}")
+        raise ValueError(f"a statistic needs samples of shape (n, D), got {tuple(x.shape)}")
     dof = x.shape[0] - 1 if dof is None else dof
     if dof < 1:
         raise ValueError(
-            f"a variance needs at least 2 samples, got {tuple(x.shape)} with {dof} degrees of freedom: "
-            "raise the batch size, or set drop_last=True if the last batch of an epoch is that small"
+            f"a variance needs at least 2 samples, got {tuple(x.shape)} with {dof} degrees of freedom: increase the "
+            "batch size, or set drop_last=True if only the last batch of an epoch is too small"
         )
     return x - x.mean(0), dof
 
@@ -24,12 +24,12 @@ def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | Non
 
     Args:
         x: Samples, (n, D).
-        gamma: Standard deviation below which a feature is penalised, in units of x.
-        eps: Under the square root, in units of x squared; bounds its gradient.
-        dof: Divisor of the variance; default n - 1.
+        gamma: Standard deviation below which a feature is penalised.
+        eps: Added to the variance, which bounds the gradient of the square root.
+        dof: Divisor of the variance; default: n - 1.
 
     Returns:
-        A scalar in [0, gamma]. VICReg's code adds the two viewpoints and halves the sum: do so outside.
+        A scalar in [0, gamma]. VICReg's code adds those of both views and halves the sum; this function does not.
 
     Raises:
         ValueError: With fewer than 2 samples, or for another shape.
@@ -47,7 +47,7 @@ def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
 
     Args:
         x: Samples, (n, D).
-        dof: Divisor of the covariance; default n - 1.
+        dof: Divisor of the covariance; default: n - 1.
 
     Returns:
         A non-negative scalar.
@@ -65,16 +65,16 @@ def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
 
 @full_precision
 def position_centred(tokens: Tensor) -> tuple[Tensor, int]:
-    """Residual tokens after subtracting the batch mean at each position.
+    """Subtracts the batch mean at each position from the tokens.
 
-    A network that outputs a table f(position), with no image in it, has variance over flattened tokens but none
-    here: its residuals are exactly 0.
+    The tokens of a network that outputs a table f(position) and ignores the image have variance when flattened, but
+    their residuals are 0.
 
     Args:
         tokens: (B, N, D).
 
     Returns:
-        Residuals (B N, D), and their degrees of freedom N (B - 1) for :func:`variance` and :func:`covariance`.
+        Residuals (B N, D) and their degrees of freedom N (B - 1), for :func:`variance` and :func:`covariance`.
 
     Raises:
         ValueError: For another shape.

@@ -1,4 +1,4 @@
-"""Dense features of a frozen backbone, and as colours."""
+"""Dense features of a frozen backbone, and their colours."""
 
 import numpy as np
 import torch
@@ -7,13 +7,13 @@ from torch.nn.functional import interpolate, normalize
 
 
 def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
-    """Feature maps of one or several stages on the grid of the finest one, each stage of unit norm at each place.
+    """Brings one or several stages to the grid of the finest one, with unit norm per stage and place.
 
     Args:
-        feats: (B, C_i, h_i, w_i) each.
+        feats: Feature maps, (B, C_i, h_i, w_i) each.
 
     Returns:
-        Tokens (B, h w, sum of C_i), and the grid (h, w).
+        Tokens (B, h w, sum of C_i) and their grid (h, w).
     """
     grid = max((tuple(f.shape[-2:]) for f in feats), key=lambda size: size[0] * size[1])
     maps = [f if tuple(f.shape[-2:]) == grid else interpolate(f, grid, mode="bilinear") for f in feats]
@@ -24,16 +24,16 @@ def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
 def backbone_tokens(
     backbone: nn.Module, preprocessor: nn.Module, images: np.ndarray, batch_size: int = 64
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Dense tokens of images, with the backbone in evaluation mode.
+    """Computes the dense tokens of images, with the backbone in evaluation mode.
 
     Args:
-        backbone: Puts out one or several stages.
-        preprocessor: :class:`otcxr_mm.CXRDataPreprocessor`.
+        backbone: Returns one or several stages.
+        preprocessor: A :class:`otcxr_mm.CXRDataPreprocessor`.
         images: (n, H, W), uint8 or float32 on the scale 0 to 255.
-        batch_size: Images at once.
+        batch_size: Images per batch.
 
     Returns:
-        Tokens (n, h w, C) on the CPU, and the grid (h, w).
+        Tokens (n, h w, C) on the CPU and their grid (h, w).
     """
     backbone.eval()
     tokens, grid = [], (0, 0)
@@ -45,7 +45,7 @@ def backbone_tokens(
 
 
 def pca_rgb(tokens: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """First three principal components over all tokens of all images as red, green and blue.
+    """Shows the first three principal components over all tokens of all images as red, green and blue.
 
     Args:
         tokens: (n, h w, C).

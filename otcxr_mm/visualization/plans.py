@@ -1,4 +1,4 @@
-"""Transport plans between two viewpoints, judged by where the tokens really lie."""
+"""Transport plans between two views, judged by where their tokens really lie."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,17 @@ from ..ops import geometric_prior, visibility
 
 @dataclass(frozen=True)
 class Matches:
-    """Partners of the tokens of a first viewpoint in a second one.
+    """Partners of the tokens of a first view in a second one.
 
     Attributes:
-        partner: (B, N): index of the token that gets most of the mass.
-        distance: (B, N): between token and partner in the original image, in units of its side.
-        seen: (B, N): whether the second viewpoint shows at least half of the token.
+        plan: Transported mass between the dense tokens, (B, N, N).
+        partner: Index of the token that receives most of the mass, (B, N).
+        distance: Distance between token and partner in the original image, in units of its side, (B, N).
+        seen: Whether the second view shows at least half of the token, (B, N).
         grid: Rows and columns of the tokens.
     """
 
+    plan: Tensor
     partner: Tensor
     distance: Tensor
     seen: Tensor
@@ -29,13 +31,13 @@ class Matches:
 
 @torch.no_grad()
 def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: Tensor, prior: bool = True) -> Matches:
-    """The partners that a model's plan gives.
+    """Matches the tokens of two views by the plan of a model.
 
     Args:
-        model: Is set to evaluation mode.
-        views: Both viewpoints of B images, (B, H, W), uint8.
+        model: The model; it is set to evaluation mode.
+        views: Both views of B images, (B, H, W), uint8.
         matrices: `view_to_image` of both, (B, 2, 2, 3).
-        prior: Whether the known geometry of the crops enters the plan's cost, as in training; else features alone.
+        prior: Whether the geometry of the crops counts in the plan, as in training; False: the features alone.
 
     Returns:
         The matches.
@@ -43,30 +45,26 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
     model.eval()
     inputs = [torch.from_numpy(np.ascontiguousarray(view))[:, None] for view in views]
     feats = [model.backbone(view) for view in model.data_preprocessor({"inputs": inputs})["inputs"]]
-    grid = model.neck.grid(feats[0])
-    n, loss = grid[0] * grid[1], model.head.loss_ot
-    weight = loss.prior_weight
-    loss.prior_weight = weight if prior else 0.0
-    try:
-        plan = model.head.transport(*model.neck(*feats), (matrices, grid)).plan[:, :n, :n]
-    finally:
-        loss.prior_weight = weight
+    source, target = model.neck(*feats)
+    _, solution = model.head.transport(source, target, matrices, prior=prior)
+    grid, n = source.grid, source.dense.shape[1]
+    plan = solution.plan[:, :n, :n]
     partner = plan.argmax(2)
     squared = geometric_prior(matrices[:, 0], matrices[:, 1], grid)
     distance = squared.gather(2, partner[:, :, None])[:, :, 0].sqrt()
-    return Matches(partner, distance, visibility(matrices[:, 0], matrices[:, 1], grid) >= 0.5, grid)
+    return Matches(plan, partner, distance, visibility(matrices[:, 0], matrices[:, 1], grid) >= 0.5, grid)
 
 
 def draw_matches(axis: object, first: np.ndarray, second: np.ndarray, matches: Matches, k: int, near: float) -> None:
-    """Draws pair k: both viewpoints side by side, a line from each token that both show to its partner.
+    """Draws both views of pair k side by side, with a line from each token that both show to its partner.
 
     Args:
-        axis: Of matplotlib.
-        first: (H, W).
-        second: (H, W).
-        matches: Of the batch.
-        k: Index in the batch.
-        near: Partners within this distance in the original image are green, others red.
+        axis: An axis of Matplotlib.
+        first: First view, (H, W).
+        second: Second view, (H, W).
+        matches: Matches of the batch.
+        k: Index of the pair in the batch.
+        near: Lines to partners within this distance in the original image are green, others red.
     """
     height, width = first.shape
     gap = width // 12

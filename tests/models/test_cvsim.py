@@ -84,9 +84,11 @@ def test_composes_with_the_backbone(name):
     awake(backbone)
     a, b = torch.randn(2, width, 64, 64), torch.randn(2, width, 64, 64)
     q_s, q_t = neck(backbone(a), backbone(b))
-    assert q_s.shape == q_t.shape == (2, q_s.shape[1], 512)
-    assert q_s.shape[1] <= 49
-    (q_s.square().mean() - 3 * q_t.mean() + (q_s * q_t).mean()).backward()
+    assert q_s.dense.shape == q_t.dense.shape == (2, q_s.grid[0] * q_s.grid[1], 512)
+    assert q_s.global_.shape == q_t.global_.shape == (2, 1, 512)
+    assert q_s.dense.shape[1] <= 49
+    x, y = (torch.cat([q.dense, q.global_], 1) for q in (q_s, q_t))
+    (x.square().mean() - 3 * y.mean() + (x * y).mean()).backward()
     assert silent(backbone) + silent(neck) == []
 
 
@@ -100,7 +102,7 @@ def test_one_stage_alone(name):
 
 @pytest.mark.parametrize("out", ["pooled", "tokens", "map"])
 @pytest.mark.parametrize("infusion", ["both", "source", "none"])
-def test_one_viewpoint_uses_every_parameter(out, infusion):
+def test_a_single_view_uses_every_parameter(out, infusion):
     neck = small(out=out, infusion=infusion, detach_context=False)
     (result,) = neck(feats())
     assert result.shape == {"pooled": (2, 24), "tokens": (2, 36, 24), "map": (2, 24, 6, 6)}[out]
@@ -112,11 +114,13 @@ def test_one_viewpoint_uses_every_parameter(out, infusion):
 def test_a_global_token_of_its_own(out):
     neck = small(global_token="own", out=out, detach_context=False)
     x, y = feats(), feats()
-    q_s, q_t, p_s, _ = neck(x, y, plain=True)
-    assert q_s.shape == q_t.shape == (2, 37, 24)
+    q_s, q_t = neck(x, y, plain=True)
+    assert q_s.dense.shape == q_t.dense.shape == (2, 36, 24)
+    assert q_s.grid == (6, 6)
     # no infusion reaches it
-    torch.testing.assert_close(q_s[:, -1], p_s[:, -1])
-    torch.testing.assert_close(q_s[:, -1], neck.global_projector(x[-1].mean((2, 3))))
+    torch.testing.assert_close(q_s.global_, q_s.plain.global_)
+    torch.testing.assert_close(q_s.global_[:, 0], neck.global_projector(x[-1].mean((2, 3))))
+    torch.testing.assert_close(q_s.pooled, q_s.global_)
     (single,) = neck(x)
     assert single.shape == {"pooled": (2, 24), "tokens": (2, 37, 24)}[out]
     (single.square().mean() + single[0].mean()).backward()
@@ -150,16 +154,16 @@ def test_grid_of_an_oblong_image():
     assert h > w
 
 
-def test_swapping_the_viewpoints_swaps_the_tokens():
+def test_swapping_the_views_swaps_the_tokens():
     neck = small(infusion="both").eval()
     a, b = feats(), feats()
     q_s, q_t = neck(a, b)
     r_s, r_t = neck(b, a)
-    torch.testing.assert_close(q_s, r_t)
-    torch.testing.assert_close(q_t, r_s)
+    torch.testing.assert_close(q_s.dense, r_t.dense)
+    torch.testing.assert_close(q_t.dense, r_s.dense)
 
 
-def test_infusion_brings_the_other_viewpoint_in_and_none_does_not():
+def test_infusion_brings_the_other_view_in_and_none_does_not():
     a, b, c = feats(), feats(), feats()
     for infusion, source_changes, target_changes in (
         ("both", True, True),
@@ -167,16 +171,16 @@ def test_infusion_brings_the_other_viewpoint_in_and_none_does_not():
         ("none", False, False),
     ):
         neck = small(infusion=infusion).eval()
-        assert torch.equal(neck(a, b)[0], neck(a, c)[0]) != source_changes
-        assert torch.equal(neck(b, a)[1], neck(c, a)[1]) != target_changes
+        assert torch.equal(neck(a, b)[0].dense, neck(a, c)[0].dense) != source_changes
+        assert torch.equal(neck(b, a)[1].dense, neck(c, a)[1].dense) != target_changes
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_detached_context_sends_no_gradient_to_the_other_viewpoint(detach):
+def test_detached_context_sends_no_gradient_to_the_other_view(detach):
     neck = small(infusion="source", detach_context=detach)
     a, b = feats(), feats()
     q_s, _ = neck(a, b)
-    q_s.square().mean().backward()
+    q_s.dense.square().mean().backward()
     assert a[0].grad.abs().sum() > 0
     assert (b[0].grad is None) == detach
 
@@ -191,22 +195,24 @@ def test_position_enters_queries_and_keys_only():
     torch.testing.assert_close(tokens, pooled[:, None].expand_as(tokens), rtol=1e-4, atol=1e-5)
 
 
-def test_plain_tokens_do_not_see_the_other_viewpoint():
+def test_plain_tokens_do_not_see_the_other_view():
     neck = small().eval()
     a, b, c = feats(), feats(), feats()
-    assert torch.equal(neck(a, b, plain=True)[2], neck(a, c, plain=True)[2])
-    assert not torch.equal(neck(a, b, plain=True)[0], neck(a, c, plain=True)[0])
+    one, other = neck(a, b, plain=True)[0], neck(a, c, plain=True)[0]
+    assert torch.equal(one.plain.dense, other.plain.dense)
+    assert not torch.equal(one.dense, other.dense)
+    assert neck(a, b)[0].plain is None
 
 
 def test_wrong_maps_are_named_errors():
     neck = small()
-    with pytest.raises(ValueError, match="promises 2 stages, the backbone puts out 1: set the backbone's out_indices"):
+    with pytest.raises(ValueError, match="expects 2 stages, the backbone returns 1: set its out_indices"):
         neck([torch.zeros(2, 16, 3, 3)])
     with pytest.raises(ValueError, match="stage 1 has 32 channels"):
         neck([torch.zeros(2, 8, 6, 6), torch.zeros(2, 32, 3, 3)])
     with pytest.raises(ValueError, match="out_type='featmap' for a ViT"):
         otcxr_mm.CVSIM(16, embed_dims=16)((torch.zeros(2, 16),))
-    with pytest.raises(ValueError, match="both viewpoints need the same grid"):
+    with pytest.raises(ValueError, match="both views need the same grid"):
         neck(feats(), feats(sizes=(4, 2)))
 
 

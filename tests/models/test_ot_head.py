@@ -2,12 +2,22 @@ import pytest
 import torch
 
 import otcxr_mm
+from otcxr_mm.models import Atoms, Tokens
 
 GRID = (3, 3)
 
 
-def tokens(b=8, n=9, d=16, dtype=torch.float64):
+def points(b=8, n=9, d=16, dtype=torch.float64):
     return torch.randn(b, n, d, dtype=dtype), torch.randn(b, n, d, dtype=dtype)
+
+
+def tokens(*dense, global_=(None, None), plain=(None, None)):
+    """Tokens of both views."""
+    return [Tokens(x, g, GRID, p) for x, g, p in zip(dense, global_, plain, strict=True)]
+
+
+def uniform(x):
+    return Atoms(x, x.new_full(x.shape[:2], 1 / x.shape[1]))
 
 
 def geometry(b=8, overlap=True):
@@ -15,7 +25,7 @@ def geometry(b=8, overlap=True):
     first = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
     second = first.clone()
     second[:, 2] = 0.2 if overlap else 0.5
-    return torch.stack([first, second]).expand(b, 2, 2, 3), GRID
+    return torch.stack([first, second]).expand(b, 2, 2, 3)
 
 
 def total(losses):
@@ -25,9 +35,9 @@ def total(losses):
 def test_the_objective_is_the_sum_of_its_parts_at_the_published_weights():
     from otcxr_mm.ops import cost, covariance, position_centred, sinkhorn, variance
 
-    x, y = tokens()
+    x, y = points()
     head = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(relative_eps=False, eps=0.3))
-    losses = head.loss(x, y)
+    losses = head.loss(*tokens(x, y))
     transported = sinkhorn(cost(x, y), eps=0.3, n_iters=50).cost.mean()
     torch.testing.assert_close(losses["loss_ot"], 25 * transported)
     var = cov = 0
@@ -41,8 +51,8 @@ def test_the_objective_is_the_sum_of_its_parts_at_the_published_weights():
 
 def test_without_transport_blur_it_is_vicreg_on_matched_tokens():
     # equal tokens and a sharp plan: the transport term vanishes, the statistics stay
-    x, _ = tokens()
-    losses = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(x, x)
+    x, _ = points()
+    losses = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(*tokens(x, x))
     assert losses["loss_ot"] < 1e-3
     assert losses["loss_var"] > 0
 
@@ -53,107 +63,111 @@ def test_a_table_of_positions_is_heavily_penalised():
     table = torch.linalg.qr(torch.randn(n, d))[0] * n**0.5
     table = table - table.mean(0)
     q = table.expand(b, n, d)
-    default = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.02)).loss(q, q)
-    flattened = otcxr_mm.OTHead(global_mass=0.0, statistics="flattened", loss_ot=dict(eps=0.02)).loss(q, q)
+    default = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.02)).loss(*tokens(q, q))
+    flattened = otcxr_mm.OTHead(global_mass=0.0, statistics="flattened", loss_ot=dict(eps=0.02)).loss(*tokens(q, q))
     assert total(flattened) < 0.6
     # 2 viewpoints x 12.5 x (1 - sqrt(1e-4)): the largest value the variance term can take
     assert default["loss_var"].item() == pytest.approx(24.75, rel=1e-3)
     assert total(default) > 40 * total(flattened)
     for statistics in ("pooled", "tokens"):
-        assert otcxr_mm.OTHead(statistics=statistics).loss(q, q)["loss_var"].item() == pytest.approx(24.75, rel=1e-3)
+        assert otcxr_mm.OTHead(statistics=statistics).loss(*tokens(q, q))["loss_var"].item() == pytest.approx(
+            24.75, rel=1e-3
+        )
 
 
 def test_global_token_is_one_more_atom_of_its_mass():
-    x, y = tokens()
+    x, y = points()
     head = otcxr_mm.OTHead(global_mass=0.25)
-    plan = head.transport(x, y).plan
+    plan = head.transport(*tokens(x, y))[1].plan
     assert plan.shape == (8, 10, 10)
     torch.testing.assert_close(plan[:, :, 9].sum(1), torch.full((8,), 0.25, dtype=plan.dtype))
     torch.testing.assert_close(plan[:, :, 0].sum(1), torch.full((8,), 0.75 / 9, dtype=plan.dtype))
 
 
-def test_a_global_token_of_its_own_is_the_last_one():
+def test_a_global_token_of_its_own_takes_the_place_of_the_mean():
     from otcxr_mm.ops import covariance, position_centred, variance
 
-    x, y = tokens(n=10)
-    head = otcxr_mm.OTHead(global_token="own", marginals="visibility", prior_scale=0.25)
-    solution = head.transport(x, y, geometry())
+    x, y = points()
+    own = points(n=1)
+    views = tokens(x, y, global_=own)
+    solution = otcxr_mm.OTHead(marginals="visibility", prior_scale=0.25).transport(*views, geometry())[1]
     torch.testing.assert_close(solution.plan[:, 9].sum(1), torch.full((8,), 0.25, dtype=x.dtype), atol=0.02, rtol=0)
-    losses = head.loss(x, y, geometry())
-    residual, dof = position_centred(x[:, :9])
-    alone = otcxr_mm.OTHead(global_token="own").loss(x, x)
-    torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(x[:, 9]) + variance(residual, dof=dof)))
-    torch.testing.assert_close(alone["loss_cov"], covariance(x[:, 9]) + covariance(residual, dof=dof))
-    assert torch.isfinite(total(losses))
-    # of the mean of the tokens it is the same problem
-    mean = torch.cat([x[:, :9], x[:, :9].mean(1, keepdim=True)], 1)
-    other = torch.cat([y[:, :9], y[:, :9].mean(1, keepdim=True)], 1)
+    residual, dof = position_centred(x)
+    alone = otcxr_mm.OTHead().loss(views[0], views[0])
+    torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(own[0][:, 0]) + variance(residual, dof=dof)))
+    torch.testing.assert_close(alone["loss_cov"], covariance(own[0][:, 0]) + covariance(residual, dof=dof))
+    # with the mean of the dense tokens it is the same problem
     for centre in ("none", "batch", "position"):
-        own = otcxr_mm.OTHead(global_token="own", centre=centre).loss(mean, other)
-        plain = otcxr_mm.OTHead(centre=centre).loss(x[:, :9], y[:, :9])
-        for name, value in plain.items():
-            torch.testing.assert_close(own[name], value)
+        head = otcxr_mm.OTHead(centre=centre)
+        given = head.loss(*tokens(x, y, global_=(x.mean(1, keepdim=True), y.mean(1, keepdim=True))))
+        for name, value in head.loss(*tokens(x, y)).items():
+            torch.testing.assert_close(given[name], value)
 
 
 def test_matching_by_index_and_by_geometry_look_at_no_feature():
     from otcxr_mm.ops import cost
 
-    x, y = tokens()
+    x, y = points()
     index = otcxr_mm.OTHead(global_mass=0.0, matching="index")
-    solution = index.transport(x, y)
+    solution = index.transport(*tokens(x, y))[1]
     torch.testing.assert_close(solution.cost, cost(x, y).diagonal(dim1=1, dim2=2).mean(1))
-    assert index.loss(x, y)["ot_partners"].item() == pytest.approx(1)
+    assert index.loss(*tokens(x, y))["ot_partners"].item() == pytest.approx(1)
     head = otcxr_mm.OTHead(global_mass=0.5, marginals="visibility", matching="geometry", prior_scale=0.25)
-    plans = [head.transport(*pair, geometry()).plan for pair in ((x, y), (y, x))]
+    plans = [head.transport(*tokens(*pair), geometry())[1].plan for pair in ((x, y), (y, x))]
     torch.testing.assert_close(*plans)
     # crops half the image wide, 0.2 apart: a token's partner lies 0.2 / (1 / 6) = 1.2 cells up and left
     assert plans[0][0, 8, :9].argmax() == 4
     assert plans[0][0, 9, 9] > 0.45
     x.requires_grad_()
-    head.loss(x, y, geometry())["loss_ot"].backward()
+    head.loss(*tokens(x, y), geometry())["loss_ot"].backward()
     assert x.grad.abs().sum() > 0
 
 
 def test_visibility_gives_hidden_tokens_little_mass_and_is_uniform_without_overlap():
-    x, y = tokens()
+    x, y = points()
     head = otcxr_mm.OTHead(global_mass=0.0, marginals="visibility", loss_ot=dict(eps=1.0, n_iters=200))
-    rows = head.transport(x, y, geometry()).plan.sum(2)[0].view(GRID)
+    rows = head.transport(*tokens(x, y), geometry())[1].plan.sum(2)[0].view(GRID)
     assert rows[0, 0] < 0.1 * rows[2, 2]  # the corner away from the other viewpoint
-    apart = head.transport(x, y, geometry(overlap=False)).plan
+    apart = head.transport(*tokens(x, y), geometry(overlap=False))[1].plan
     torch.testing.assert_close(apart.sum(1), torch.full((8, 9), 1 / 9, dtype=apart.dtype), rtol=1e-6, atol=0)
     assert torch.isfinite(apart).all()
 
 
 def test_saliency_gives_tokens_that_stand_out_more_mass():
-    x, y = tokens()
+    x, y = points()
     x[:, 4] *= 5
-    rows = otcxr_mm.OTHead(global_mass=0.0, marginals="saliency", loss_ot=dict(n_iters=500)).transport(x, y).plan.sum(2)
+    rows = (
+        otcxr_mm.OTHead(global_mass=0.0, marginals="saliency", loss_ot=dict(n_iters=500))
+        .transport(*tokens(x, y))[1]
+        .plan.sum(2)
+    )
     assert (rows.argmax(1) == 4).all()
 
 
 def test_prior_leads_the_plan_to_the_true_partners_and_is_not_counted():
-    x, y = tokens()
+    x, y = points()
     whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     mirrored = torch.tensor([[-1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    flip = (torch.stack([whole, mirrored]).expand(8, 2, 2, 3), GRID)
+    flip = torch.stack([whole, mirrored]).expand(8, 2, 2, 3)
     partner = torch.arange(9).view(3, 3).flip(1).flatten()
     head = otcxr_mm.OTHead(global_mass=0.0, prior_scale=0.25, loss_ot=dict(prior_weight=10.0, n_iters=200))
-    solution = head.transport(x, y, flip)
+    solution = head.transport(*tokens(x, y), flip)[1]
     assert (solution.plan.argmax(2) == partner).all()
     matched = (x - y[:, partner]).square().mean((1, 2))
     torch.testing.assert_close(solution.cost, matched, rtol=1e-2, atol=1e-3)
+    alone = head.transport(*tokens(x, y), flip, prior=False)[1].plan
+    assert (alone.argmax(2) == partner).float().mean() < 0.6
     head.loss_ot.prior_weight = 0.0
-    assert (head.transport(x, y, flip).plan.argmax(2) == partner).float().mean() < 0.6
+    assert torch.equal(head.transport(*tokens(x, y), flip)[1].plan, alone)
 
 
 @pytest.mark.parametrize("debiased", [False, True])
 @pytest.mark.parametrize("relative", [False, True])
 def test_scale_of_the_features(debiased, relative):
     # relative eps: the plan does not depend on the scale of the features, the cost goes with its square
-    x, y = tokens()
+    x, y = points()
     loss = otcxr_mm.TransportLoss(relative_eps=relative, debiased=debiased, eps=0.2, n_iters=100)
-    mass = x.new_full((8, 9), 1 / 9)
-    one, three = loss.solve(x, y, mass, mass), loss.solve(3 * x, 3 * y, mass, mass)
+    one, three = loss(uniform(x), uniform(y))[1], loss(uniform(3 * x), uniform(3 * y))[1]
     if relative:
         torch.testing.assert_close(one.plan, three.plan)
         torch.testing.assert_close(9 * one.cost, three.cost)
@@ -162,23 +176,23 @@ def test_scale_of_the_features(debiased, relative):
 
 
 def test_transport_loss_gradient_is_that_of_the_surrogate():
-    x, y = tokens(b=2, n=4, d=3)
-    mass = x.new_full((2, 4), 1 / 4)
+    x, y = points(b=2, n=4, d=3)
     x.requires_grad_()
-    loss = otcxr_mm.TransportLoss(relative_eps=False, eps=0.3, loss_weight=1.0, n_iters=500)
-    solution = loss.solve(x, y, mass, mass)
-    (grad,) = torch.autograd.grad(loss(solution), x)
+    value, solution = otcxr_mm.TransportLoss(relative_eps=False, eps=0.3, loss_weight=1.0, n_iters=500)(
+        uniform(x), uniform(y)
+    )
+    (grad,) = torch.autograd.grad(value, x)
     plan = solution.plan.detach()
     expected = 2 / 3 / 2 * (plan.sum(2, keepdim=True) * x.detach() - plan @ y)
     torch.testing.assert_close(grad, expected)
 
 
 def test_unrolled_cost_goes_through_the_plan_of_the_fused_cost():
-    x, y = tokens(b=2, n=9, d=3)
+    x, y = points(b=2, n=9, d=3)
     x.requires_grad_()
     loss = otcxr_mm.TransportLoss(grad="unroll", n_iters=5, relative_eps=False, prior_weight=0.7, loss_weight=1.0)
-    mass, prior = x.new_full((2, 9), 1 / 9), torch.rand(2, 9, 9, dtype=x.dtype)
-    (grad,) = torch.autograd.grad(loss.solve(x, y, mass, mass, prior).cost.sum(), x)
+    prior = torch.rand(2, 9, 9, dtype=x.dtype)
+    (grad,) = torch.autograd.grad(loss(uniform(x), uniform(y), prior)[1].cost.sum(), x)
     from otcxr_mm.ops import cost, sinkhorn
 
     weight = 0.7 * cost(x, y).detach().mean((1, 2), keepdim=True)  # the unit of the prior is a constant
@@ -207,23 +221,24 @@ def test_unrolled_cost_goes_through_the_plan_of_the_fused_cost():
         {"loss_ot": dict(objective="value", relative_eps=False, grad="unroll", n_iters=10)},
         {"marginals": "visibility", "prior_scale": 0.25},
         {"marginals": "saliency"},
-        {"global_token": "own", "centre": "batch"},
+        {"centre": "batch"},
         {"matching": "index"},
         {"matching": "geometry", "prior_scale": 0.25, "marginals": "visibility"},
         {"statistics": "flattened"},
         {"guard": True},
-        {"guard": True, "matching": "index", "global_token": "own"},
+        {"guard": True, "matching": "index"},
     ],
 )
-def test_every_choice_is_finite_with_gradients_under_bfloat16(options):
-    x, y = tokens(dtype=torch.float32)
+@pytest.mark.parametrize("own", [False, True])
+def test_every_choice_is_finite_with_gradients_under_bfloat16(options, own):
+    x, y = points(dtype=torch.float32)
     x.requires_grad_()
     y.requires_grad_()
-    head = otcxr_mm.OTHead(**options)
-    if options.get("global_token") == "own":
-        x, y = (torch.randn(8, 10, 16, requires_grad=True) for _ in range(2))
+    global_ = [t.bfloat16() for t in points(n=1)] if own else (None, None)
+    halves = x.bfloat16(), y.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        losses = head.loss(x.bfloat16(), y.bfloat16(), geometry(), plain=(x.bfloat16(), y.bfloat16()))
+        views = tokens(*halves, global_=global_, plain=tokens(*halves, global_=global_))
+        losses = otcxr_mm.OTHead(**options).loss(*views, geometry())
     assert {losses[name].dtype for name in ("loss_ot", "loss_var", "loss_cov")} == {torch.float32}
     total(losses).backward()
     assert torch.isfinite(total(losses))
@@ -233,33 +248,32 @@ def test_every_choice_is_finite_with_gradients_under_bfloat16(options):
 
 
 def test_guard_plan_does_not_see_the_infused_tokens():
-    p_s, p_t = tokens()
+    p_s, p_t = points()
     head = otcxr_mm.OTHead(guard=True)
-    q_s, q_t = (t.requires_grad_() for t in tokens())
-    copied = head.loss(q_s, q_s, plain=(p_s, p_t))
-    half = otcxr_mm.OTHead().loss(p_s, p_t)
+    q_s, q_t = (t.requires_grad_() for t in points())
+    copied = head.loss(*tokens(q_s, q_s, plain=tokens(p_s, p_t)))
+    half = otcxr_mm.OTHead().loss(*tokens(p_s, p_t))
     # whatever q does, half the loss of p stays
     assert copied["loss_ot"] >= half["loss_ot"] / 2
     with pytest.raises(ValueError, match="guard=True needs the tokens before infusion"):
-        head.loss(q_s, q_t)
+        head.loss(*tokens(q_s, q_t))
 
 
-def test_fixed_tokens_get_no_gradient_and_both_directions_count():
-    x, y = tokens()
+def test_both_directions_count_with_a_target_network():
+    x, y = points()
     head = otcxr_mm.OTHead()
-    fixed = tuple(t.clone() for t in (x, y))
-    both = head.loss(x, y, fixed=fixed)
-    torch.testing.assert_close(both["loss_ot"], head.loss(x, y)["loss_ot"], rtol=1e-3, atol=1e-4)
+    fixed = tokens(x.clone(), y.clone())
+    both = head.loss(*tokens(x, y), fixed=fixed)
+    torch.testing.assert_close(both["loss_ot"], head.loss(*tokens(x, y))["loss_ot"], rtol=1e-3, atol=1e-4)
     x.requires_grad_()
-    fixed[1].requires_grad_(False)
-    head.loss(x, y, fixed=fixed)["loss_ot"].backward()
+    head.loss(*tokens(x, y), fixed=fixed)["loss_ot"].backward()
     assert x.grad.abs().sum() > 0
 
 
 def test_diagnostics_are_no_losses():
-    x, _ = tokens()
-    sharp = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(x, x)
-    blurred = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=100.0)).loss(x, x)
+    x, _ = points()
+    sharp = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(*tokens(x, x))
+    blurred = otcxr_mm.OTHead(global_mass=0.0, loss_ot=dict(eps=100.0)).loss(*tokens(x, x))
     assert sharp["ot_partners"].item() == pytest.approx(1, abs=1e-3)
     assert blurred["ot_partners"].item() == pytest.approx(9, abs=1e-2)
     assert sharp["ot_mass"].item() == pytest.approx(1)
@@ -267,11 +281,11 @@ def test_diagnostics_are_no_losses():
 
 
 def test_missing_geometry_and_single_image_are_named():
-    x, y = tokens(b=1)
-    with pytest.raises(ValueError, match="otcxr_mm.PackViews after otcxr_mm.TwoViewCrop"):
-        otcxr_mm.OTHead(marginals="visibility").loss(x, y)
+    x, y = points(b=1)
+    with pytest.raises(ValueError, match="need view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
+        otcxr_mm.OTHead(marginals="visibility").loss(*tokens(x, y))
     with pytest.raises(ValueError, match="at least 2 samples"):
-        otcxr_mm.OTHead().loss(x, y)
+        otcxr_mm.OTHead().loss(*tokens(x, y))
 
 
 @pytest.mark.parametrize(
@@ -280,16 +294,18 @@ def test_missing_geometry_and_single_image_are_named():
         ({"marginals": "learned"}, "marginals is one of"),
         ({"centre": "image"}, "centre is one of"),
         ({"statistics": "all"}, "statistics is one of"),
-        ({"global_mass": 1.0}, "global_mass lies in"),
+        ({"global_mass": 1.0}, r"global_mass must be in \[0, 1\)"),
         ({"prior_scale": 0}, "prior_scale must be > 0"),
         ({"loss_ot": dict(eps=0)}, "eps, the weight of the entropy, must be > 0, got 0"),
         ({"loss_ot": dict(objective="plan")}, "objective is 'cost' or 'value'"),
         ({"loss_ot": dict(prior_weight=-1)}, "prior_weight must be >= 0"),
-        ({"guard": True, "loss_ot": dict(debiased=True)}, "guard=True goes with"),
-        ({"global_token": "cls"}, "global_token is one of"),
+        (
+            {"guard": True, "loss_ot": dict(debiased=True)},
+            "guard=True with .* needs objective='cost' and debiased=False",
+        ),
         ({"matching": "nearest"}, "matching is one of"),
         ({"matching": "geometry"}, "needs prior_scale"),
-        ({"matching": "index", "loss_ot": dict(debiased=True)}, "matching='index' goes with objective='cost'"),
+        ({"matching": "index", "loss_ot": dict(debiased=True)}, "matching='index' needs objective='cost'"),
     ],
 )
 def test_arguments_are_checked(kwargs, message):
@@ -298,9 +314,9 @@ def test_arguments_are_checked(kwargs, message):
 
 
 def test_statistics_of_half_precision_tokens_are_those_of_the_widened_ones():
-    x, y = (0.01 * t for t in tokens(dtype=torch.float32))  # near collapse, where bfloat16 means are wrong
+    x, y = (0.01 * t for t in points(dtype=torch.float32))  # near collapse, where bfloat16 means are wrong
     head = otcxr_mm.OTHead(centre="batch")
-    half = head.loss(x.bfloat16(), y.bfloat16())
-    wide = head.loss(x.bfloat16().float(), y.bfloat16().float())
+    half = head.loss(*tokens(x.bfloat16(), y.bfloat16()))
+    wide = head.loss(*tokens(x.bfloat16().float(), y.bfloat16().float()))
     for name, value in wide.items():
         assert torch.equal(half[name], value), name

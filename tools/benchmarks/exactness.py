@@ -11,6 +11,7 @@ import torch
 from _report import arguments, finish, row
 
 import otcxr_mm
+from otcxr_mm.models import Tokens
 from otcxr_mm.ops import sinkhorn
 
 N, M = 12, 17
@@ -83,11 +84,11 @@ def content_free() -> list[dict]:
     b, n, d = 64, 49, 48
     torch.manual_seed(0)
     table = torch.linalg.qr(torch.randn(n, d))[0] * n**0.5
-    q = (table - table.mean(0)).expand(b, n, d)
+    tokens = Tokens((table - table.mean(0)).expand(b, n, d), None, (7, 7))
 
     def total(statistics: str) -> float:
         head = otcxr_mm.OTHead(global_mass=0.0, statistics=statistics, loss_ot={"eps": 0.02})
-        return sum(v.item() for k, v in head.loss(q, q).items() if k.startswith("loss"))
+        return sum(v.item() for k, v in head.loss(tokens, tokens).items() if k.startswith("loss"))
 
     return [
         row("loss of a table f(position), default statistics", total("both"), at_least=24.0),

@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...ops.precision import widen
+from ...ops.precision import to_float32
 from ...registry import MODELS
 
 
@@ -49,7 +49,7 @@ class MaskLoss(BaseModule):
             raise ValueError(
                 f"logits {tuple(logits.shape)}, masks {tuple(masks.shape)}: does num_classes of the head fit?"
             )
-        logits = widen(logits)
+        logits = to_float32(logits)
         masks = masks.to(logits)
         bce = binary_cross_entropy_with_logits(logits, masks)
         scores = logits.sigmoid()

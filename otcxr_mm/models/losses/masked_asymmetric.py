@@ -5,7 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ...ops.precision import widen
+from ...ops.precision import to_float32
 from ...registry import MODELS
 
 
@@ -55,7 +55,7 @@ class MaskedAsymmetricLoss(BaseModule):
             raise ValueError(
                 f"scores {tuple(cls_score.shape)}, labels {tuple(label.shape)}: does num_classes of the head fit?"
             )
-        known, scores = torch.isfinite(label), widen(cls_score)
+        known, scores = torch.isfinite(label), to_float32(cls_score)
         positive = label == 1
         probability = scores.sigmoid()
         shifted = (probability - self.clip).clamp_min(0)

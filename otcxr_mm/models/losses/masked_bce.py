@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...ops.precision import widen
+from ...ops.precision import to_float32
 from ...registry import MODELS
 
 
@@ -68,7 +68,7 @@ class MaskedBCELoss(BaseModule):
             )
         if self.pos_weight is not None and len(self.pos_weight) != label.shape[1]:
             raise ValueError(f"pos_weight has {len(self.pos_weight)} entries, there are {label.shape[1]} classes")
-        known, scores = torch.isfinite(label), widen(cls_score)
+        known, scores = torch.isfinite(label), to_float32(cls_score)
         weight = None if self.pos_weight is None else self.pos_weight.to(scores)
         losses = binary_cross_entropy_with_logits(
             scores, torch.where(known, label, 0).to(scores), pos_weight=weight, reduction="none"

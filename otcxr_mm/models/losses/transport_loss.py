@@ -1,4 +1,4 @@
-"""Optimal transport between the atoms of two viewpoints as a loss."""
+"""L_OT: optimal transport between the tokens of two views as a loss."""
 
 from dataclasses import replace
 
@@ -6,31 +6,35 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import Transport, cost, sinkhorn
+from ...ops import Transport, cost, sinkhorn, sinkhorn_divergence
 from ...registry import MODELS
+from ..tokens import Atoms
 
 
 @MODELS.register_module()
 class TransportLoss(BaseModule):
-    """Weighted transport cost between B pairs of discrete measures.
+    """L_OT(q_s, q_t): the cost of transporting the tokens of the source view to those of the target view.
+
+    Published is that the dense features of both viewpoints are aligned as an optimal-transport problem. The ground
+    cost, its entropic regularisation, the relaxed marginals and the prior on the plan are our reading.
 
     Args:
-        metric: ``'sqeuclidean'`` (divided by D, on the scale of the statistics) or ``'cosine'``.
-        eps: Weight of the entropy. An attribute, so that a schedule may change it.
-        relative_eps: Whether `eps` counts in units of each problem's mean cost (a constant to the gradient).
-        n_iters: Sinkhorn iterations.
-        rho: Weight of relaxed marginals, in the unit of `eps`; None: balanced.
-        debiased: Sinkhorn divergence instead of the biased cost; the self terms never see a prior.
-        objective: ``'cost'``: <T, C>; ``'value'``: with the entropy. With ``grad='envelope'`` their gradients are
-            equal: T.
+        metric: Ground cost: ``'sqeuclidean'`` (divided by D, the scale of the statistics) or ``'cosine'``.
+        eps: Weight of the entropy. An attribute, so that a schedule can change it.
+        relative_eps: Whether `eps` and `rho` are in units of each problem's mean cost (a constant to the gradient).
+        n_iters: Number of Sinkhorn iterations.
+        rho: Weight of the relaxed marginals; None: balanced.
+        debiased: Whether to use the Sinkhorn divergence. Its self terms never see a prior.
+        objective: ``'cost'``: <T, C>; ``'value'``: with the entropy. The gradient of both is T if
+            ``grad='envelope'``.
         grad: ``'envelope'`` or ``'unroll'``, see :func:`otcxr_mm.ops.sinkhorn`.
         prior_weight: lambda: the plan is that of C + lambda mean(C) prior; the loss counts C alone. An attribute, so
-            that a schedule may anneal it.
-        loss_weight: alpha. 25 for squared Euclidean cost (VICReg's invariance term); about 50 for cosine, since at unit
-            variance the squared distance is about 2 (1 - cos).
+            that a schedule can anneal it.
+        loss_weight: alpha: 25 for the squared Euclidean cost (VICReg's invariance term); about 50 for cosine, since
+            at unit variance the squared distance is about 2 (1 - cos).
 
     Raises:
-        ValueError: For an unknown choice, or one that another excludes.
+        ValueError: For an argument outside its range.
     """
 
     def __init__(
@@ -57,22 +61,21 @@ class TransportLoss(BaseModule):
         self.rho, self.debiased, self.objective, self.grad = rho, debiased, objective, grad
         self.prior_weight, self.loss_weight = prior_weight, loss_weight
 
-    def solve(
-        self, x: Tensor, y: Tensor, a: Tensor, b: Tensor, prior: Tensor | None = None, matching: str = "transport"
-    ) -> Transport:
-        """The transport between atoms x (B, N, D) of mass a (B, N) and y (B, M, D) of mass b (B, M).
+    def forward(
+        self, source: Atoms, target: Atoms, prior: Tensor | None = None, matching: str = "transport"
+    ) -> tuple[Tensor, Transport]:
+        """Transports the source atoms to the target atoms.
 
         Args:
-            x: Source atoms.
-            y: Target atoms.
-            a: Source marginal.
-            b: Target marginal.
+            source: N atoms per problem.
+            target: M atoms per problem.
             prior: Cost of pairs that the geometry makes unlikely, (B, N, M), in units of the mean cost.
-            matching: ``'transport'``; ``'geometry'``: the plan is that of the prior alone, eps in its unit;
-                ``'index'``: it is the diagonal, N = M, with the mean of a and b.
+            matching: ``'transport'``; ``'geometry'``: the plan is that of the prior alone, with `eps` in its units;
+                ``'index'``: each atom goes to the one of the same index (N = M), with the mean of both masses.
 
         Returns:
-            The solution; its `cost` is <T, C> with the ground cost alone.
+            The weighted mean over the batch of what `objective` names, and the solution; `solution.cost` is <T, C>
+            with the ground cost alone.
 
         Raises:
             ValueError: For another `matching`, or ``'geometry'`` without a prior.
@@ -81,68 +84,62 @@ class TransportLoss(BaseModule):
             raise ValueError(f"TransportLoss: matching is 'transport', 'geometry' or 'index', got {matching!r}")
         if matching == "geometry" and prior is None:
             raise ValueError("TransportLoss: matching='geometry' needs a prior")
-        ground = cost(x, y, self.metric)
+        ground = cost(source.points, target.points, self.metric)
         if matching == "index":
-            return _on_diagonal(ground, a, b)
-        if matching == "geometry":
-            solution = self._transport(prior, torch.ones_like(prior[:, 0, 0]), a, b)
-            transported = (solution.plan.detach() * ground).sum((1, 2))
-            return replace(solution, cost=transported, value=transported)
-        mean = ground.detach().mean((1, 2)).clamp_min(torch.finfo(ground.dtype).tiny)
-        # each problem is solved in units of its own mean cost, and scaled back
-        unit = mean if self.relative_eps else torch.ones_like(mean)
-        fused = ground
-        if prior is not None and self.prior_weight:
-            fused = ground + self.prior_weight * mean[:, None, None] * prior
-        solution = self._transport(fused, unit, a, b)
-        transported = (solution.plan * ground).sum((1, 2))
-        value = solution.value - solution.cost + transported
-        if self.debiased:
-            xx = self._transport(cost(x, x, self.metric), unit, a, a)
-            yy = self._transport(cost(y, y, self.metric), unit, b, b)
-            transported = transported - (xx.cost + yy.cost) / 2
-            value = value - (xx.value + yy.value) / 2
-        return replace(solution, cost=transported, value=value)
+            solution = _on_diagonal(ground, source.mass, target.mass)
+        elif matching == "geometry":
+            solution = _charged(self._solve(prior, torch.ones_like(prior[:, 0, 0]), source.mass, target.mass), ground)
+        else:
+            solution = self._transport(source, target, ground, prior)
+        return self.loss_weight * getattr(solution, self.objective).mean(), solution
 
-    def _transport(self, ground: Tensor, unit: Tensor, a: Tensor, b: Tensor) -> Transport:
-        solution = sinkhorn(
-            ground / unit[:, None, None],
-            a,
-            b,
-            eps=self.eps,
-            n_iters=self.n_iters,
-            rho=self.rho,
-            grad=self.grad,
-        )
-        return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
-
-    def forward(self, solution: Transport) -> Tensor:
-        """The weighted mean over the batch of what `objective` names, a scalar.
+    def on_plan(self, plan: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The loss <T, C(x, y)> of a given plan, which is a constant to the gradient.
 
         Args:
-            solution: Of :meth:`solve`.
-        """
-        return self.loss_weight * getattr(solution, self.objective).mean()
-
-    def on_plan(self, solution: Transport, x: Tensor, y: Tensor) -> Tensor:
-        """The weighted mean over the batch of <T, C(x, y)> with the plan of another solution as a constant.
-
-        Args:
-            solution: Gives the plan T (B, N, M).
-            x: Atoms (B, N, D).
-            y: Atoms (B, M, D).
+            plan: T, (B, N, M).
+            x: Source points, (B, N, D).
+            y: Target points, (B, M, D).
 
         Returns:
-            A scalar, weighted, with gradient to x and y alone.
+            The weighted mean over the batch, a scalar.
         """
-        return self.loss_weight * (solution.plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
+        return self.loss_weight * (plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
+
+    def _transport(self, source: Atoms, target: Atoms, ground: Tensor, prior: Tensor | None) -> Transport:
+        mean = ground.detach().mean((1, 2)).clamp_min(torch.finfo(ground.dtype).tiny)
+        unit = mean if self.relative_eps else torch.ones_like(mean)
+        plan_cost = ground
+        if prior is not None and self.prior_weight:
+            plan_cost = ground + self.prior_weight * mean[:, None, None] * prior
+        solution = _charged(self._solve(plan_cost, unit, source.mass, target.mass), ground)
+        if not self.debiased:
+            return solution
+        self_terms = (self._solve(cost(x, x, self.metric), unit, mass, mass) for x, mass in (source, target))
+        return sinkhorn_divergence(solution, *self_terms)
+
+    def _solve(self, plan_cost: Tensor, unit: Tensor, a: Tensor, b: Tensor) -> Transport:
+        """Solves each problem in its own unit of cost, and scales the solution back."""
+        scaled = plan_cost / unit[:, None, None]
+        solution = sinkhorn(scaled, a, b, eps=self.eps, n_iters=self.n_iters, rho=self.rho, grad=self.grad)
+        return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
+
+
+def _charged(solution: Transport, ground: Tensor) -> Transport:
+    """The solution at the ground cost, whatever cost its plan is the solution for."""
+    transported = (solution.plan * ground).sum((1, 2))
+    return replace(solution, cost=transported, value=solution.value - solution.cost + transported)
 
 
 def _on_diagonal(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
     mass = (a + b) / 2
     transported = (ground.diagonal(dim1=1, dim2=2) * mass).sum(1)
-    entropy = -torch.xlogy(mass, mass).sum(1)
-    zero = torch.zeros_like(a)
     return Transport(
-        torch.diag_embed(mass), transported, transported, (zero, zero), (a - b).abs().sum(1), entropy, mass.sum(1)
+        plan=torch.diag_embed(mass),
+        value=transported,
+        cost=transported,
+        potentials=(torch.zeros_like(a), torch.zeros_like(b)),
+        marginal_error=(a - b).abs().sum(1),
+        entropy=-torch.xlogy(mass, mass).sum(1),
+        mass=mass.sum(1),
     )

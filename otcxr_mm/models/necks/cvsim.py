@@ -1,4 +1,4 @@
-"""Cross-Viewpoint Semantics Infusion Module (Gorade et al., OTCXR, WACV 2025); its inner design is our reading."""
+"""The Cross-Viewpoint Semantics Infusion Module (CV-SIM) of OTCXR."""
 
 from collections.abc import Sequence
 
@@ -9,31 +9,10 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ...registry import MODELS
 from ..norm import CrossRankBatchNorm1d
+from ..tokens import Tokens
+from .attention import PositionalAttention, sine_position
 
 Maps = Sequence[Tensor]
-
-
-def sine_position(h: int, w: int, dims: int, like: Tensor) -> Tensor:
-    """Fixed two-dimensional sine-cosine code of an h x w grid, (1, h w, dims), of the dtype and device of `like`."""
-    freq = torch.exp(torch.arange(dims // 4, device=like.device) * (-9.2103 / max(dims // 4, 1)))  # down to 1e-4
-    ys = torch.arange(h, device=like.device)[:, None] * freq
-    xs = torch.arange(w, device=like.device)[:, None] * freq
-    rows = torch.cat([ys.sin(), ys.cos()], -1)[:, None].expand(h, w, -1)
-    columns = torch.cat([xs.sin(), xs.cos()], -1)[None].expand(h, w, -1)
-    return torch.cat([rows, columns], -1).reshape(1, h * w, -1).to(like.dtype)
-
-
-class _Attention(nn.Module):
-    """Pre-norm multi-head attention. The positional code enters queries and keys, never values."""
-
-    def __init__(self, dims: int, heads: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dims)
-        self.attention = nn.MultiheadAttention(dims, heads, batch_first=True)
-
-    def forward(self, tokens: Tensor, context: Tensor, position: Tensor) -> Tensor:
-        query, values = self.norm(tokens) + position, self.norm(context)
-        return self.attention(query, values + position, values, need_weights=False)[0]
 
 
 def _projector(in_channels: int, hidden: int, out: int, norm: str) -> nn.Sequential:
@@ -48,35 +27,36 @@ def _projector(in_channels: int, hidden: int, out: int, norm: str) -> nn.Sequent
 
 @MODELS.register_module()
 class CVSIM(BaseModule):
-    """Turns feature maps of two viewpoints into projected tokens that know each other's context.
+    """Infuses the semantics of each viewpoint into the other: local spatial detail and global context.
 
-    1. Linear maps of one or several stages to a common width and grid; local detail by a depth-wise 3 x 3 convolution.
-    2. Global context by attention over the viewpoint's own tokens.
-    3. Infusion: tokens of one viewpoint query those of the other, through a learned gate. Same weights both ways.
-    4. A token-wise projector.
-    5. A global token: the mean of the projected tokens, or one of its own.
+    1. Local detail: each stage is mapped linearly to a common width and grid; a depth-wise 3 x 3 convolution follows.
+    2. Global context: tokens attend to the tokens of their own view.
+    3. Infusion: tokens attend to those of the other view, through a learned gate. Both directions share the weights.
+    4. Projection: an MLP projects each token; a second one projects the last stage, averaged over space, to a global
+       token.
+
+    Published is what the module is for, and that it gives q_s and q_t; the four steps are our reading.
 
     Args:
-        in_channels: Channels of each stage that the backbone puts out, coarsest last.
+        in_channels: Channels of each stage that the backbone returns, coarsest last.
         embed_dims: Width of the tokens, a multiple of 4 and of `num_heads`.
         hidden_channels: Width of the projector's hidden layer.
         out_channels: Width D of the projected tokens.
         num_heads: Heads of both attentions.
-        max_tokens: The grid is that of the finest stage, pooled until it has at most so many tokens.
-        infusion: ``'both'``, ``'source'`` (only the first viewpoint) or ``'none'``.
-        detach_context: Whether the other viewpoint's tokens are constants in the infusion, so that the loss cannot
-            fall by moving what is copied.
-        gate: Initial weight of the infusion, > 0: at exactly 0 the attention would get no gradient.
-        global_token: ``'own'``: the last stage averaged over space, through a projector of its own, is appended to the
-            tokens; ``'mean'``: none is, and the head takes the tokens' mean. A map has no place for one.
+        max_tokens: The grid is that of the finest stage, shrunk to at most this many tokens.
+        infusion: ``'both'``, ``'source'`` (the target is not changed) or ``'none'``.
+        detach_context: Whether the other view's tokens are constants in the infusion, so that the loss cannot fall by
+            changing what is copied.
+        gate: Initial weight of the infusion, > 0: at 0 the attention would get no gradient.
+        global_token: ``'own'`` (step 4), or ``'mean'``: no projector; the mean of the tokens is the global token.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
-        out: What a single viewpoint gives: ``'pooled'`` (B, D), the mean of the tokens, and of that and the global
-            token if it has one of its own; ``'tokens'`` (B, N, D), with a global token of its own (B, N + 1, D); or,
-            without one, ``'map'`` (B, D, h, w).
+        out: What the neck returns for a single view: ``'pooled'`` (B, D): the mean of the dense tokens, averaged with
+            the global token if that is its own; ``'tokens'`` (B, N, D), followed by the global token if that is its
+            own; ``'map'`` (B, D, h, w), without a global token.
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: For an unknown choice.
+        ValueError: For an argument outside its range.
     """
 
     def __init__(
@@ -116,39 +96,61 @@ class CVSIM(BaseModule):
         self.max_tokens, self.infusion, self.detach_context = max_tokens, infusion, detach_context
         self.global_token, self.out = "mean" if out == "map" else global_token, out
         self.lateral = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
-        # zero padding would tell the tokens where they are
+        # zero padding would tell tokens where they are
         self.detail = nn.Conv2d(embed_dims, embed_dims, 3, padding=1, groups=embed_dims, padding_mode="replicate")
-        self.context = _Attention(embed_dims, num_heads)
+        self.context = PositionalAttention(embed_dims, num_heads)
         if infusion != "none":
-            self.cross = _Attention(embed_dims, num_heads)
+            self.cross = PositionalAttention(embed_dims, num_heads)
             self.gate = nn.Parameter(torch.full((embed_dims,), float(gate)))
         self.projector = _projector(embed_dims, hidden_channels, out_channels, norm)
         if self.global_token == "own":
             self.global_projector = _projector(self.in_channels[-1], hidden_channels, out_channels, norm)
 
     def grid(self, feats: Maps) -> tuple[int, int]:
-        """Rows and columns of the tokens for feature maps (B, C_i, h_i, w_i).
-
-        Args:
-            feats: One map a stage.
-        """
+        """Rows and columns of the tokens for feature maps (B, C_i, h_i, w_i), one per stage."""
         h, w = max((f.shape[-2:] for f in feats), key=lambda size: size[0] * size[1])
         shrink = min(1.0, (self.max_tokens / (h * w)) ** 0.5)
         return max(1, int(h * shrink + 1e-6)), max(1, int(w * shrink + 1e-6))
 
-    def embed(self, feats: Maps) -> tuple[Tensor, Tensor]:
-        """Tokens with local detail and global context, before infusion.
+    def forward(
+        self, feats: Maps, other: Maps | None = None, plain: bool = False
+    ) -> tuple[Tensor] | tuple[Tokens, Tokens]:
+        """Projects one view, or two that infuse each other.
 
         Args:
-            feats: Feature maps (B, C_i, h_i, w_i) of the stages.
+            feats: Feature maps of the (source) view, one per stage.
+            other: Feature maps of the target view, of the same sizes.
+            plain: Whether the tokens also carry those projected without infusion.
 
         Returns:
-            Tokens (B, N, embed_dims) and their positional code (1, N, embed_dims).
+            With `other`, the tokens q_s and q_t. Without, a tuple of one tensor, as MMPretrain expects of a neck: what
+            `out` says of the view infused with itself.
 
         Raises:
-            ValueError: If the maps are not those that `in_channels` promised.
+            ValueError: If the maps do not fit `in_channels`, or the two views differ in size.
         """
-        self._check(feats)
+        feats = self._check(feats)
+        source, position = self._embed(feats)
+        if other is None:
+            infused = source if self.infusion == "none" else self._infuse(source, source, position)
+            return (self._single(self._tokens(infused, self._global(feats), self.grid(feats))),)
+        other = self._check(other)
+        target, _ = self._embed(other)
+        if target.shape != source.shape:
+            raise ValueError(
+                f"CVSIM: both views need the same grid, got tokens {tuple(source.shape)} and {tuple(target.shape)}"
+            )
+        infused_source = source if self.infusion == "none" else self._infuse(source, target, position)
+        infused_target = self._infuse(target, source, position) if self.infusion == "both" else target
+        own, grid = (self._global(feats), self._global(other)), self.grid(feats)
+        q_s, q_t = self._tokens(infused_source, own[0], grid), self._tokens(infused_target, own[1], grid)
+        if plain:
+            p_s, p_t = self._tokens(source, own[0], grid), self._tokens(target, own[1], grid)
+            q_s, q_t = q_s._replace(plain=p_s), q_t._replace(plain=p_t)
+        return q_s, q_t
+
+    def _embed(self, feats: Maps) -> tuple[Tensor, Tensor]:
+        """Steps 1 and 2: tokens (B, N, embed_dims), and their positional code (1, N, embed_dims)."""
         h, w = self.grid(feats)
         maps = 0
         for lateral, feat in zip(self.lateral, feats, strict=True):
@@ -162,88 +164,43 @@ class CVSIM(BaseModule):
         position = sine_position(h, w, tokens.shape[-1], tokens)
         return tokens + self.context(tokens, tokens, position), position
 
-    def infuse(self, tokens: Tensor, other: Tensor, position: Tensor) -> Tensor:
-        """Tokens that have queried those of the other viewpoint, through the gate.
-
-        Args:
-            tokens: (B, N, embed_dims).
-            other: Of the other viewpoint, (B, N, embed_dims); a constant to the gradient with `detach_context`.
-            position: Code of the grid, (1, N, embed_dims).
-
-        Returns:
-            (B, N, embed_dims).
-        """
+    def _infuse(self, tokens: Tensor, other: Tensor, position: Tensor) -> Tensor:
+        """Step 3."""
         other = other.detach() if self.detach_context else other
         return tokens + self.gate * self.cross(tokens, other, position)
 
-    def project(self, tokens: Tensor) -> Tensor:
-        """The projector on each token: `tokens` (B, N, embed_dims) to (B, N, D)."""
-        return self.projector(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2])
+    def _global(self, feats: Maps) -> Tensor | None:
+        """Step 4 for the global token (B, D), if the neck has one of its own."""
+        return None if self.global_token == "mean" else self.global_projector(feats[-1].mean((2, 3)))
 
-    def forward(self, feats: Maps, other: Maps | None = None, plain: bool = False) -> tuple:
-        """Projects one viewpoint, or two that infuse each other.
+    def _tokens(self, dense: Tensor, global_: Tensor | None, grid: tuple[int, int]) -> Tokens:
+        """Step 4 for dense tokens (B, N, embed_dims)."""
+        projected = self.projector(dense.flatten(0, 1)).unflatten(0, dense.shape[:2])
+        return Tokens(projected, None if global_ is None else global_[:, None], grid)
 
-        Args:
-            feats: Feature maps of the (source) viewpoint, one a stage.
-            other: Feature maps of the target viewpoint, of the same sizes.
-            plain: Return the tokens projected without infusion too.
-
-        Returns:
-            With `other`: (q_s, q_t), each (B, N, D), or (B, N + 1, D) with a global token of its own, which is the last
-            one; with `plain` (q_s, q_t, p_s, p_t). Without it: a tuple whose only entry is what `out` says, the tokens
-            infused with themselves, so that CVSIM serves as a plain neck.
-
-        Raises:
-            ValueError: If the maps are not those that `in_channels` promised.
-        """
-        feats = (feats,) if isinstance(feats, Tensor) else feats
-        tokens, position = self.embed(feats)
-        if other is None:
-            if self.infusion != "none":
-                tokens = self.infuse(tokens, tokens, position)
-            return (self._single(self.project(tokens), feats),)
-        other = (other,) if isinstance(other, Tensor) else other
-        target, _ = self.embed(other)
-        if target.shape != tokens.shape:
-            raise ValueError(
-                f"CVSIM: both viewpoints need the same grid, got tokens {tuple(tokens.shape)} and {tuple(target.shape)}"
-            )
-        infused_s = tokens if self.infusion == "none" else self.infuse(tokens, target, position)
-        infused_t = self.infuse(target, tokens, position) if self.infusion == "both" else target
-        own = (self._global(feats), self._global(other))
-        results = [(infused_s, own[0]), (infused_t, own[1])]
-        if plain:
-            results += [(tokens, own[0]), (target, own[1])]
-        return tuple(torch.cat([self.project(dense), *last], 1) for dense, last in results)
-
-    def _global(self, feats: Maps) -> tuple[Tensor, ...]:
-        """The global token (B, 1, D), if it is one of its own."""
-        if self.global_token == "mean":
-            return ()
-        return (self.global_projector(feats[-1].mean((2, 3)))[:, None],)
-
-    def _single(self, projected: Tensor, feats: Maps) -> Tensor:
+    def _single(self, tokens: Tokens) -> Tensor:
         if self.out == "map":
-            return projected.transpose(1, 2).unflatten(2, self.grid(feats))
-        own = self._global(feats)
-        if self.out == "pooled":
-            return torch.cat([projected.mean(1, keepdim=True), *own], 1).mean(1)
-        return torch.cat([projected, *own], 1)
+            return tokens.dense.transpose(1, 2).unflatten(2, tokens.grid)
+        parts = [tokens.dense.mean(1, keepdim=True) if self.out == "pooled" else tokens.dense]
+        parts += [] if tokens.global_ is None else [tokens.global_]
+        return torch.cat(parts, 1).mean(1) if self.out == "pooled" else torch.cat(parts, 1)
 
-    def _check(self, feats: Maps) -> None:
+    def _check(self, feats: Maps | Tensor) -> Maps:
+        feats = (feats,) if isinstance(feats, Tensor) else feats
         if len(feats) != len(self.in_channels):
             raise ValueError(
-                f"CVSIM: in_channels={self.in_channels} promises {len(self.in_channels)} stages, the backbone puts out "
-                f"{len(feats)}: set the backbone's out_indices to as many"
+                f"CVSIM: in_channels={self.in_channels} expects {len(self.in_channels)} stages, the backbone returns "
+                f"{len(feats)}: set its out_indices accordingly"
             )
         for stage, (feat, channels) in enumerate(zip(feats, self.in_channels, strict=True)):
             if not isinstance(feat, Tensor) or feat.dim() != 4:
                 found = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
                 raise ValueError(
-                    f"CVSIM: stage {stage} is no feature map (B, C, h, w) but {found}: set out_type='featmap' for a "
+                    f"CVSIM: stage {stage} is not a feature map (B, C, h, w) but {found}: set out_type='featmap' for a "
                     "ViT, gap_before_final_norm=False for ConvNeXt, features_only=True for TIMMBackbone"
                 )
             if feat.shape[1] != channels:
                 raise ValueError(
                     f"CVSIM: stage {stage} has {feat.shape[1]} channels, in_channels={self.in_channels} says {channels}"
                 )
+        return feats

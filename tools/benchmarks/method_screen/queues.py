@@ -75,7 +75,7 @@ def _anchors() -> dict[str, Run]:
 
 
 OT, HEAD, NECK = "model.head.loss_ot.", "model.head.", "model.neck."
-OWN = {NECK + "global_token": "own", HEAD + "global_token": "own"}
+OWN = {NECK + "global_token": "own"}
 PRIOR = {HEAD + "prior_scale": 0.25, OT + "prior_weight": 1.0}
 VISIBLE = {HEAD + "marginals": "visibility"}
 # where the prototypes pointed to; each step of the screen changes one thing of it
@@ -126,7 +126,7 @@ def _deviations() -> dict[str, dict]:
         "lr-3e-3": {},
         "lr-1e-2": {LR: 1e-2},
         "lr-1.5e-3": {LR: 1.5e-3},
-        "global-mean": {HEAD + "global_token": "mean", NECK + "global_token": "mean"},
+        "global-mean": {NECK + "global_token": "mean"},
         # 2. mass of the global token
         "mass-25": {HEAD + "global_mass": 0.25},
         "mass-75": {HEAD + "global_mass": 0.75},

@@ -30,7 +30,6 @@ model = dict(
         loss_var=dict(type="otcxr_mm.VarianceLoss", loss_weight=12.5),
         loss_cov=dict(type="otcxr_mm.CovarianceLoss", loss_weight=1.0),
         global_mass=0.0,
-        global_token="mean",
         marginals="uniform",
         prior_scale=None,
         statistics="both",

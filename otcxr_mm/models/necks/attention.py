@@ -1,0 +1,31 @@
+"""Attention between the tokens of one or two views."""
+
+import torch
+from torch import Tensor, nn
+
+
+def sine_position(h: int, w: int, dims: int, like: Tensor) -> Tensor:
+    """Fixed two-dimensional sine-cosine code of an h x w grid, (1, h w, dims), with the dtype and device of `like`."""
+    freq = torch.exp(torch.arange(dims // 4, device=like.device) * (-9.2103 / max(dims // 4, 1)))  # down to 1e-4
+    ys = torch.arange(h, device=like.device)[:, None] * freq
+    xs = torch.arange(w, device=like.device)[:, None] * freq
+    rows = torch.cat([ys.sin(), ys.cos()], -1)[:, None].expand(h, w, -1)
+    columns = torch.cat([xs.sin(), xs.cos()], -1)[None].expand(h, w, -1)
+    return torch.cat([rows, columns], -1).reshape(1, h * w, -1).to(like.dtype)
+
+
+class PositionalAttention(nn.Module):
+    """Pre-norm multi-head attention with the positional code in queries and keys only.
+
+    In the values it would hand the network a table f(position), which minimises the loss without any image.
+    """
+
+    def __init__(self, dims: int, heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dims)
+        self.attention = nn.MultiheadAttention(dims, heads, batch_first=True)
+
+    def forward(self, tokens: Tensor, context: Tensor, position: Tensor) -> Tensor:
+        """What tokens (B, N, dims) find in the context (B, N, dims); `position` is (1, N, dims)."""
+        query, values = self.norm(tokens) + position, self.norm(context)
+        return self.attention(query, values + position, values, need_weights=False)[0]

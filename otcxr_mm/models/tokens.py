@@ -1,0 +1,38 @@
+"""What the neck hands to the head, and the head to the transport loss."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Tokens(NamedTuple):
+    """Projected tokens of B views.
+
+    Attributes:
+        dense: One token per cell of the grid, row by row, (B, N, D).
+        global_: One token for the whole view, (B, 1, D); None: the mean of the dense tokens stands for it.
+        grid: Rows and columns (h, w) of the dense tokens, N = h w.
+        plain: The same tokens before infusion, if the head asked for them.
+    """
+
+    dense: Tensor
+    global_: Tensor | None
+    grid: tuple[int, int]
+    plain: "Tokens | None" = None
+
+    @property
+    def pooled(self) -> Tensor:
+        """The global token, or the mean of the dense ones, (B, 1, D)."""
+        return self.dense.mean(1, keepdim=True) if self.global_ is None else self.global_
+
+
+class Atoms(NamedTuple):
+    """B discrete measures.
+
+    Attributes:
+        points: Places of the atoms, (B, N, D).
+        mass: Their masses, (B, N).
+    """
+
+    points: Tensor
+    mass: Tensor
