@@ -213,11 +213,12 @@ def _announce(runner: "Runner", args: argparse.Namespace) -> None:
     """Logs what is trained, where, and with which batch and learning rate."""
     if args.overwrite and runner.rank == 0:
         remove_run(runner.work_dir)
-    batch, processes = runner.cfg.train_dataloader.get("batch_size"), runner.world_size
+    batch, processes = runner.cfg.train_dataloader.get("batch_size") or 1, runner.world_size
+    size = f"{batch} images x {processes} process" + (f"es = {batch * processes}" if processes > 1 else "")
     lr = ((runner.cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("lr")
     runner.logger.info(
-        f"training {args.config}: batches of {batch} images x {processes} process{'es' * (processes > 1)}, learning "
-        f"rate {lr}{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
+        f"training {args.config}: batches of {size}, learning rate {lr}"
+        f"{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
         f"log: {os.path.relpath(runner.logger.log_file)}",
         extra={"at_once": True},
     )
