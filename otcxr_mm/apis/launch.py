@@ -154,13 +154,12 @@ def train(argv: list[str] | None = None) -> None:
     Args:
         argv: Arguments; default those of the process.
     """
-    parser = _train_parser()
-    args = parser.parse_args(argv)
+    args = _train_parser().parse_args(argv)
     args.estimate = args.estimate or args.estimate_out is not None
     if args.estimate and args.resume:
-        parser.error("--estimate is of a whole training: leave --resume out")
+        raise SystemExit("--estimate is of a whole training: leave --resume out")
     if args.overwrite and args.resume:
-        parser.error("--overwrite starts anew, --resume goes on: choose one of them")
+        raise SystemExit("--overwrite starts anew, --resume goes on: choose one of them")
     cfg = load_config(args)
     if cfg.get("train_dataloader") is None:
         raise SystemExit(f"{args.config} has no train_dataloader: it is a base of other configs, or one to test with")
