@@ -188,7 +188,7 @@ def test_the_pytorch_launcher_trains_on_cpus_and_resumes(tmp_path):
         return result.stdout + result.stderr
 
     output = run("--cfg-options", "train_cfg.max_epochs=2")
-    assert "Batch of 4 images x 2 processes = 8; learning rate 0.001 in the config, scaled to the batch" in output
+    assert "batches of 4 images x 2 processes = 8, learning rate 0.001, to be scaled to the batch" in output
     assert re.search(r"Epoch\(train\)\s+\[2\]\[2/2\]", output)  # 16 images, 2 x 4 an iteration
     assert (tmp_path / "work" / "backbone.pth").is_file()
     resumed = run("--resume", "--cfg-options", "train_cfg.max_epochs=4")

@@ -81,8 +81,8 @@ class Terminal(logging.Filter):
 def command(main: Callable) -> Callable:
     """Makes a function that reads a command line tell mistakes in a few lines.
 
-    An exception becomes ``COMMAND: error: MESSAGE`` and status 1; its traceback goes to the log file if there is one.
-    Warnings of other libraries go there too. With `--verbose` all of it is shown.
+    An exception becomes SystemExit with ``COMMAND: error: MESSAGE``, which Python prints with status 1. Its traceback
+    goes to the log file, if there is one, and so do warnings of other libraries. With `--verbose` all of it is shown.
     """
 
     @functools.wraps(main)
@@ -97,10 +97,9 @@ def command(main: Callable) -> Callable:
             except SystemExit as end:
                 if not isinstance(end.code, str):
                     raise
-                _tell(end.code, _loggers()[before:])
+                raise SystemExit(_told(end.code, _loggers()[before:])) from None
             except Exception as error:
-                _tell(message_of(error), _loggers()[before:], error)
-        raise SystemExit(1)
+                raise SystemExit(_told(message_of(error), _loggers()[before:], error)) from error
 
     return run
 
@@ -111,12 +110,11 @@ def _loggers() -> list[logging.Logger]:
     return [log for log in module.MMLogger._instance_dict.values() if log.log_file] if module else []
 
 
-def _tell(message: str, loggers: list[logging.Logger], error: Exception | None = None) -> None:
-    """Prints what went wrong, on the main process in full, on each other one in a line."""
+def _told(message: str, loggers: list[logging.Logger], error: Exception | None = None) -> str:
+    """What is printed of an error: by the main process in full, by each other one in a line."""
     name = os.path.basename(sys.argv[0])
     if rank := _rank():
-        print(f"{name}: error in process {rank}: {message.splitlines()[0]}", file=sys.stderr)
-        return
+        return f"{name}: error in process {rank}: {message.splitlines()[0]}"
     log = next((log for log in reversed(loggers) if os.path.isfile(log.log_file)), None)
     if error is not None and log is not None:
         log.error("".join(traceback.format_exception(error)), extra={"log_only": True})
@@ -127,7 +125,7 @@ def _tell(message: str, loggers: list[logging.Logger], error: Exception | None =
         lines.append(f"details: {os.path.relpath(log.log_file)}")
     elif error is not None:
         lines.append("details: the same command with --verbose")
-    print("\n".join(lines), file=sys.stderr)
+    return "\n".join(lines)
 
 
 def _rank() -> int:

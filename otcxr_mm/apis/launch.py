@@ -153,13 +153,12 @@ def train(argv: list[str] | None = None) -> None:
     Args:
         argv: Arguments; default those of the process.
     """
-    parser = _train_parser()
-    args = parser.parse_args(argv)
+    args = _train_parser().parse_args(argv)
     args.estimate = args.estimate or args.estimate_out is not None
     if args.estimate and args.resume:
-        parser.error("--estimate is of a whole training: leave --resume out")
+        raise SystemExit("--estimate is of a whole training: leave --resume out")
     if args.overwrite and args.resume:
-        parser.error("--overwrite starts anew, --resume goes on: choose one of them")
+        raise SystemExit("--overwrite starts anew, --resume goes on: choose one of them")
     cfg = load_config(args)
     if cfg.get("train_dataloader") is None:
         raise SystemExit(f"{args.config} has no train_dataloader: it is a base of other configs, or one to test with")
@@ -212,11 +211,12 @@ def _announce(runner: "Runner", args: argparse.Namespace) -> None:
     """Logs what is trained, where, and with which batch and learning rate."""
     if args.overwrite and runner.rank == 0:
         remove_run(runner.work_dir)
-    batch, processes = runner.cfg.train_dataloader.get("batch_size"), runner.world_size
+    batch, processes = runner.cfg.train_dataloader.get("batch_size") or 1, runner.world_size
+    size = f"{batch} images x {processes} process" + (f"es = {batch * processes}" if processes > 1 else "")
     lr = ((runner.cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("lr")
     runner.logger.info(
-        f"training {args.config}: batches of {batch} images x {processes} process{'es' * (processes > 1)}, learning "
-        f"rate {lr}{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
+        f"training {args.config}: batches of {size}, learning rate {lr}"
+        f"{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
         f"log: {os.path.relpath(runner.logger.log_file)}",
         extra={"at_once": True},
     )

@@ -100,7 +100,7 @@ def test_warnings_of_other_libraries_are_not_shown(capsys):
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_each_process_says_its_own(rank, capsys, monkeypatch):
+def test_each_process_says_its_own(rank, monkeypatch):
     @command
     def main(argv):
         raise ValueError("first\nsecond")
@@ -109,12 +109,12 @@ def test_each_process_says_its_own(rank, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["otcxr train"])
     with pytest.raises(SystemExit) as end:
         main([])
-    assert end.value.code == 1
-    said = capsys.readouterr().err
     if rank == "0":
-        assert said == "otcxr train: error: ValueError: first\nsecond\ndetails: the same command with --verbose\n"
+        assert (
+            end.value.code == "otcxr train: error: ValueError: first\nsecond\ndetails: the same command with --verbose"
+        )
     else:
-        assert said == "otcxr train: error in process 1: ValueError: first\n"
+        assert end.value.code == "otcxr train: error in process 1: ValueError: first"
     with pytest.raises(ValueError, match="first"):
         main(["--verbose"])
 
