@@ -102,7 +102,13 @@ def otcxr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Otcxr]:
     """Runs `otcxr ...`: ``otcxr("train", config, cwd=..., env=...)`` has ``status``, ``out`` and ``lines``."""
     address = tmp_path_factory.mktemp("otcxr") / "socket"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
-    env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", PYTHONPATH=str(ROOT))
+    env.update(
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        OMP_WAIT_POLICY="PASSIVE",
+        OPENCV_LOG_LEVEL="ERROR",
+        PYTHONPATH=str(ROOT),
+    )
     command = [sys.executable, "-m", "tests.journeys.conftest", str(address)]
     with open(address.with_name("server.txt"), "w") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
@@ -166,7 +172,9 @@ if __name__ == "__main__":
 
     for _name in otcxr_mm.__all__:
         getattr(otcxr_mm, _name)
-    for _name in ("mmengine.runner", "mmpretrain.models", "mmseg.models"):
+    heavy = ("mmengine.runner", "mmpretrain.models", "mmpretrain.datasets", "mmseg.models", "matplotlib.pyplot", "yapf")
+    heavy += ("scipy.spatial", "sklearn.metrics")
+    for _name in heavy:
         with suppress(ImportError):  # MMSegmentation is an extra
             importlib.import_module(_name)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the tests
