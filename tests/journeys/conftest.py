@@ -173,6 +173,7 @@ if __name__ == "__main__":
     for _name in otcxr_mm.__all__:
         getattr(otcxr_mm, _name)
     heavy = ("mmengine.runner", "mmpretrain.models", "mmpretrain.datasets", "mmseg.models", "matplotlib.pyplot", "yapf")
+    heavy += ("scipy.spatial", "sklearn.metrics")
     for _name in heavy:
         with suppress(ImportError):  # MMSegmentation is an extra
             importlib.import_module(_name)

@@ -10,14 +10,14 @@ from . import options, publishers
 from .figures import assert_learnt
 
 PAGE = (ROOT / "docs" / "compose.md").read_text()
-CLASSES = ("Pneumonia", "Infiltration", "Edema")
+CLASSES = ("Pneumonia", "Infiltration")
 LINEAR = """
 _base_ = ["otcxr_mm::otcxr_linear_r50_nih.py"]
 few = dict(classes={classes})
 train_dataloader = dict(dataset=few)
 val_dataloader = dict(dataset=few)
 test_dataloader = dict(dataset=few)
-model = dict({backbone}head=dict(num_classes=3{width}))
+model = dict({backbone}head=dict(num_classes=2{width}))
 custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/{name}/backbone.pth")]
 """
 SWIN = 'backbone=dict(_delete_=True, type="SwinTransformer", arch="tiny", in_channels=1), '
