@@ -8,6 +8,7 @@ import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class Planted:
     test: frozenset[str]
 
 
+@cache
 def textures() -> list[np.ndarray]:
     """A texture per class, (SIDE, SIDE) of -1 and 1: bright, then stripes and checks of growing periods."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
