@@ -110,6 +110,7 @@ def prepare(args: argparse.Namespace) -> bool:
         Whether no image has changed since it was prepared.
     """
     from ..datasets import PackedImages, pack_images
+    from ..datasets.transforms.errors import BrokenImageError
     from ..datasets.transforms.loading import read_grey
 
     if len(args.size) > 2 or min(args.size) < 1:
@@ -124,7 +125,11 @@ def prepare(args: argparse.Namespace) -> bool:
         folder = args.out if len(roots) == 1 else args.out / Path(root).name
         settings = {} if max_value in (None, 65535) else {"max_value": max_value}
         read = partial(read_grey, max_value=max_value)
-        pack_images(root, paths, folder, size, read, args.jobs, args.depth, settings, args.skip_broken)
+        try:
+            pack_images(root, paths, folder, size, read, args.jobs, args.depth, settings, args.skip_broken)
+        except BrokenImageError as error:
+            print(error)  # all of them
+            raise SystemExit(f"{folder}: images are missing that cannot be read: repair, or --skip-broken") from None
         images = PackedImages(folder)
         images.verify()
         broken, changed = images.record["broken"], images.changed(root)

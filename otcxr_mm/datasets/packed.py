@@ -106,7 +106,7 @@ def pack_images(
     with FileLock(folder / LOCK):
         if _is_packed(folder, wanted, skip_broken):
             return
-        index = open_memmap(folder / INDEX, "r+" if (folder / RECORD).exists() else "w+", ROW, (len(paths),))
+        index = open_memmap(folder / INDEX, "r+" if _has_images(folder) else "w+", ROW, (len(paths),))
         write_whole(folder / RECORD, json.dumps({**wanted, "complete": False}).encode())
         files = [os.path.join(root, path) for path in paths]
 
@@ -130,11 +130,21 @@ def _is_packed(folder: Path, wanted: dict, skip_broken: bool) -> bool:
         return False
     found = json.loads((folder / RECORD).read_text())
     different = [key for key, value in wanted.items() if found.get(key) != value]
+    if different and not found["complete"] and not _has_images(folder):
+        return False
     if different:
         raise ValueError(
             f"{folder} holds other packed images ({', '.join(different)} differ): name another folder, or remove it"
         )
     return found["complete"] and (skip_broken or not found["broken"])
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether an earlier packing stored at least one image, and its index is whole."""
+    try:
+        return (folder / RECORD).exists() and bool(np.load(folder / INDEX)["done"].any())
+    except (OSError, ValueError, EOFError):
+        return False
 
 
 def _pack(path: Path, index: np.memmap, files: list[str], read: Callable, jobs: int) -> list[str]:

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from torch.utils.data import DataLoader
 
 import otcxr_mm.registry  # noqa: F401
+from otcxr_mm.apis import console
 from otcxr_mm.apis.console import ArgumentParser, Terminal, command
 from otcxr_mm.apis.messages import message_of
 from tests.conftest import ROOT, write_image
@@ -89,9 +90,12 @@ def test_the_terminal_waits_for_the_first_iteration():
     assert shown == ["a row is odd", "8 images", "Epoch(train) [1]"]
 
 
-def test_warnings_of_other_libraries_are_not_shown(capsys):
+def test_warnings_of_other_libraries_are_not_shown(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_loggers", list)  # those of earlier tests
+
     @command
     def main(argv):
+        warnings.simplefilter("always")
         warnings.warn("of a test", stacklevel=1)
         warnings.warn_explicit("of this package", UserWarning, str(ROOT / "otcxr_mm" / "x.py"), 1)
 

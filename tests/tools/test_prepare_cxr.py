@@ -152,10 +152,10 @@ def test_all_broken_images_are_listed_and_left_out_only_when_asked(tmp_path, pre
     (data / "1.png").write_bytes(b"")
     (data / "4.png").write_bytes(b"no image")
     command = ["otcxr_mm.UnlabeledCXR", out, "--data-root", data, "--size", 32, "--jobs", 1]
-    status, _, error = prepare(*command)
+    status, output, error = prepare(*command)
     assert status == 1
-    assert "2 of 6 images cannot be read" in error and "--skip-broken" in error
-    assert f"{data}/1.png: the file is empty" in error and f"{data}/4.png: truncated" in error
+    assert "2 of 6 images cannot be read" in output and "--skip-broken" in error
+    assert f"{data}/1.png: the file is empty" in output and f"{data}/4.png: truncated" in output
 
     for _ in range(2):  # the second time nothing is left to do
         status, output, _ = prepare(*command, "--skip-broken")
