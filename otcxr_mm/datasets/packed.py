@@ -140,11 +140,8 @@ def _is_packed(folder: Path, wanted: dict, skip_broken: bool) -> bool:
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether an earlier packing stored at least one image, and its index is whole."""
-    try:
-        return (folder / RECORD).exists() and bool(np.load(folder / INDEX)["done"].any())
-    except (OSError, ValueError, EOFError):
-        return False
+    """Whether an earlier packing stored at least one image."""
+    return (folder / RECORD).exists() and (folder / PIXELS).exists() and (folder / PIXELS).stat().st_size > 0
 
 
 def _pack(path: Path, index: np.memmap, files: list[str], read: Callable, jobs: int) -> list[str]:
