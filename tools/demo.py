@@ -102,9 +102,9 @@ class Demo:
         for name in ("random_init", "otcxr", "vicreg"):
             cfg = self.config("linear_r18_synthetic.py")
             if name == "random_init":
-                cfg.custom_hooks, cfg.train_cfg.calibrate = None, True
+                cfg.default_hooks.load_backbone.checkpoint, cfg.train_cfg.calibrate = None, True
             else:
-                cfg.custom_hooks[0].checkpoint = str(self.work / f"pretrain_{name}" / "backbone.pth")
+                cfg.default_hooks.load_backbone.checkpoint = str(self.work / f"pretrain_{name}" / "backbone.pth")
             results[name] = self.step(
                 f"linear_{name}", f"linear probe: {METHODS[name]}", cfg, train_and_test, f"pretrain_{name}"
             )

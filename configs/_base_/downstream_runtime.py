@@ -2,6 +2,8 @@
 _base_ = ["./default_runtime.py"]
 
 default_hooks = dict(
+    # fills the backbone before training; None: an untrained one
+    load_backbone=dict(type="otcxr_mm.LoadBackboneHook", checkpoint=None),
     # counts the training labels where the loss says pos_weight="train"
     positive_weight=dict(type="otcxr_mm.PositiveWeightHook"),
     # results.json, predictions.npz and pictures in the work dir, after the test

@@ -4,6 +4,8 @@ _base_ = ["./default_runtime.py"]
 default_scope = "mmseg"
 protocol = "finetune"
 default_hooks = dict(
+    # fills the backbone before training; None: an untrained one
+    load_backbone=dict(type="otcxr_mm.LoadBackboneHook", checkpoint=None),
     checkpoint=dict(by_epoch=False, interval=100, save_best="mask/dice", rule="greater", max_keep_ckpts=2),
     logger=dict(interval=20),
     # batch norm statistics are those of all processes before they are validated and saved

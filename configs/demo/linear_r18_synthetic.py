@@ -8,5 +8,5 @@ _base_ = [
 ]
 
 train_dataloader = dict(dataset=dict(test_mode=True))
-# an untrained backbone instead: --cfg-options custom_hooks.0.checkpoint=None train_cfg.calibrate=True
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_synthetic/backbone.pth")]
+# an untrained backbone instead: --cfg-options default_hooks.load_backbone.checkpoint=None train_cfg.calibrate=True
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r18_synthetic/backbone.pth"))

@@ -42,7 +42,8 @@ def backbone_source(cfg: Mapping, with_load_from: bool = False) -> str | None:
     Returns:
         None for random weights.
     """
-    for hook in cfg.get("custom_hooks") or []:
+    hooks = (*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or ()))
+    for hook in hooks:
         if isinstance(hook, Mapping) and str(hook.get("type")).split(".")[-1] == "LoadBackboneHook":
             return hook["checkpoint"]
     if with_load_from and cfg.get("load_from") and not cfg.get("resume"):

@@ -34,7 +34,8 @@ def cfg(tmp_path):
     base = Config.fromfile(ROOT / "configs" / "benchmarks" / "linear" / "otcxr_linear_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=3)
-    base.custom_hooks, base.train_cfg.calibrate, base.test_evaluator.draws = None, True, 0
+    base.default_hooks.load_backbone.checkpoint = None
+    base.train_cfg.calibrate, base.test_evaluator.draws = True, 0
     for split in ("train", "val", "test"):
         base[f"{split}_dataloader"].dataset = dict(
             type="otcxr_mm.CSVLabeledCXR",
@@ -121,17 +122,17 @@ def test_a_backbone_is_fed_what_it_was_pre_trained_on(cfg, trained, tmp_path, ca
     runner = run(cfg, "pretrain")
     pretrained = tmp_path / "pretrained" / "backbone.pth"
     save_backbone(runner.model, pretrained, cfg, size=24, max_value=65535)
-    cfg.custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint=str(pretrained))]
+    cfg.default_hooks.load_backbone.checkpoint = str(pretrained)
     run(cfg, "same", work_dir=str(tmp_path / "same")).train()
     assert f"{pretrained} was pre-trained on images of 24 pixels; this run uses 32" in "".join(capsys.readouterr())
     other = {"model.data_preprocessor.std": [1.0]}
     with pytest.raises(ValueError, match=r"pre-trained with std=\[64.0\], and this run uses std=\[1.0\]"):
         run(cfg, "other", work_dir=str(tmp_path / "other"), **other).train()
     # without the record beside it: from the config in a checkpoint
-    cfg.custom_hooks[0].checkpoint = trained
+    cfg.default_hooks.load_backbone.checkpoint = trained
     with pytest.raises(ValueError, match=r"linear.pth was pre-trained with std=\[64.0\]"):
         run(cfg, "checkpoint", work_dir=str(tmp_path / "checkpoint"), **other).train()
-    cfg.custom_hooks[0].check_preprocessing = False
+    cfg.default_hooks.load_backbone.check_preprocessing = False
     run(cfg, "on_purpose", work_dir=str(tmp_path / "on_purpose"), **other).train()
 
 
@@ -156,7 +157,8 @@ def test_masks_are_named_in_the_checkpoint(tmp_path):
             value = rng.integers(0, 255, (48, 48)) if name == "images" else np.full((48, 48), 255 * (i % 2))
             cv2.imwrite(str(tmp_path / name / f"{i}.png"), value.astype(np.uint8))
     cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / "segmentation" / "otcxr_fcn_r18_lungs.py")
-    cfg.custom_hooks, cfg.model.decode_head.num_classes, cfg.train_cfg.max_iters = None, 2, 2
+    cfg.default_hooks.load_backbone.checkpoint = None
+    cfg.model.decode_head.num_classes, cfg.train_cfg.max_iters = 2, 2
     cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval, cfg.param_scheduler = 2, 2, None
     for split in ("train", "val", "test"):
         spec = cfg[f"{split}_dataloader"].dataset

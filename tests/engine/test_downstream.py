@@ -31,7 +31,7 @@ def cfg(tmp_path):
     base = Config.fromfile(ROOT / "configs" / "benchmarks" / "finetune" / "otcxr_finetune_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=2)
-    base.custom_hooks = None
+    base.default_hooks.load_backbone.checkpoint = None
     for part in ("train", "val", "test"):
         loader = base[f"{part}_dataloader"]
         loader.batch_size = 4
@@ -177,7 +177,7 @@ def test_samples_know_patient_age_and_sex(cfg):
 
 
 def test_an_untrained_frozen_backbone_gets_the_statistics_of_training_images(cfg):
-    cfg.custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint=None, calibrate=True)]
+    cfg.default_hooks.load_backbone.calibrate = True
     cfg.model.backbone.update(frozen_stages=4, norm_eval=True)
     cfg.train_cfg.max_iters = 1
     runner = Runner.from_cfg(cfg)

@@ -24,7 +24,7 @@ def config(folder, **changes):
                 step["scale"] = (32, 32)
     cfg.model.backbone.update(base_channels=8, stem_channels=8)
     cfg.model.head.in_channels = 64
-    cfg.custom_hooks = None
+    cfg.default_hooks.load_backbone.checkpoint = None
     cfg.train_cfg.calibrate = True
     cfg.work_dir, cfg.experiment_name = str(folder / "work"), f"linear_{folder.name}"
     cfg.merge_from_dict(changes)

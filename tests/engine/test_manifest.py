@@ -33,7 +33,7 @@ def cfg(tmp_path):
     base = Config.fromfile(ROOT / "configs" / "benchmarks" / "finetune" / "otcxr_finetune_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=2)
-    base.custom_hooks = None
+    base.default_hooks.load_backbone.checkpoint = None
     for part in ("train", "val", "test"):
         loader = base[f"{part}_dataloader"]
         loader.update(batch_size=5, num_workers=0)

@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
 def settings(folder, **changes):
     cfg = config(folder, **changes)
     cfg.test_evaluator = dict(type="DetailedAUC")
-    cfg.custom_hooks = [dict(type="otcxr_mm.ResultsHook"), *(cfg.custom_hooks or [])]
+    cfg.custom_hooks = [dict(type="otcxr_mm.ResultsHook"), *(cfg.get("custom_hooks") or [])]
     return cfg
 
 
@@ -63,7 +63,7 @@ def test_the_record_of_a_run(folder):
 
     runner = Runner.from_cfg(cfg)
     save_backbone(runner.model, backbone, cfg)
-    cfg.custom_hooks.append(dict(type="otcxr_mm.LoadBackboneHook", checkpoint=str(backbone)))
+    cfg.default_hooks.load_backbone.checkpoint = str(backbone)
     cfg.experiment_name = "second"
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -227,7 +227,12 @@ def test_a_config_in_a_checkpoint_is_read_without_running_it():
     ("cfg", "with_load_from", "source", "method"),
     [
         ({}, True, None, "random init"),
-        (dict(custom_hooks=[dict(type="LoadBackboneHook", checkpoint="a/b/backbone.pth")]), False, None, "b"),
+        (
+            dict(default_hooks=dict(x=None, y=dict(type="LoadBackboneHook", checkpoint="a/b/backbone.pth"))),
+            0,
+            None,
+            "b",
+        ),
         (dict(custom_hooks=[dict(type="X"), dict(type="otcxr_mm.LoadBackboneHook", checkpoint="c.pth")]), 0, None, "c"),
         (dict(model=dict(backbone=dict(init_cfg=dict(type="Pretrained", checkpoint="x://r50")))), False, None, "r50"),
         (dict(load_from="a/b.pth"), True, None, "a"),

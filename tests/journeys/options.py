@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 # a backbone without pre-training, for linear evaluation and nearest neighbours
-UNTRAINED = ["custom_hooks.0.checkpoint=None", "train_cfg.calibrate=True"]
+UNTRAINED = ["default_hooks.load_backbone.checkpoint=None", "train_cfg.calibrate=True"]
 # weight decays that converge at once on a few images
 DECAYS = ["train_cfg.decays=(0.1,1,10)"]
 ONE_EPOCH = ["train_cfg.max_epochs=1", "param_scheduler=[]"]

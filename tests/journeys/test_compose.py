@@ -18,7 +18,7 @@ train_dataloader = dict(dataset=few)
 val_dataloader = dict(dataset=few)
 test_dataloader = dict(dataset=few)
 model = dict({backbone}head=dict(num_classes=2{width}))
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/{name}/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/{name}/backbone.pth"))
 """
 SWIN = 'backbone=dict(_delete_=True, type="SwinTransformer", arch="tiny", in_channels=1), '
 

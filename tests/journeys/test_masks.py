@@ -7,7 +7,7 @@ from .figures import assert_segmented, recorded
 
 pytest.importorskip("mmseg.registry")
 
-UNTRAINED = ["custom_hooks.0.checkpoint=None"]
+UNTRAINED = ["default_hooks.load_backbone.checkpoint=None"]
 LUNGS = """
 _base_ = ["otcxr_mm::otcxr_upernet_r18_lungs.py"]
 ours = dict(
@@ -31,7 +31,7 @@ def test_siim(otcxr, real_data, tmp_path):
     env = {"OTCXR_SIIM": planted.root}
     small = options.loaders(8), options.size(96, "val", "test"), options.size(96, "train", key="size")
     few = options.iterations(40, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
-    args = options.cfg(UNTRAINED, FROZEN, ["custom_hooks.0.calibrate=True"], *small, *few)
+    args = options.cfg(UNTRAINED, FROZEN, ["default_hooks.load_backbone.calibrate=True"], *small, *few)
     otcxr("train", "otcxr_upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
     otcxr("test", "work_dirs/otcxr_upernet_r50_siim", cwd=tmp_path, env=env, check=True)
     assert_segmented(tmp_path / "work_dirs" / "otcxr_upernet_r50_siim", planted)

@@ -38,11 +38,7 @@ def network(cfg: Config) -> tuple:
 
 CONFIGS = {p.stem: Config.fromfile(p) for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
 PRETRAINING = sorted(name for name, cfg in CONFIGS.items() if "export" in cfg.default_hooks)
-EVALUATIONS = sorted(
-    name
-    for name, cfg in CONFIGS.items()
-    if any(hook.type == "otcxr_mm.LoadBackboneHook" for hook in cfg.get("custom_hooks") or ())
-)
+EVALUATIONS = sorted(name for name, cfg in CONFIGS.items() if "load_backbone" in cfg.get("default_hooks", {}))
 PAIRS = [(p, e) for p in PRETRAINING for e in EVALUATIONS if network(CONFIGS[p]) == network(CONFIGS[e])]
 
 
@@ -124,7 +120,7 @@ def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, 
     cfg = CONFIGS[evaluation]
     if cfg.default_scope == "mmseg":
         pytest.importorskip("mmseg.registry")
-    args = options.cfg([f"custom_hooks.0.checkpoint={backbone(pretraining)}"], small(cfg))
+    args = options.cfg([f"default_hooks.load_backbone.checkpoint={backbone(pretraining)}"], small(cfg))
     otcxr("train", f"{evaluation}.py", "--work-dir", tmp_path, *args, cwd=root, env=ENV, check=True)
     otcxr("test", tmp_path, cwd=root, env=ENV, check=True)
     record = json.loads((tmp_path / "results.json").read_text())

@@ -59,7 +59,7 @@ images = dict(
 train_dataloader = dict(dataset=dict(**images, split="train"))
 val_dataloader = dict(dataset=dict(**images, split="val"))
 test_dataloader = dict(dataset=dict(**images, split="test"))
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/pretrain/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/pretrain/backbone.pth"))
 """
 NIH = """_base_ = ["otcxr_mm::otcxr_r50_nih.py"]
 train_dataloader = dict(num_workers=0, persistent_workers=False)

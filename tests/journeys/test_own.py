@@ -37,7 +37,7 @@ train_dataloader = dict(dataset=dict(**ours, split="train"))
 val_dataloader = dict(dataset=dict(**ours, split="val"))
 test_dataloader = dict(dataset=dict(**ours, split="test"))
 model = dict(head=dict(num_classes={classes}))
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/mine/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/mine/backbone.pth"))
 """
 MAPPING = 'img_prefix="images", label_columns=dict(Virus="COVID", Fungus="Pneumocystis", Bacteria="Streptococcus"),'
 HASH = 'split_by_hash=(("train", 0.7), ("val", 0.1), ("test", 0.2)),'

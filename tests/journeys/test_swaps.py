@@ -114,6 +114,6 @@ def test_a_mistake_after_pretraining(split, opts, refusal, otcxr, trained, plant
     (trained / f"{name}.py").write_text(PRETRAIN.format(split=split))
     few = options.cfg(options.loaders(8, "train"), options.ONE_EPOCH)
     otcxr("train", f"{name}.py", *few, cwd=trained, check=True)
-    backbone = [f"custom_hooks.0.checkpoint=work_dirs/{name}/backbone.pth"]
+    backbone = [f"default_hooks.load_backbone.checkpoint=work_dirs/{name}/backbone.pth"]
     run = otcxr("train", "labels.py", "--work-dir", f"refused_{split}", *options.cfg(backbone, opts), cwd=trained)
     assert_seen(run, trained / f"refused_{split}", planted, refusal)

@@ -138,7 +138,7 @@ def test_pre_trained_weights_are_loaded_and_a_run_learns_and_draws_its_contours(
     with DefaultScope.overwrite_default_scope("mmseg"):
         before = MODELS.build(cfg.model).backbone
     torch.save({"state_dict": {f"backbone.{k}": v for k, v in before.state_dict().items()}}, tmp_path / "backbone.pth")
-    cfg.custom_hooks[0].checkpoint = str(tmp_path / "backbone.pth")
+    cfg.default_hooks.load_backbone.checkpoint = str(tmp_path / "backbone.pth")
     runner = Runner.from_cfg(cfg)
     start = AtStart()
     runner.register_hook(start)
@@ -155,7 +155,7 @@ def test_pre_trained_weights_are_loaded_and_a_run_learns_and_draws_its_contours(
 def test_a_frozen_backbone_does_not_change(lungs, tmp_path, monkeypatch):
     pytest.importorskip("mmseg.registry")
     cfg = runner_config(lungs, tmp_path, monkeypatch, epochs=2, frozen_stages=4, norm_eval=True)
-    cfg.custom_hooks = None
+    cfg.default_hooks.load_backbone.checkpoint = None
     runner = Runner.from_cfg(cfg)
     start = AtStart()
     runner.register_hook(start)

@@ -69,7 +69,7 @@ class Run:
             f"train_dataloader.dataset.fraction={self.fraction}",
             f"train_dataloader.dataset.draw={self.draw}",
         ]
-        options.append(f"custom_hooks.0.checkpoint={self.backbone or None}")
+        options.append(f"default_hooks.load_backbone.checkpoint={self.backbone or None}")
         if self.protocol in ("linear", "knn"):
             options.append(f"train_cfg.cache={OUT / 'features'}")
             if not self.backbone:
@@ -77,7 +77,7 @@ class Run:
         if self.protocol == "frozen":
             options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
             if not self.backbone:  # statistics of no data, otherwise
-                options.append("custom_hooks.0.calibrate=True")
+                options.append("default_hooks.load_backbone.calibrate=True")
         if self.rate is not None:
             options.append(f"optim_wrapper.optimizer.lr={self.rate}")
         return options

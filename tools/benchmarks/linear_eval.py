@@ -28,7 +28,8 @@ def evaluate(decays: tuple[float, ...], folder: str) -> None:
     name = "otcxr_linear_r18_kermany" if data else "linear_r18_synthetic"
     (path,) = (ROOT / "configs").rglob(f"{name}.py")
     cfg = Config.fromfile(path)
-    cfg.custom_hooks, cfg.work_dir, cfg.log_level = None, tempfile.mkdtemp(dir=folder), "WARNING"
+    cfg.default_hooks.load_backbone.checkpoint = None
+    cfg.work_dir, cfg.log_level = tempfile.mkdtemp(dir=folder), "WARNING"
     cfg.experiment_name = Path(cfg.work_dir).name
     cfg.train_cfg.update(decays=decays, calibrate=True, cache=False)
     Runner.from_cfg(cfg).train()

@@ -2,8 +2,9 @@
 #   export OTCXR_DATA=FOLDER  # laid out as the head of configs/otcxr_r18_cpu.py says
 #   python tools/train.py configs/benchmarks/finetune/otcxr_finetune_r18_kermany.py
 #   python tools/test.py work_dirs/otcxr_finetune_r18_kermany
-# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks.0.checkpoint=None. From the labels of 1 % of the patients: train_dataloader.dataset.fraction=0.01
+# Another backbone, ImageNet's from a local file too: --cfg-options default_hooks.load_backbone.checkpoint=FILE
+# An untrained one: default_hooks.load_backbone.checkpoint=None
+# From the labels of 1 % of the patients: train_dataloader.dataset.fraction=0.01
 # train_dataloader.dataset.draw=0. Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/classifier_r18_thin.py",
@@ -12,7 +13,6 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=3))
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]
 train_dataloader = dict(
     sampler=dict(shuffle=True),
     dataset=dict(pipeline=_base_.augmented, test_mode=False),
@@ -25,5 +25,8 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
     dict(type="CosineAnnealingLR", eta_min_ratio=1e-3, by_epoch=False, begin=50, end=max_iters),
 ]
-default_hooks = dict(checkpoint=dict(interval=300))
+default_hooks = dict(
+    load_backbone=dict(checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth"),
+    checkpoint=dict(interval=300),
+)
 auto_scale_lr = dict(base_batch_size=32)

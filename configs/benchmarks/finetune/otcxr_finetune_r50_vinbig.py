@@ -2,8 +2,9 @@
 #   export OTCXR_VINBIG=FOLDER  # as Kaggle ships it
 #   python tools/train.py configs/benchmarks/finetune/otcxr_finetune_r50_vinbig.py
 #   python tools/test.py work_dirs/otcxr_finetune_r50_vinbig
-# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks.0.checkpoint=None. From the labels of 1 % of the patients: train_dataloader.dataset.fraction=0.01
+# Another backbone, ImageNet's from a local file too: --cfg-options default_hooks.load_backbone.checkpoint=FILE
+# An untrained one: default_hooks.load_backbone.checkpoint=None
+# From the labels of 1 % of the patients: train_dataloader.dataset.fraction=0.01
 # train_dataloader.dataset.draw=0. Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/classifier_r50.py",
@@ -11,7 +12,7 @@ _base_ = [
     "../../_base_/finetune_runtime.py",
 ]
 
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r50_nih/backbone.pth"))
 train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,

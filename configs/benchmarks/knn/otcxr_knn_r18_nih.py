@@ -2,8 +2,8 @@
 #   export OTCXR_DATA=FOLDER  # laid out as the head of configs/otcxr_r18_cpu.py says
 #   python tools/train.py configs/benchmarks/knn/otcxr_knn_r18_nih.py
 #   python tools/test.py work_dirs/otcxr_knn_r18_nih
-# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks.0.checkpoint=None train_cfg.calibrate=True
+# Another backbone, ImageNet's from a local file too: --cfg-options default_hooks.load_backbone.checkpoint=FILE
+# An untrained one: default_hooks.load_backbone.checkpoint=None train_cfg.calibrate=True
 _base_ = [
     "../../_base_/models/classifier_r18_thin.py",
     "../../_base_/datasets/nih_96.py",
@@ -13,4 +13,4 @@ _base_ = [
 model = dict(
     head=dict(_delete_=True, type="otcxr_mm.KNNHead", num_classes=5, in_channels=256, temperature=0.07),
 )
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r18_cpu/backbone.pth"))

@@ -2,8 +2,8 @@
 #   export OTCXR_RSNA=FOLDER  # as Kaggle ships it
 #   python tools/train.py configs/benchmarks/linear/otcxr_linear_r50_rsna.py
 #   python tools/test.py work_dirs/otcxr_linear_r50_rsna
-# Another backbone, ImageNet's from a local file too: --cfg-options custom_hooks.0.checkpoint=FILE; none:
-# custom_hooks.0.checkpoint=None train_cfg.calibrate=True
+# Another backbone, ImageNet's from a local file too: --cfg-options default_hooks.load_backbone.checkpoint=FILE
+# An untrained one: default_hooks.load_backbone.checkpoint=None train_cfg.calibrate=True
 _base_ = [
     "../../_base_/models/classifier_r50.py",
     "../../_base_/datasets/rsna_224.py",
@@ -11,4 +11,4 @@ _base_ = [
 ]
 
 model = dict(head=dict(num_classes=1))
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r50_nih/backbone.pth"))

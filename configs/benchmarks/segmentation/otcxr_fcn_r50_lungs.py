@@ -4,8 +4,9 @@
 #   python tools/test.py work_dirs/otcxr_fcn_r50_lungs
 # The whole network is trained; the head alone:
 #   --cfg-options protocol=frozen model.backbone.frozen_stages=4 model.backbone.norm_eval=True
-# Another backbone: custom_hooks.0.checkpoint=FILE; an untrained one: custom_hooks.0.checkpoint=None, and where it stays
-# frozen custom_hooks.0.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01
+# Another backbone: default_hooks.load_backbone.checkpoint=FILE
+# An untrained one: default_hooks.load_backbone.checkpoint=None, and where it stays frozen
+# default_hooks.load_backbone.calibrate=True. Few labels: train_dataloader.dataset.fraction=0.01
 # train_dataloader.dataset.draw=3. Each into a work dir of its own: --work-dir DIR
 _base_ = [
     "../../_base_/models/mask_fcn_r50.py",
@@ -14,7 +15,7 @@ _base_ = [
 ]
 
 protocol = "finetune"
-custom_hooks = [dict(type="otcxr_mm.LoadBackboneHook", checkpoint="work_dirs/otcxr_r50_nih/backbone.pth")]
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r50_nih/backbone.pth"))
 
 # a place to start from: no search stands behind it
 max_iters = 2000

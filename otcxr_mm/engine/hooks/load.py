@@ -64,7 +64,7 @@ class LoadBackboneHook(Hook):
             except FileNotFoundError as error:
                 raise FileNotFoundError(
                     f"{error}: pre-train first, or name another file, in the config or with --cfg-options "
-                    "custom_hooks.0.checkpoint=FILE (None: an untrained backbone)"
+                    "default_hooks.load_backbone.checkpoint=FILE (None: an untrained backbone)"
                 ) from None
             runner.logger.info(f"backbone filled from {self.checkpoint}")
             if self.check_preprocessing:
@@ -81,7 +81,7 @@ class LoadBackboneHook(Hook):
             raise ValueError(
                 f"{self.checkpoint} was pre-trained with {texts[0]}, and this run uses {texts[1]}: set "
                 "model.data_preprocessor (mean, std) or LoadCXR (max_value) to what the pre-training used, or "
-                "check_preprocessing=False of the LoadBackboneHook to differ on purpose"
+                "default_hooks.load_backbone.check_preprocessing=False to differ on purpose"
             )
         if None not in (before.get("size"), now["size"]) and before["size"] != now["size"]:
             runner.logger.warning(
