@@ -78,14 +78,6 @@ def test_links_between_pages_lead_somewhere(page):
         assert not anchor or anchor in anchors(path), f"{page.name} links to {target}: no such heading"
 
 
-def test_old_links_to_the_readme_lead_somewhere():
-    for anchor in (
-        *("see-it-work", "set-up", "pre-train", "evaluate-it-on-labels", "prepare-the-images", "options"),
-        *("is-it-collapsing", "look-at-the-data-and-audit-it", "is-it-any-good", "compose", "how-exact-how-fast"),
-    ):
-        assert anchor in anchors(ROOT / "README.md")
-
-
 def test_no_page_is_an_orphan():
     listed = set()
     for page in SITE:
