@@ -49,4 +49,5 @@ def test_a_backbone_of_another_recipe(name, otcxr, planted, tmp_path):
     args = options.cfg(options.loaders(16), size, options.DECAYS)
     otcxr("train", "linear.py", *args, cwd=tmp_path, env=env, check=True)
     otcxr("test", "work_dirs/linear", cwd=tmp_path, env=env, check=True)
-    assert_learnt(tmp_path / "work_dirs" / "linear", planted)
+    # an untrained Swin says less of a texture than a ResNet
+    assert_learnt(tmp_path / "work_dirs" / "linear", planted, 0.85 if swin else 0.95)

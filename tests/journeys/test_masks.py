@@ -37,35 +37,25 @@ def test_siim(otcxr, real_data, tmp_path):
     assert_segmented(tmp_path / "work_dirs" / "otcxr_upernet_r50_siim", planted)
 
 
-@pytest.fixture(scope="module")
-def lungs(tmp_path_factory, otcxr, real_data):
-    """A folder with a trained network of three structures, two of which have sides, and its data."""
-    folder = tmp_path_factory.mktemp("sides")
-    planted = own.masks(folder / "lungs", real_data)
-    (folder / "sides.py").write_text(LUNGS)
+def test_lungs_with_sides(otcxr, real_data, tmp_path):
+    """Left and right look alike; swapping the folders of their masks at the test alone is seen."""
+    planted = own.masks(tmp_path / "lungs", real_data)
+    (tmp_path / "sides.py").write_text(LUNGS)
     few = options.loaders(8), options.iterations(90), ["train_dataloader.dataset.pipeline.1.scale=(0.8,1.0)"]
-    refused = otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few), cwd=folder)
+    refused = otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few), cwd=tmp_path)
     assert refused.status != 0
     assert "have a side" in refused.out
-    otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few, PAIRS), cwd=folder, check=True)
-    return folder, planted
-
-
-def test_lungs_with_sides(otcxr, lungs):
-    folder, planted = lungs
-    otcxr("test", "work_dirs/sides", cwd=folder, check=True)
-    dice = assert_segmented(folder / "work_dirs" / "sides", planted)
+    otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few, PAIRS), cwd=tmp_path, check=True)
+    otcxr("test", "work_dirs/sides", cwd=tmp_path, check=True)
+    work_dir = tmp_path / "work_dirs" / "sides"
+    dice = assert_segmented(work_dir, planted)
     assert list(dice) == ["right_lung", "left_lung", "heart"]
 
-
-def test_swapped_sides_are_seen(otcxr, lungs, tmp_path):
-    """The folders of left and right masks are swapped at the test alone."""
-    folder, planted = lungs
     swapped = [f"test_dataloader.dataset.mask_prefix.{a}_lung={b}" for a, b in (("left", "right"), ("right", "left"))]
-    (best,) = (folder / "work_dirs" / "sides").glob("best_*.pth")
-    config = folder / "work_dirs" / "sides" / "sides.py"
-    otcxr("test", config, best, "--work-dir", tmp_path, *options.cfg(swapped), cwd=folder, check=True)
+    (best,) = work_dir.glob("best_*.pth")
+    args = ["--work-dir", "swapped", *options.cfg(swapped)]
+    otcxr("test", work_dir / "sides.py", best, *args, cwd=tmp_path, check=True)
     with pytest.raises(AssertionError):
-        assert_segmented(tmp_path, planted)
-    dice = recorded(tmp_path, "dice")
+        assert_segmented(tmp_path / "swapped", planted)
+    dice = recorded(tmp_path / "swapped", "dice")
     assert max(dice["left_lung"], dice["right_lung"]) < 0.1 < 0.9 < dice["heart"]
