@@ -44,8 +44,10 @@ PYTEST := -m pytest -n auto --maxprocesses 4
 test: $(INSTALLED)
 	$(BIN)/python $(PYTEST)
 
-# The wheel, in an environment that had nothing in it and has nothing optional, used from a folder without the sources.
-# The slowest tests are left to `make test`.
+# The wheel, in an environment that had nothing in it and has nothing optional, used from a folder without the sources:
+# what a user does with the commands, and that everything optional may be missing.
+WHEEL_TESTS := tests/test_registry.py tests/test_configs.py tests/test_cli.py tests/journeys/test_nih.py \
+    tests/journeys/test_own.py tests/datasets tests/models
 test-wheel:
 	@$(MAKE) --no-print-directory STACK=minimal .venv-minimal/.ready
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; python="$$PWD/.venv-minimal/bin/python"; \
@@ -55,8 +57,7 @@ test-wheel:
 	mkdir "$$folder/else"; cp -r $(filter-out build otcxr_mm otcxr_mm.egg-info work_dirs data,$(wildcard *)) "$$folder/else"; \
 	if [ -d ../shared/data ]; then export OTCXR_DATA="$${OTCXR_DATA:-$$(cd ../shared/data && pwd)}"; fi; \
 	cd "$$folder/else"; $$python -m otcxr_mm doctor otcxr_r18_synthetic; \
-	$$python $(PYTEST) --ignore tests/doctor --ignore tests/engine/test_resume.py --ignore tests/tools/test_demo.py \
-	    --ignore tests/tools/test_methods.py --ignore tests/test_distributed.py --ignore tests/test_packaging.py
+	$$python $(PYTEST) $(WHEEL_TESTS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
