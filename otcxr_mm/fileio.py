@@ -20,7 +20,7 @@ def write_whole(path: str | os.PathLike, data: bytes | memoryview) -> None:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        reason = f"cannot be written ({error.strerror}): make room, or write elsewhere"
+        reason = f"cannot be written ({error.strerror or error}): make room, or write elsewhere"
         raise OSError(error.errno, reason, path) from error
     finally:
         if os.path.exists(temporary):

@@ -273,8 +273,8 @@ CLASSES = [
         "num-classes", PROBE, "num_classes=3", "Mass, Nodule", change("linear.py", "num_classes=2", "num_classes=3")
     ),
     Mistake("class", PROBE, "Masse", "'Mass'", change("linear.py", "test_mode", "classes=['Masse'], test_mode")),
-    Mistake("no-positive", PROBE, "no class has both", "take others", labels("0,0")),
-    Mistake("no-label", PROBE, "no class has both", "take others", labels(",")),
+    Mistake("no-positive", PROBE, "no class has both", "Take others", labels("0,0")),
+    Mistake("no-label", PROBE, "no class has both", "Take others", labels(",")),
     Mistake("width", PROBE, "in_channels=512", "128", change("linear.py", "in_channels=128", "in_channels=512")),
     Mistake("no-list", PROBE, "label_columns", "list", change("linear.py", '["Mass", "Nodule"]', '"Mass"')),
 ]

@@ -64,7 +64,7 @@ def start(tmp_path_factory, share):
     root = place / HOSPITAL
     for i in range(7):
         write_image(root / f"{PATIENT}_{i}.png", (40, 40))
-    write_dicom(root / f"{PATIENT}_7.dcm", np.arange(1600, dtype=np.uint16).reshape(40, 40), PatientName=TAG)
+    write_dicom(root / f"{PATIENT}_7.dcm", 40 * np.arange(1600, dtype=np.uint16).reshape(40, 40), PatientName=TAG)
     rows = [f"{path.name},{PATIENT}" for path in sorted(root.iterdir())]
     (root / "table.csv").write_text("\n".join(["path,patient", *rows]) + "\n")
     values = dict(base=ROOT / "tests" / "tiny.py", root=root, out=out, share=share, case=CASE, clinic=CLINIC)

@@ -121,5 +121,5 @@ def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     if found:
         raise ValueError(
             f"the checkpoint {' and '.join(found)}, which would be random numbers: test the checkpoint that the "
-            "training with this config wrote"
+            "training of this config wrote"
         )
