@@ -20,7 +20,12 @@ def run(tmp_path_factory, otcxr, planted):
     """Trains a shipped config and tests its work dir, which it returns; pre-training is over."""
     folder, env = tmp_path_factory.mktemp("journey"), {"OTCXR_NIH": planted.root}
     otcxr(
-        "train", "otcxr_r50_nih.py", *options.cfg(options.crops(64), options.ONE_EPOCH), cwd=folder, env=env, check=True
+        "train",
+        "otcxr_r50_nih.py",
+        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=32"]),
+        cwd=folder,
+        env=env,
+        check=True,
     )
 
     def evaluate(config, *more):
