@@ -20,7 +20,12 @@ def run(tmp_path_factory, otcxr, planted):
     """Trains a shipped config and tests its work dir, which it returns; pre-training is over."""
     folder, env = tmp_path_factory.mktemp("journey"), {"OTCXR_NIH": planted.root}
     otcxr(
-        "train", "otcxr_r50_nih.py", *options.cfg(options.crops(64), options.ONE_EPOCH), cwd=folder, env=env, check=True
+        "train",
+        "otcxr_r50_nih.py",
+        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=32"]),
+        cwd=folder,
+        env=env,
+        check=True,
     )
 
     def evaluate(config, *more):
@@ -43,8 +48,8 @@ def test_from_pretraining_to_a_table(otcxr, run, planted):
     figures = {"linear": assert_learnt(linear, planted)}
     knn = run("otcxr_knn_r50_nih.py", f"train_cfg.cache={linear / 'features'}")
     figures["knn"] = assert_learnt(knn, planted, 0.6)
-    # few steps: the head is that of the linear evaluation
-    head = [f"load_from={linear / 'linear.pth'}", *options.iterations(2)]
+    # one small step, from the head of the linear evaluation
+    head = [f"load_from={linear / 'linear.pth'}", "optim_wrapper.optimizer.lr=1e-5", *options.iterations(1)]
     tuned = run("otcxr_finetune_r50_nih.py", *head)
     figures["finetune"] = assert_learnt(tuned, planted)
     half = run("otcxr_semisup_r50_nih.py", *head, "train_dataloader.dataset.fraction=0.5")
