@@ -1,6 +1,6 @@
-"""The command `otcxr`: one door to what the scripts of tools/ do, from any folder.
+"""The command `otcxr`: everything that the scripts of tools/ do, from any folder.
 
-Nothing heavy is imported before a command needs it.
+Heavy imports wait until a command needs them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import click
 
 from .version import __version__
 
-# name: module, function, what it is for; each parses its own arguments, as its script in tools/ does
+# name: module, function, help text; each function parses its own arguments, like its script in tools/
 COMMANDS = {
-    "doctor": ("doctor", "main", "Name what is wrong with the installation, and what to do."),
+    "doctor": ("doctor", "main", "Check the installation, and say how to fix it."),
     "train": ("apis.launch", "train", "Pre-train, or train on labels."),
     "test": ("apis.launch", "test", "Test a run or a checkpoint."),
-    "audit": ("apis.audit", "main", "Look for patients that two data sets share."),
-    "prepare": ("apis.prepare", "main", "Shrink the images of a data set into one file."),
+    "audit": ("apis.audit", "main", "Find patients and images that two data sets share."),
+    "prepare": ("apis.prepare", "main", "Shrink the images of a data set and pack them into one file."),
     "views": ("apis.browse_views", "main", "Draw the pairs of crops that a config trains on."),
-    "stats": ("apis.dataset_stats", "main", "Count images, patients, labels, grey values."),
-    "table": ("apis.table", "main", "Make tables of tested runs for a paper."),
+    "stats": ("apis.dataset_stats", "main", "Summarise images, patients, labels and grey values."),
+    "table": ("apis.table", "main", "Make tables of test results for a paper."),
     "compare": ("apis.compare", "main", "Compare two tested runs, paired by patient."),
 }
 
 
 def _forwarded(name: str, module: str, function: str, text: str) -> click.Command:
-    """A command that hands its arguments on as they are."""
+    """Makes a command that passes its arguments on unchanged."""
 
     def run(arguments: tuple[str, ...]) -> None:
         sys.argv = [f"otcxr {name}", *arguments]  # what argparse calls the command
@@ -55,7 +55,7 @@ class _InOrder(click.Group):
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="otcxr_mm")
 def main() -> None:
-    """Self-supervised pre-training on chest radiographs, and what comes before and after it.
+    """Self-supervised pre-training on chest radiographs, from preparing the data to evaluating the backbone.
 
     See otcxr COMMAND --help for each command. Research software, not a medical device.
     """
@@ -86,19 +86,19 @@ def list_cfg(pattern: str) -> None:
             group = folder
         click.echo(f"  {name:<34} {text}")
     click.echo(
-        f"\nin {config_folder()}\nTrain with `otcxr train NAME`, take a copy to change with `otcxr copy-cfg NAME`."
+        f"\nin {config_folder()}\nTrain with `otcxr train NAME`; copy a config to edit it with `otcxr copy-cfg NAME`."
     )
 
 
-@main.command("copy-cfg", short_help="Copy a config to change it.")
+@main.command("copy-cfg", short_help="Copy a config to edit it.")
 @click.argument("name")
 @click.argument("target", default=".")
-@click.option("--flat", is_flag=True, help="merge in its bases and environment variables, so that it stands alone")
+@click.option("--flat", is_flag=True, help="merge its bases and environment variables into the copy")
 @click.option("--force", is_flag=True, help="overwrite an existing file")
 def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
-    """Copy the config NAME to TARGET, a file or a folder (default: the current one), to change it there.
+    """Copy the config NAME to TARGET, a file or a folder (default: the current one), to edit it there.
 
-    With --flat NAME may be your own file; `mim train mmpretrain` takes the result.
+    With --flat, NAME may be your own file; `mim train mmpretrain` accepts the result.
     """
     from .apis.configs import copy_config
 
@@ -109,23 +109,23 @@ def copy_cfg(name: str, target: str, flat: bool, force: bool) -> None:
     click.echo(f"{path}: written. Train with `otcxr train {shlex.quote(str(path))}`")
 
 
-@main.command(short_help="Write a backbone for another library.")
+@main.command(short_help="Export a backbone for another library.")
 @click.argument("source")
-@click.option("--out", metavar="FILE", help=".pth or .safetensors; default backbone_FORMAT.pth beside the checkpoint")
+@click.option("--out", metavar="FILE", help=".pth or .safetensors; default: backbone_FORMAT.pth beside the checkpoint")
 @click.option(
     "--format",
     "layout",
     type=click.Choice(["mmpretrain", "torchvision", "timm"]),
     default="mmpretrain",
     show_default=True,
-    help="library whose parameter names to use (mmpretrain: also for mmseg and mmdet)",
+    help="library whose parameter names to use (mmseg and mmdet use those of mmpretrain)",
 )
 @click.option(
-    "--channels", type=click.Choice(["1", "3"]), help="input channels of the first convolution; default as trained"
+    "--channels", type=click.Choice(["1", "3"]), help="input channels of the first convolution; default: as trained"
 )
 @click.option("--force", is_flag=True, help="overwrite existing files")
 def export(source: str, out: str | None, layout: str, channels: str | None, force: bool) -> None:
-    """Write the backbone of SOURCE, a work dir or a checkpoint, for another library."""
+    """Export the backbone of SOURCE, a work dir or a checkpoint, for another library."""
     from .export.convert import export_backbone
 
     try:

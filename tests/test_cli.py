@@ -43,7 +43,7 @@ def test_each_command_has_its_scripts_own_help(name, python):
         (["train", "otcxr_r50_nhi"], 1, "did you mean otcxr_r50_nih.py?"),
         (["train", "tests/tiny.py", "--resume", "gone.pth"], 1, "gone.pth: no such checkpoint"),
         (["train", "_base_/models/otcxr_r50.py"], 1, "has no train_dataloader"),
-        (["prepare", "otcxr_r50_nih", "out"], 1, "data_root='data/nih' is no folder"),
+        (["prepare", "otcxr_r50_nih", "out"], 1, "data_root='data/nih' is not a folder"),
         (["train", "otcxr_r18_cpu", "--cfg-options", "max_epochs=1"], 1, "set train_cfg.max_epochs"),
         (["test", "gone"], 1, "gone: no such config"),
         (["audit", "gone.py"], 1, "gone.py: no such config"),
@@ -154,7 +154,7 @@ def test_a_flat_copy_has_no_bases_and_nothing_is_overwritten(tmp_path):
     target.write_text("# mine")
     result = invoke("copy-cfg", "otcxr_r50_nih", target)
     assert result.exit_code == 1
-    assert "is there already" in result.output
+    assert "already exists" in result.output
     assert target.read_text() == "# mine"
     assert invoke("copy-cfg", "otcxr_r50_nih", target, "--force").exit_code == 0
     assert "otcxr_mm::_base_/models/otcxr_r50.py" in target.read_text()

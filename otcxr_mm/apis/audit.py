@@ -1,8 +1,8 @@
 """Looks for leaks between the data sets of a config: `otcxr audit`, `tools/audit.py`.
 
-Exit status 1 only for a leak: training shares patients or images with validation or test, or pre-training with test.
-What pre-training shares with validation is a note. Status 2 if the audit failed: a wrong command line, a missing file,
-wrong data, or any other error.
+The exit status is 1 only for a leak: training shares patients or images with validation or test, or pre-training does
+with test. What pre-training shares with validation is a note. The status is 2 if the audit failed: a wrong command
+line, a missing file, invalid data, or any other error.
 """
 
 import argparse
@@ -13,19 +13,19 @@ from .launch import add_config_arguments, load_config
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the audit, and says with the status whether there is a leak."""
+    """Prints the audit; the exit status says whether there is a leak."""
     parser = argparse.ArgumentParser(description="Compare the patients and images of a config's data sets")
     add_config_arguments(parser)
-    parser.add_argument("--pretrain", metavar="CONFIG", help="config of the run whose backbone this one starts from")
+    parser.add_argument("--pretrain", metavar="CONFIG", help="config of the run that pre-trained the backbone")
     parser.add_argument(
         "--pixels",
         nargs="?",
         const="decoded",
         default=False,
         choices=["decoded", "bytes"],
-        help="read the images too: their decoded pixels, or only the bytes of files that are equally long",
+        help="also compare the images' content: decoded pixels (default), or bytes of files of equal size",
     )
-    parser.add_argument("--origins", metavar="FILE.csv", help="columns image, original: which NIH image an image is")
+    parser.add_argument("--origins", metavar="FILE.csv", help="columns image, original: the NIH original of each image")
     parser.add_argument("--show-ids", action="store_true", help="print patient ids and paths, up to 10 each")
     args = parser.parse_args(argv)
     try:
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     except (FileNotFoundError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
     except Exception:
-        traceback.print_exc()  # Python's own status would be that of a leak
+        traceback.print_exc()  # Python's own exit status, 1, would mean a leak
     return 2
 
 

@@ -9,9 +9,9 @@ from .console import ArgumentParser
 def main(argv: list[str] | None = None) -> int:
     """Prints the differences."""
     parser = ArgumentParser(description="Compare two runs, per class and on average, with 95 % intervals over patients")
-    parser.add_argument("run_a", help="work dir of a run that otcxr test has tested")
-    parser.add_argument("run_b", help="another one, tested on the same images")
-    parser.add_argument("--out", metavar="FILE.json", help="file for the figures, unrounded")
+    parser.add_argument("run_a", help="work dir of a run tested with otcxr test")
+    parser.add_argument("run_b", help="work dir of another run, tested on the same images")
+    parser.add_argument("--out", metavar="FILE.json", help="file for the unrounded figures")
     args = parser.parse_args(argv)
 
     from ..datasets.audit import markdown
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         pairs = [tables.load_runs([path]) for path in (args.run_a, args.run_b)]
         for path, found in zip((args.run_a, args.run_b), pairs, strict=True):
             if len(found) > 1:
-                raise ValueError(f"{path} holds {len(found)} runs, {found[0].folder} the first: name one of them")
+                raise ValueError(f"{path} holds {len(found)} runs, such as {found[0].folder}: name one of them")
         (a,), (b,) = pairs
         rows = tables.compare_runs(a, b)
     except (FileNotFoundError, ValueError) as error:
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     head = ["metric", "class", "A", "B", "A minus B", "p (DeLong)"]
     print("\n".join(markdown(head, pair_rows(rows))))
     print(
-        f"\nBrackets: 95 % interval over {DRAWS} bootstrap draws of patients, the same for both. DeLong's test takes "
+        f"\nBrackets: 95 % interval over {DRAWS} bootstrap draws of patients, the same for both. DeLong's test treats "
         "images as independent. Neither is corrected for the number of classes."
     )
     if args.out:

@@ -1,4 +1,4 @@
-"""From a command line to a config."""
+"""Reads a config and merges the command line into it."""
 
 import argparse
 import glob
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what :func:`load_config` needs: a config, `--cfg-options`, and `--verbose`."""
+    """Adds the arguments that :func:`load_config` needs: a config, `--cfg-options`, and `--verbose`."""
     parser.add_argument("config", help="config file, or the name of a config that comes with the package")
     parser.add_argument(
         "--cfg-options",
@@ -28,18 +28,18 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
-    """Reads the config and merges what the command line says.
+    """Reads the config and merges the options of the command line.
 
     Args:
         args: With `config`, `cfg_options`, `work_dir`, `launcher` and `local_rank`.
         check: Whether to look for keys of the file that nothing reads.
     """
-    # threads that wait do not spin: on a machine that is shared, spinning made training on a CPU up to ten times slower
+    # waiting threads must not spin: on a shared machine, spinning made training on a CPU up to ten times slower
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is named by this package
     from .config_keys import check_file, known_keys, unread
 
-    # mmcv-lite lacks compiled operators, none of which is used
+    # mmcv-lite has no compiled operators, and none is used
     warnings.filterwarnings("ignore", message="Fail to import")
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     # checkpoints are loaded without running code in them
@@ -62,7 +62,7 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
 
 
 def _find(config: str) -> str:
-    """A config file; failing that, the config of this package of that name."""
+    """A config file, or else the config of this package with that name."""
     if os.path.isfile(config):
         return config
     from .configs import find_config
@@ -98,14 +98,14 @@ def _read(path: str, verbose: bool) -> "Config":
 
 
 def parse_options(options: list[str], keys: set[str]) -> dict:
-    """`KEY=VALUE ...` as MMEngine reads them, but for spaces, which MMEngine takes out of paths.
+    """Parses `KEY=VALUE ...` as MMEngine does, but keeps spaces, which MMEngine removes from paths.
 
     Args:
-        options: What stands behind `--cfg-options`.
-        keys: Keys of the config, to notice a slip in the first part of a key.
+        options: The arguments of `--cfg-options`.
+        keys: Keys of the config, to detect a misspelt first part of a key.
 
     Returns:
-        Keys with dots to values.
+        Dotted keys, mapped to values.
     """
     from inspect import signature
 

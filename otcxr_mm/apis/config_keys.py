@@ -1,4 +1,4 @@
-"""Keys of a config file that nothing reads: slips, and helpers whose bases have been read."""
+"""Finds keys of a config file that nothing reads: misspelt ones, and variables that the bases have already used."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ _OURS = ("method", "protocol")
 
 
 def known_keys() -> set[str]:
-    """Keys that something reads from the top level of a config."""
+    """The top-level keys of a config that something reads."""
     from mmengine.runner import Runner
 
     return {*signature(Runner.__init__).parameters, *_MMENGINE, *_OURS} - {"self", "cfg"}
@@ -40,7 +40,7 @@ def check_file(path: str, cfg: Mapping) -> list[str]:
         Warnings.
 
     Raises:
-        SystemExit: For a key that is close to one that is read, or whose value differs from the one that is used.
+        SystemExit: For a key that is close to one that is read, or whose value differs from the one in use.
     """
     from mmengine.config import Config
 
@@ -63,7 +63,7 @@ def check_file(path: str, cfg: Mapping) -> list[str]:
         if name in inherited:
             places = [key for key, used in _leaves(inherited) if used == inherited[name]]
             where = f": set {' and '.join(places[:3])}" if places else ""
-            raise SystemExit(f"{source}: nothing reads {name} any more, for its bases have been read{where}")
+            raise SystemExit(f"{source}: {name} has no effect here, because the bases have already used it{where}")
         # a flat copy of a config has the helpers of its bases
         if inherited or plain:
             last = {key.rpartition(".")[2]: key for key, _ in _leaves(cfg)}
@@ -73,7 +73,7 @@ def check_file(path: str, cfg: Mapping) -> list[str]:
 
 
 def unread(cfg: Mapping, name: str, value: object) -> str | None:
-    """What to set in place of a key at the top level that nothing reads, if another value is used.
+    """What to set instead of a top-level key that nothing reads, if another value is in use.
 
     Args:
         cfg: The whole config.
@@ -90,14 +90,14 @@ def unread(cfg: Mapping, name: str, value: object) -> str | None:
 
 
 def _holds(used: object, value: object) -> bool:
-    """Whether a value is used: as it is, or with `**` among others."""
+    """Whether a value is used, either as it is or unpacked with `**` among others."""
     if isinstance(used, Mapping) and isinstance(value, Mapping):
         return all(key in used and used[key] == item for key, item in value.items())
     return used == value
 
 
 def _leaves(cfg: Mapping | Sequence, path: str = "") -> Iterator[tuple[str, object]]:
-    """Keys with dots below the top level, and their values, dicts and lists too."""
+    """Dotted keys below the top level, and their values, including dicts and lists."""
     for key, value in cfg.items() if isinstance(cfg, Mapping) else enumerate(cfg):
         name = f"{path}.{key}" if path else str(key)
         if path:
@@ -107,7 +107,7 @@ def _leaves(cfg: Mapping | Sequence, path: str = "") -> Iterator[tuple[str, obje
 
 
 def _unused(path: str) -> list[tuple[str, str]]:
-    """Names that a file sets at its top level, that neither it nor anything else reads, and where they stand."""
+    """Names that a file sets at its top level and that nothing reads, and where it sets them."""
     from mmengine.config import Config
     from mmengine.fileio import load
 
@@ -131,7 +131,7 @@ def _unused(path: str) -> list[tuple[str, str]]:
 
 
 def _inherited(path: str) -> dict:
-    """What the bases of a file make of themselves."""
+    """The merged bases of a file."""
     from mmengine.config import Config
 
     merged: dict = {}

@@ -1,4 +1,4 @@
-"""The configs that come with the package: found by name, listed, and copied for a change."""
+"""The configs that come with the package: finds them by name, lists them, and copies them for editing."""
 
 import ast
 import keyword
@@ -21,25 +21,25 @@ def config_folder() -> Path:
     for folder in (package / ".mim" / "configs", package.parent / "configs"):
         if folder.is_dir():
             return folder.resolve()
-    raise FileNotFoundError(f"{package}: neither .mim/configs in it nor configs beside it: install otcxr_mm anew")
+    raise FileNotFoundError(f"{package}: found neither .mim/configs in it nor configs beside it: reinstall otcxr_mm")
 
 
 def _entry_points() -> dict[str, Path]:
-    """Configs to train or test with, by their names: those that are no bases."""
+    """Configs to train or test with, by name; bases are left out."""
     folder = config_folder()
     found = sorted(p for p in folder.rglob("*.py") if "_base_" not in p.relative_to(folder).parts)
     return {path.name: path for path in found}
 
 
 def find_config(name: str) -> Path:
-    """A config of this package by its name.
+    """Finds a config of this package by its name.
 
     Args:
-        name: `otcxr_r50_nih`, with or without `.py`; or its path below `configs/`, as
-            `benchmarks/linear/otcxr_linear_r50_nih.py` or `_base_/models/otcxr_r50.py`. `otcxr_mm::` may stand before.
+        name: `otcxr_r50_nih`, with or without `.py`; or its path below `configs/`, such as
+            `benchmarks/linear/otcxr_linear_r50_nih.py` or `_base_/models/otcxr_r50.py`; optionally after `otcxr_mm::`.
 
     Raises:
-        FileNotFoundError: If there is none; names the nearest.
+        FileNotFoundError: If there is none; suggests the closest name.
     """
     wanted = name.removeprefix(f"{PACKAGE}::").removesuffix(".py") + ".py"
     folder, known = config_folder(), _entry_points()
@@ -55,7 +55,7 @@ def find_config(name: str) -> Path:
 
 
 def list_configs(pattern: str = "") -> list[tuple[str, str]]:
-    """Names and first sentences of the configs whose name or first sentence holds `pattern`, in any case."""
+    """Names and first sentences of the configs in which either contains `pattern`, ignoring case."""
     rows = [(path.relative_to(config_folder()).as_posix(), _sentence(path)) for path in _entry_points().values()]
     return sorted(row for row in rows if pattern.lower() in " ".join(row).lower())
 
@@ -71,31 +71,31 @@ def _sentence(path: Path) -> str:
 
 
 def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, force: bool = False) -> Path:
-    """Copies a config of this package to where it can be changed.
+    """Copies a config of this package so that it can be edited.
 
     Its bases stay in the package: they are named as `otcxr_mm::_base_/...`, which `otcxr train`, `mim train otcxr_mm`
-    and a Python that has imported `otcxr_mm.registry` understand. With `flat` there are none.
+    and any process that has imported `otcxr_mm.registry` understand. With `flat` the copy has no bases.
 
     Args:
-        name: As for :func:`find_config`; with `flat` also a file of one's own.
-        target: File to write, or a folder for a file of the config's own name.
-        flat: Merge the bases into the copy, and the values of environment variables with them: for
-            `mim train mmpretrain`, or to keep.
-        force: Overwrite a file that is there.
+        name: As for :func:`find_config`; with `flat` also your own file.
+        target: File to write, or a folder for a file with the config's name.
+        flat: Merge the bases and the values of environment variables into the copy, for `mim train mmpretrain` or to
+            keep.
+        force: Overwrite an existing file.
 
     Returns:
         The file written.
 
     Raises:
         FileNotFoundError: If there is no such config.
-        FileExistsError: If the file is there already.
+        FileExistsError: If the file already exists.
     """
     source = Path(name) if flat and os.path.isfile(name) else find_config(name)
     target = Path(target).expanduser()
     if target.is_dir() or target.suffix != ".py":
         target = target / source.name
     if target.exists() and not force:
-        raise FileExistsError(f"{target} is there already: name another file, or overwrite it with --force")
+        raise FileExistsError(f"{target} already exists: name another file, or overwrite it with --force")
     if flat:
         from mmengine.config import Config
 
@@ -110,7 +110,7 @@ def copy_config(name: str, target: str | os.PathLike = ".", flat: bool = False, 
 
 
 def _of_the_package(source: Path, target: Path) -> str:
-    """The text of a config whose bases and commands hold wherever it lies."""
+    """The text of a config with bases and commands that work from any folder."""
     text = source.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     for node in sorted(_base_names(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
@@ -146,7 +146,7 @@ def _base_names(text: str) -> Iterator[ast.Constant]:
 def config_text(cfg: Mapping) -> str:
     """Formats a config as Python text whose keys keep their order.
 
-    MMEngine's own `Config.pretty_text` sorts the keys, and with them classes that are given as a mapping: a model would
+    MMEngine's own `Config.pretty_text` sorts the keys, including classes that are given as a mapping: a model would
     then be scored against the wrong columns.
 
     Args:
@@ -184,11 +184,14 @@ def _literal(value: object, indent: str = "", folded: bool = False) -> str:
 
 
 def read_settings(text: str) -> dict:
-    """The settings of a config as MMEngine writes it into checkpoints, as plain containers; no code in it is run.
+    """Reads the settings of a config as MMEngine writes it into checkpoints, without running any code in it.
+
+    Returns:
+        The settings as plain containers.
 
     Raises:
-        SyntaxError: If it is no Python.
-        ValueError: If it holds anything but literals and calls of `dict`.
+        SyntaxError: If it is not Python.
+        ValueError: If it contains anything but literals and calls of `dict`.
     """
     settings = {}
     for statement in ast.parse(text).body:

@@ -1,4 +1,4 @@
-"""What a command shows on a terminal: a few lines. The log file holds everything; `--verbose` shows it."""
+"""Keeps the terminal output of a command to a few lines. The log file has everything; `--verbose` shows it."""
 
 import argparse
 import functools
@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from .messages import PACKAGE, message_of
 
-# MMEngine's dumps, a line per parameter, and its own deprecations
+# beginnings of MMEngine's long dumps and of its own deprecation warnings
 _DUMPS = (
     "\n----",
     "Config:\n",
@@ -33,7 +33,7 @@ _DUMPS = (
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's, which answers a mistake with one line in place of the usage, and proposes an option."""
+    """argparse's parser, but an error is one line instead of the usage, and suggests the closest option."""
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with status 2."""
@@ -44,12 +44,12 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 class Terminal(logging.Filter):
-    """Passes to a terminal what a person watches.
+    """Passes to the terminal only what a person watches.
 
-    Until the first iteration has worked it holds back all but warnings, so that a mistake is told in a few lines.
+    Until the first iteration has succeeded it holds back everything but warnings, so that an error takes a few lines.
 
     Args:
-        handler: That of the terminal, to which :meth:`release` gives what was held back.
+        handler: The terminal's handler, to which :meth:`release` gives what was held back.
     """
 
     def __init__(self, handler: logging.Handler) -> None:
@@ -79,10 +79,10 @@ class Terminal(logging.Filter):
 
 
 def command(main: Callable) -> Callable:
-    """Makes a function that reads a command line tell mistakes in a few lines.
+    """Decorates the main function of a command so that it reports errors in a few lines.
 
     An exception becomes SystemExit with ``COMMAND: error: MESSAGE``, which Python prints with status 1. Its traceback
-    goes to the log file, if there is one, and so do warnings of other libraries. With `--verbose` all of it is shown.
+    goes to the log file, if there is one, and so do warnings from other libraries. `--verbose` shows all of it.
     """
 
     @functools.wraps(main)
@@ -105,13 +105,13 @@ def command(main: Callable) -> Callable:
 
 
 def _loggers() -> list[logging.Logger]:
-    """MMEngine's loggers that have a file, in the order in which they were made."""
+    """MMEngine's loggers that have a file, in the order of their creation."""
     module = sys.modules.get("mmengine.logging.logger")
     return [log for log in module.MMLogger._instance_dict.values() if log.log_file] if module else []
 
 
 def _told(message: str, loggers: list[logging.Logger], error: Exception | None = None) -> str:
-    """What is printed of an error: by the main process in full, by each other one in a line."""
+    """What is printed for an error: the message by the main process, a single line by each of the others."""
     name = os.path.basename(sys.argv[0])
     if rank := _rank():
         return f"{name}: error in process {rank}: {message.splitlines()[0]}"
@@ -124,12 +124,12 @@ def _told(message: str, loggers: list[logging.Logger], error: Exception | None =
     if log is not None:
         lines.append(f"details: {os.path.relpath(log.log_file)}")
     elif error is not None:
-        lines.append("details: the same command with --verbose")
+        lines.append("details: run the same command with --verbose")
     return "\n".join(lines)
 
 
 def _rank() -> int:
-    """Number of this process among those of a distributed run."""
+    """Rank of this process in a distributed run."""
     module = sys.modules.get("mmengine.dist")
     return module.get_rank() if module and module.is_distributed() else int(os.environ.get("RANK", 0))
 
@@ -137,7 +137,7 @@ def _rank() -> int:
 def _log_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *args: object, **kwargs: object
 ) -> None:
-    """Sends a warning to the log file; one of this package is shown, too."""
+    """Sends a warning to the log file, and shows it as well if it is from this package."""
     ours = filename.startswith(PACKAGE)
     loggers = _loggers()
     if loggers:

@@ -1,4 +1,4 @@
-"""Counts what a config's data sets hold: `otcxr stats`, `tools/visualization/dataset_stats.py`."""
+"""Summarises a config's data sets: `otcxr stats`, `tools/visualization/dataset_stats.py`."""
 
 import json
 import os
@@ -9,22 +9,23 @@ from .console import ArgumentParser, command
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Writes stats.md, stats.png and stats.json, and prints the first."""
+    """Writes stats.md, stats.png and stats.json, and prints stats.md."""
     parser = ArgumentParser(
-        description="Count images, patients, labels, ages and grey values of a config's data sets; shows no path or id"
+        description="Summarise images, patients, labels, ages and grey values of a config's data sets, without any "
+        "path or patient id"
     )
     add_config_arguments(parser)
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for stats.md, stats.json and stats.png; default WORK_DIR/stats"
+        "--out", metavar="DIR", help="folder for stats.md, stats.json and stats.png; default: WORK_DIR/stats"
     )
     parser.add_argument(
         "--max-images",
         type=int,
         default=500,
         metavar="N",
-        help="number of images per data set, drawn at random, to read for the grey values; 0 for all (500)",
+        help="number of random images per data set to read for the grey values; 0 for all (500)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of that draw (0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed for drawing these images (0)")
     args = parser.parse_args(argv)
     cfg = load_config(args)
 

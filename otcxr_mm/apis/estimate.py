@@ -1,4 +1,4 @@
-"""Whether a training fits and how long it takes, measured on its first iterations: `otcxr train CONFIG --estimate`."""
+"""Measures on the first iterations whether training fits and how long it takes: `otcxr train CONFIG --estimate`."""
 
 import json
 import multiprocessing
@@ -24,13 +24,13 @@ from ..fileio import write_whole
 from ..utils.machine import available_memory, cannot_write, nearest_folder, private_memory, resident_memory, size_text
 from .launch import build_runner
 
-ITERATIONS = 30  # measured at most
-SECONDS = 40.0  # after which FEWEST iterations are enough
+ITERATIONS = 30  # to measure at most
+SECONDS = 40.0  # after this time, FEWEST iterations are enough
 FEWEST = 6
 
 
 class _Enough(Exception):
-    """Ends the loop that is measured."""
+    """Ends the loop being measured."""
 
 
 class _Pace(Hook):
@@ -41,7 +41,7 @@ class _Pace(Hook):
 
     def run(self, loop: Callable[[], object], loader: DataLoader) -> None:
         """Runs the beginning of a loop over a loader."""
-        # batches that the workers have ready when the loop starts say nothing about their speed
+        # batches that the workers prepared before the loop started say nothing about their speed
         self.ready = max(3, loader.num_workers * (loader.prefetch_factor or 0))
         self.count, self.began = 0, time.perf_counter()
         with suppress(_Enough):
@@ -60,7 +60,7 @@ class _Pace(Hook):
     after_val_iter = after_train_iter
 
     def seconds(self, runner: Runner, mode: str) -> tuple[list[float], list[float]]:
-        """Of each iteration of `mode`, train or val: seconds in all, and seconds spent waiting for data."""
+        """Seconds of each iteration of `mode`, train or val: in total, and waiting for data."""
         whole, data = (runner.message_hub.get_scalar(f"{mode}/{name}").data[0] for name in ("time", "data_time"))
         first = max(0, min(self.ready, len(whole) - FEWEST))
         return whole[first:].tolist(), data[first : len(whole)].tolist()
@@ -72,19 +72,19 @@ def _peak_of_host() -> int:
 
 
 def estimate(cfg: Config, out: str | None = None) -> bool:
-    """Runs the first iterations of a training, prints what the whole of it needs, and says whether it fits.
+    """Runs the first iterations of a training run, prints what all of it would need, and says whether it fits.
 
-    The run is built as training builds it, without trackers, in a temporary folder on the disk of the work dir.
+    The run is built as for training, without trackers, in a temporary folder on the disk of the work dir.
 
     Args:
-        cfg: The config as training gets it, with its work dir.
+        cfg: The config as for training, with its work dir.
         out: JSON file for the figures.
 
     Returns:
-        Whether memory and disk suffice; False after running out of memory.
+        Whether memory and disk suffice; False if memory runs out.
 
     Raises:
-        SystemExit: If the work dir or the folder of `out` cannot be written to, or the training has no iterations.
+        SystemExit: If the work dir or the folder of `out` is not writable, or training has no iterations.
     """
     for place, option in ((cfg.work_dir, "--work-dir"), (os.path.dirname(out or "") or ".", "--estimate-out")):
         if problem := cannot_write(place):
@@ -93,7 +93,7 @@ def estimate(cfg: Config, out: str | None = None) -> bool:
         try:
             report = _measure(_detached(cfg, folder))
         except (MemoryError, RuntimeError) as error:
-            # torch raises a plain RuntimeError where the driver or the host has no memory left
+            # torch raises a plain RuntimeError if the driver or the host is out of memory
             said = ("out of memory", "can't allocate memory")
             if not isinstance(error, MemoryError) and not any(part in str(error) for part in said):
                 raise
@@ -122,30 +122,30 @@ def _detached(cfg: Config, folder: str) -> Config:
 
 
 def _measure(cfg: Config) -> dict:
-    """All figures as plain values; times in seconds, sizes in bytes."""
+    """Measures all figures, as plain values; times in seconds, sizes in bytes."""
     room = (available_memory() or 2**60) + sum(all_gather_object(resident_memory()))
     runner, pace = build_runner(cfg), _Pace()
     loop, loader = runner.train_loop, runner.train_dataloader
     if not hasattr(loop, "run_iter"):
-        raise SystemExit(f"--estimate measures iterations of a training, and {type(loop).__name__} has none")
+        raise SystemExit(f"--estimate measures training iterations, but {type(loop).__name__} has none")
     saving = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     copies = _checkpoints(saving, runner)
     units = runner.max_epochs if isinstance(loop, EpochBasedTrainLoop) else runner.max_iters
     due = [n for n in range(1, units + 1) if n % loop.val_interval == 0 or n == units]
     validations = sum(n >= loop.val_begin for n in due) if runner.val_loop is not None else 0
-    loop.val_begin = units + 1  # a validation is measured by itself
+    loop.val_begin = units + 1  # validation is measured separately
     runner.register_hook(pace)
     try:
         pace.run(runner.train, loader)
     finally:
         if saving is not None:
-            saving.after_train(runner)  # gives the signals back
+            saving.after_train(runner)  # restores the signal handlers
     whole, data = pace.seconds(runner, "train")
     seconds = runner.max_iters * mean(whole)
     if validations:
         pace.run(runner.val_loop.run, runner.val_dataloader)
         seconds += validations * len(runner.val_dataloader) * mean(pace.seconds(runner, "val")[0])
-    if torch.cuda.is_available():  # the GPU with the least left
+    if torch.cuda.is_available():  # the GPU with the least memory left
         device, peak = torch.cuda.get_device_name(), torch.cuda.max_memory_reserved()
         own = (peak, torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved())
         peak, room = max(all_gather_object(own), key=lambda pair: pair[0] - pair[1])
@@ -177,7 +177,7 @@ def _measure(cfg: Config) -> dict:
 
 
 def _checkpoints(hook: CheckpointHook | None, runner: Runner) -> int:
-    """Checkpoints on disk at the same time at most: those kept, the best ones, and one being written."""
+    """Most checkpoints on disk at one time: those kept, the best ones, and one being written."""
     if hook is None:
         return 0
     units = runner.max_epochs if hook.by_epoch else runner.max_iters

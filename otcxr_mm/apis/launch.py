@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints; default work_dirs/CONFIG")
+    parser.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints; default: work_dirs/CONFIG")
     parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
     parser.add_argument(
         "--launcher",
@@ -34,25 +34,27 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="what started the processes (pytorch: torchrun, on GPUs or CPUs)",
     )
-    # torch.distributed.launch passes it; torchrun sets the variable
+    # torch.distributed.launch passes this argument; torchrun sets an environment variable instead
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def start_processes(cfg: "Config") -> None:
-    """Joins the process group over gloo where there is no GPU; MMEngine's own launchers need one."""
+    """Joins the process group over gloo if there is no GPU; MMEngine's own launchers need one."""
     import torch
 
     if cfg.launcher == "none" or torch.cuda.is_available():
         return
     if cfg.launcher != "pytorch":
-        raise SystemExit(f"--launcher {cfg.launcher} needs a GPU in every process; on CPUs use torchrun and pytorch")
+        raise SystemExit(
+            f"--launcher {cfg.launcher} needs a GPU for every process; on CPUs, use torchrun with --launcher pytorch"
+        )
     if "RANK" not in os.environ:
         raise SystemExit(
             "--launcher pytorch is for processes that torchrun started: "
             "torchrun --standalone --nproc_per_node=2 -m otcxr_mm train CONFIG --launcher pytorch"
         )
     if "SyncBN" in str(cfg._cfg_dict):
-        raise SystemExit("SyncBN works on GPUs only: leave model.backbone.norm_cfg.type=BN on CPUs")
+        raise SystemExit("SyncBN works on GPUs only: keep model.backbone.norm_cfg.type=BN on CPUs")
     torch.distributed.init_process_group("gloo")
     wrapper = {
         "type": "MMDistributedDataParallel",
@@ -64,7 +66,7 @@ def start_processes(cfg: "Config") -> None:
 
 
 def leave_processes() -> None:
-    """Leaves the process group, which torch may otherwise abort a process for that has done its work and ends."""
+    """Leaves the process group; otherwise torch may abort a finished process at exit."""
     import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -72,11 +74,11 @@ def leave_processes() -> None:
 
 
 def build_runner(cfg: "Config", verbose: bool = True) -> "Runner":
-    """The runner that the config asks for.
+    """Builds the runner of a config.
 
     Args:
         cfg: The whole config.
-        verbose: Whether the terminal shows all that MMEngine logs; a runner of the config's own `runner_type` does.
+        verbose: Whether the terminal shows everything that MMEngine logs; with the config's own `runner_type` it does.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -86,7 +88,7 @@ def build_runner(cfg: "Config", verbose: bool = True) -> "Runner":
     if verbose:
         return Runner.from_cfg(cfg)
     for scope in ("mmpretrain", cfg.get("default_scope")):
-        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print what they lack
+        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print which optional packages are missing
             import_module(f"{scope}.datasets")
     from ..engine.runner.quiet import QuietRunner
 
@@ -104,7 +106,7 @@ def _use_amp(cfg: "Config") -> None:
 
 
 def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
-    """Says if the learning rate is scheduled for another number of epochs, or iterations, than are trained."""
+    """Warns if the learning rate is scheduled for another number of epochs or iterations than training has."""
     schedulers = cfg.get("param_scheduler") or []
     for by_epoch, key, unit in ((True, "max_epochs", "epoch"), (False, "max_iters", "iteration")):
         own = [s for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) == by_epoch]
@@ -112,8 +114,8 @@ def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
         length = (cfg.get("train_cfg") or {}).get(key)
         if ends and length and max(ends) != length:
             logger.warning(
-                f"train_cfg.{key} is {length}, but the schedule of the learning rate ends at {unit} {max(ends)}: set "
-                f"param_scheduler.{len(schedulers) - 1}.end={length} too"
+                f"train_cfg.{key} is {length}, but the learning-rate schedule ends at {unit} {max(ends)}: also set "
+                f"param_scheduler.{len(schedulers) - 1}.end={length}"
             )
 
 
@@ -125,24 +127,26 @@ def _train_parser() -> ArgumentParser:
         nargs="?",
         const="auto",
         metavar="PATH",
-        help="resume from a checkpoint; without PATH from the last one in the work dir, if there is one",
+        help="resume from a checkpoint; without PATH, from the last one in the work dir, if there is one",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="remove the checkpoints and results of an earlier run in the work dir, and train anew",
+        help="remove the checkpoints and results of an earlier run in the work dir, and start over",
     )
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
-        help="scale the learning rate by batch size / auto_scale_lr.base_batch_size",
+        help="multiply the learning rate by (images per iteration on all GPUs) / auto_scale_lr.base_batch_size",
     )
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="run a few iterations only, and report how long training takes and whether memory and disk suffice",
+        help="only run a few iterations, and report how long training takes and whether memory and disk suffice",
     )
-    parser.add_argument("--estimate-out", metavar="FILE.json", help="like --estimate, and write the figures to a file")
+    parser.add_argument(
+        "--estimate-out", metavar="FILE.json", help="like --estimate, but also write the figures to a file"
+    )
     return parser
 
 
@@ -156,12 +160,14 @@ def train(argv: list[str] | None = None) -> None:
     args = _train_parser().parse_args(argv)
     args.estimate = args.estimate or args.estimate_out is not None
     if args.estimate and args.resume:
-        raise SystemExit("--estimate is of a whole training: leave --resume out")
+        raise SystemExit("--estimate measures a whole training run: leave out --resume")
     if args.overwrite and args.resume:
-        raise SystemExit("--overwrite starts anew, --resume goes on: choose one of them")
+        raise SystemExit("--overwrite starts over, --resume continues: choose one of them")
     cfg = load_config(args)
     if cfg.get("train_dataloader") is None:
-        raise SystemExit(f"{args.config} has no train_dataloader: it is a base of other configs, or one to test with")
+        raise SystemExit(
+            f"{args.config} has no train_dataloader: it is a base for other configs, or a config for testing"
+        )
     _apply_train_arguments(cfg, args)
     start_processes(cfg)
     if args.estimate:
@@ -176,14 +182,14 @@ def train(argv: list[str] | None = None) -> None:
         runner.train()
     except RuntimeError:
         asked = [getattr(hook, "asked_to_end", None) for hook in runner.hooks]
-        if runner.rank and any(asked):  # the main process has saved and left, as this one was asked to do, too
+        if runner.rank and any(asked):  # the main process has saved and exited; this one was asked to end as well
             raise SystemExit(128 + next(filter(None, asked))) from None
         raise
     leave_processes()
 
 
 def _apply_train_arguments(cfg: "Config", args: argparse.Namespace) -> None:
-    """Puts the arguments of `otcxr train` into the config, and looks at the work dir."""
+    """Applies the arguments of `otcxr train` to the config, and checks the work dir."""
     if args.amp:
         _use_amp(cfg)
     if args.auto_scale_lr:
@@ -230,12 +236,12 @@ def test(argv: list[str] | None = None) -> None:
     Args:
         argv: Arguments; default those of the process.
     """
-    parser = ArgumentParser(description="Test a checkpoint. CONFIG may also be the work dir of a run")
+    parser = ArgumentParser(description="Test a checkpoint. CONFIG may also be the work dir of a run.")
     _add_run_arguments(parser)
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="checkpoint file; default: the best one in the work dir, else the last one",
+        help="checkpoint file; default: the best one in the work dir, or else the last one",
     )
     parser.add_argument("--out", metavar="FILE.json", help="file to write the metrics to")
     args = parser.parse_args(argv)
@@ -248,11 +254,11 @@ def test(argv: list[str] | None = None) -> None:
     cfg = load_config(args, check=not of_run)
     checkpoint = args.checkpoint or best_checkpoint(cfg.work_dir)
     if checkpoint is None:
-        raise SystemExit(f"{cfg.work_dir}: no checkpoint there: run otcxr train first, or name one")
+        raise SystemExit(f"{cfg.work_dir} has no checkpoint: run otcxr train first, or name one")
     if cfg.get("test_dataloader") is None:
         raise SystemExit(
             f"{args.config} has no test_dataloader: pre-training has nothing to test. "
-            "Test the config of a classifier or of a segmentation"
+            "Test the config of a classifier or a segmentation model"
         )
     check_writable(cfg.work_dir)
     if args.amp:

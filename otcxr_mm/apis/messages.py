@@ -1,4 +1,4 @@
-"""From an exception to the few lines that a user needs."""
+"""Reduces an exception to the few lines that a user needs."""
 
 import inspect
 import os
@@ -14,10 +14,10 @@ _REGISTRY = re.compile(r"^class `[^`]*` in [^:]*: ")
 
 
 def message_of(error: BaseException) -> str:
-    """What went wrong, in at most :data:`MOST_LINES` lines.
+    """Describes what went wrong in at most :data:`MOST_LINES` lines.
 
-    An exception that this package raised is quoted without its type. MMEngine's prefix of a class that could not be
-    built, and the traceback of a loader's worker, are left out.
+    An exception raised by this package is quoted without its type. MMEngine's prefix about a class that it could not
+    build and the traceback of a loader's worker are left out.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     text = _file_that_cannot_be_loaded(error, frames) or _argument(error, frames) or _unknown_type(error, frames)
@@ -42,12 +42,12 @@ def _told(error: BaseException, frames: list[FrameType]) -> tuple[str, bool]:
         start = [match.end() for match in re.finditer(rf"^(?:[\w.]+\.)?{name}: ", text, re.M)]
         text, ours = text[start[-1] :] if start else text, files.startswith(PACKAGE)
     stripped = _REGISTRY.sub("", text)
-    # MMEngine 0.10.7 raises the exception of a constructor anew
+    # MMEngine 0.10.7 re-raises the exception of a constructor as a new one
     return stripped, ours or (stripped != text and "otcxr_mm/" in text[: len(text) - len(stripped)])
 
 
 def _file_that_cannot_be_loaded(error: BaseException, frames: list[FrameType]) -> str | None:
-    """Of torch.load, whose exceptions say nothing of the file."""
+    """The message for torch.load, whose exceptions do not name the file."""
     for frame in frames:
         path = frame.f_locals.get("f")
         if not frame.f_code.co_filename.endswith(_TORCH_LOAD) or not isinstance(path, (str, os.PathLike)):
@@ -61,7 +61,7 @@ def _file_that_cannot_be_loaded(error: BaseException, frames: list[FrameType]) -
 
 
 def _argument(error: BaseException, frames: list[FrameType]) -> str | None:
-    """Of an argument that a class does not take."""
+    """The message for an argument that a class does not take."""
     if not isinstance(error, TypeError):
         return None
     found = re.search(r"(\w+)(?:\.__init__)?\(\) (got an unexpected keyword|missing \d+ required)", str(error))
@@ -82,7 +82,7 @@ def _argument(error: BaseException, frames: list[FrameType]) -> str | None:
 
 
 def _unknown_type(error: BaseException, frames: list[FrameType]) -> str | None:
-    """Of a type= that is registered nowhere."""
+    """The message for a type= that no registry knows."""
     frame = frames[-1] if frames else None
     if not isinstance(error, KeyError) or frame is None or "is not in the" not in str(error):
         return None
@@ -100,7 +100,7 @@ def _unknown_type(error: BaseException, frames: list[FrameType]) -> str | None:
 
 
 def _family(registry: object) -> list:
-    """A registry, those above it, and their children."""
+    """The root of a registry, and the root's children."""
     root = registry
     while root.parent is not None:
         root = root.parent

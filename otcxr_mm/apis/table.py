@@ -1,4 +1,4 @@
-"""Tables of finished downstream runs: `otcxr table`, `tools/analysis/table.py`."""
+"""Makes tables of finished downstream runs: `otcxr table`, `tools/analysis/table.py`."""
 
 import sys
 from pathlib import Path
@@ -12,18 +12,18 @@ def main(argv: list[str] | None = None) -> int:
         description="Compare methods in tables, with 95 % intervals over patients and paired differences"
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="work dir of a run that otcxr test has tested, or a folder of such"
+        "runs", nargs="+", metavar="RUN", help="work dir of a run tested with otcxr test, or a folder of such work dirs"
     )
     parser.add_argument("--out", metavar="DIR", help="folder for table.md, .csv, .tex and .png; default: print only")
     parser.add_argument(
         "--reference",
         metavar="METHOD",
-        help='method that the others are compared with; default "random init", or the first method',
+        help='method to compare the others with; default: "random init", or else the first method',
     )
     parser.add_argument(
         "--metric",
         choices=["auroc", "auprc", "dice", "iou", "hd95"],
-        help="default auroc for classification, dice for segmentation",
+        help="default: auroc for classification, dice for segmentation",
     )
     parser.add_argument(
         "--by",
@@ -37,17 +37,17 @@ def main(argv: list[str] | None = None) -> int:
         action="extend",
         default=[],
         metavar="RUN_METHOD_OR_TYPE=LABEL",
-        help="name in the tables of a method, of the method of one run, or of a type of data set",
+        help="label to show for a method, for the method of one run, or for a type of data set",
     )
     parser.add_argument(
         "--by-test-set",
         action="store_true",
-        help="one table per test set, where runs were tested on different images of a data set",
+        help="one table per test set, if runs were tested on different images of a data set",
     )
     args = parser.parse_args(argv)
     names = dict(name.rpartition("=")[::2] for name in args.name)
     if "" in names or "" in names.values():
-        parser.error("--name: RUN_OR_METHOD=LABEL expected")
+        parser.error("--name: expected RUN_METHOD_OR_TYPE=LABEL")
 
     from ..evaluation import tables
 
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _write(out: Path, tables: list, text: str) -> list[str]:
-    """Writes the files, one picture a table, and returns their names."""
+    """Writes the files, with one picture per table, and returns their names."""
     from ..evaluation.tables import table_csv, table_latex
     from ..visualization.table import table_picture
 

@@ -1,4 +1,4 @@
-"""Whether evaluation uses patients or images that training has seen."""
+"""Checks whether evaluation uses patients or images that training has seen."""
 
 import os
 from collections import Counter
@@ -20,7 +20,7 @@ from .tables import read_csv
 
 ROLES = ("train", "val", "test")
 PRETRAIN = "pretrain/"
-# beginnings of names of collections whose images come, or are believed to come, from another one
+# beginnings of the names of collections whose images come, or are believed to come, from another collection
 NIH = "NIH ChestX-ray14"
 CONTAINED = {
     "rsna": NIH,
@@ -31,9 +31,9 @@ CONTAINED = {
 }
 NAMED = 10
 PRETRAINED = (
-    "This is not a leak, as pre-training uses no labels. But choices made on validation, such as weight decay or the "
-    "best checkpoint, have seen features pre-trained on these very images: validation figures flatter, test figures "
-    "are not affected. For an untouched validation set, pre-train on the split 'train' only"
+    "This is not a leak, because pre-training uses no labels. But choices made on validation, such as weight decay or "
+    "the best checkpoint, rely on features pre-trained on these very images: validation figures are optimistic, test "
+    "figures are not affected. For an untouched validation set, pre-train on the split 'train' only"
 )
 
 
@@ -42,12 +42,12 @@ class Overlap:
     """What two data sets, or two splits, have in common.
 
     Attributes:
-        kind: ``'patients'``, ``'images'`` (the same file) or ``'pixels'`` (other files of the same content).
-        first: Name of the one.
-        second: Name of the other; the same as `first` for images that a split holds twice.
+        kind: ``'patients'``, ``'images'`` (the same file) or ``'pixels'`` (different files with the same content).
+        first: Name of the first set.
+        second: Name of the second set; the same as `first` for images that a split lists twice.
         names: Patient ids, file paths, or pairs of file paths ``'A = B'``.
-        images: Images concerned in the one and in the other.
-        leak: Whether figures measured on `second` are too high for it. Pre-training on validation images is not a leak.
+        images: Numbers of images affected in the first and the second set.
+        leak: Whether it makes figures measured on `second` too high. Pre-training on validation images is not a leak.
     """
 
     kind: str
@@ -59,11 +59,11 @@ class Overlap:
 
     @property
     def pretrained(self) -> bool:
-        """Whether it is what pre-training shares with validation of the run after it."""
+        """Whether pre-training shares it with the validation set of the later run."""
         return self.first.startswith(f"{PRETRAIN}train") and self.second.startswith("val")
 
     def describe(self, show_ids: bool = False) -> str:
-        """One line; with ids up to 10 names, then a count."""
+        """Describes the overlap in one line; `show_ids` adds up to 10 names and the number of the others."""
         within = self.first == self.second
         what = {"images": "image files", "pixels": "pairs of files with the same content"}.get(self.kind, self.kind)
         text = f"{self.first}: {len(self.names)} {what}" if within else f"{self.first} and {self.second}: "
@@ -79,12 +79,12 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Audit:
-    """What :func:`audit` found.
+    """The findings of :func:`audit`.
 
     Attributes:
-        sets: A row a data set: name, type, collection, images, patients, without_id (images without a patient id).
-        overlaps: Those that are leaks first.
-        notes: What pre-training shares with validation, what could not be compared, and what is known of the
+        sets: One row per data set: name, type, collection, images, patients, without_id (images without a patient id).
+        overlaps: Overlaps, leaks first.
+        notes: What pre-training shares with validation, what could not be compared, and what is known about the
             collections.
     """
 
@@ -106,17 +106,17 @@ class Audit:
         return found
 
     def text(self, show_ids: bool = False) -> str:
-        """A Markdown table of the sets, then a line an overlap and a note.
+        """A Markdown table of the sets, then one line per overlap and per note.
 
         Args:
             show_ids: Whether patient ids and paths may be printed.
         """
-        head = ("set", "type", "patients are those of", "images", "patients", "without id")
+        head = ("set", "type", "patient ids from", "images", "patients", "without id")
         rows = []
         for row in self.sets:
             collection = row["collection"]
             if os.path.isabs(collection) and not show_ids:
-                collection = "a folder of its own"
+                collection = "its own folder"
             rows.append([row["name"], row["type"], collection, row["images"], row["patients"], row["without_id"]])
         lines = markdown(head, rows)
         lines += [("LEAK: " if o.leak else "shared: ") + o.describe(show_ids) for o in self.overlaps]
@@ -124,7 +124,7 @@ class Audit:
         return "\n".join([*lines, self.summary])
 
     def check(self, show_ids: bool = True) -> None:
-        """Fails if there is a leak.
+        """Raises an error if there is a leak.
 
         Args:
             show_ids: Whether the message names patients and paths, up to 10.
@@ -135,13 +135,13 @@ class Audit:
         if self.leaks:
             lines = "\n".join(f"  {leak.describe(show_ids)}" for leak in self.leaks)
             raise ValueError(
-                f"leak between training and evaluation:\n{lines}\nA model tested on patients it was trained on reports "
-                "too high a number: split by patient, with the official lists or a split_file"
+                f"leak between training and evaluation:\n{lines}\nA model tested on patients it was trained on scores "
+                "too high: split by patient, with the official lists, split_by_hash or a split_file"
             )
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a Markdown table whose columns are aligned in plain text too; numbers to the right."""
+    """Lines of a Markdown table with columns aligned in plain text as well; numbers to the right."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
     right = [bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(head))]
@@ -155,17 +155,17 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
 
 
 def leaves(dataset: object) -> Iterator[object]:
-    """The data sets inside ConcatDataset, RepeatDataset and the like; of a torch Subset the part that it shows."""
+    """The data sets inside ConcatDataset, RepeatDataset and the like; for a torch Subset, only its part."""
     inner = getattr(dataset, "datasets", None)
     if inner is not None:
         for child in inner:
             yield from leaves(child)
     elif getattr(dataset, "dataset", None) is not None:
         if hasattr(dataset, "full_init"):
-            dataset.full_init()  # KFoldDataset takes its part here
+            dataset.full_init()  # KFoldDataset selects its part here
         children = list(leaves(dataset.dataset))
         known = all(isinstance(child, BaseCXRDataset) for child in children)
-        # only as far as the rows are those of the data sets inside
+        # only if the rows are those of the inner data sets
         if hasattr(dataset, "indices") and known and sum(map(len, children)) == len(dataset.dataset):
             rows, starts = np.asarray(dataset.indices), np.cumsum([0, *map(len, children)])
             inside = [rows[(rows >= a) & (rows < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
@@ -176,12 +176,12 @@ def leaves(dataset: object) -> Iterator[object]:
 
 
 class _Part:
-    """A data set of a split, without wrappers, with its patients and images as keys that can be compared.
+    """A data set of a split, without wrappers, with its patients and images as comparable keys.
 
     Attributes:
-        patients: Name of what the ids belong to -> patient of each image, '' if unknown.
-        images: Name of what the names belong to -> name of each image, '' if unknown.
-        files: Absolute path of each image without links; one and the same for hard links of one file.
+        patients: Name of the source of the ids -> patient of each image, '' if unknown.
+        images: Name of the source of the names -> name of each image, '' if unknown.
+        files: Absolute path of each image, with links resolved; the same path for all hard links of a file.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class _Part:
         self.patient = normal_ids(records.patient).tolist()
         self.collection = dataset.collection or root
         paths = records.path.tolist()
-        # where the files are gone, or never were, the packed images are what there is
+        # if the files are gone or never existed, use the packed images
         if dataset.packed is not None and not os.path.exists(os.path.join(root, paths[0])):
             root = os.path.realpath(dataset.packed.folder)
         self.files, self.inodes = resolve(root, paths, listed)
@@ -207,17 +207,17 @@ class _Part:
         self.parent = next((c for key, c in CONTAINED.items() if self.collection.lower().startswith(key)), None)
         self.source = self.parent or self.collection
         self.traced = 0
-        # the extension does not count: a collection is there as DICOM, and converted
+        # ignore the extension: a collection may be stored as DICOM and converted
         name_of = getattr(dataset, "image_id", stem)
         names = [name_of(path) for path in paths]
-        # the drawings of a seed depend on their size, too
+        # drawings with the same seed also depend on their size
         if dataset.collection and not isinstance(dataset, SyntheticCXR):
             self.images[self.collection] = names
         if self.parent is not None:
             bases = names if name_of is not stem else map(os.path.basename, paths)
             original = [origins.get(base, origins.get(name, "")) for base, name in zip(bases, names, strict=True)]
             self.traced = len(original) - original.count("")
-            # an image may have kept its id
+            # an image may have kept its original id
             self.images[self.parent] = [image or name for image, name in zip(original, names, strict=True)]
             if self.parent == NIH:
                 # its file names begin with the patient's number
@@ -243,45 +243,45 @@ def audit(
 ) -> Audit:
     """Compares the data sets of a run with each other, patient by patient and image by image.
 
-    Patients are the same if their ids (:func:`otcxr_mm.datasets.splits.normal_ids`) and their collection are; without a
-    published collection, if one data root is the other, or is inside it. Images are the same if their file is, also
-    through symbolic and hard links. Leaks are what training shares with validation or test of the same run, and what
-    pre-training shares with test of the run after it. What it shares with validation is a note; all else is reported
-    only.
+    Two patients are the same if their ids (:func:`otcxr_mm.datasets.splits.normal_ids`) and their collections are
+    equal; without a published collection, the data roots must be equal or one inside the other. Two images are the
+    same if their file is, even through symbolic and hard links. It is a leak if training shares anything with
+    validation or test of the same run, or pre-training with test of the later run. What pre-training shares with
+    validation is a note; everything else is only reported.
 
     Args:
-        datasets: ``'train'``, ``'val'``, ``'test'``, and ``'pretrain/train'`` and so on for the run before, to data
-            set; wrappers such as ConcatDataset are looked into.
-        pixels: Whether to read the images, and compare their content: True or ``'decoded'`` compares decoded pixels
-            (those of packed images where a set is packed), ``'bytes'`` whole files, of which only those are read that
-            are equally long: fast, but an image that was saved anew is missed. Files that cannot be read are counted
-            in the notes.
-        origins: A csv with the columns `image` and `original`: which image of the containing collection (NIH's file
-            name) an image of a contained one (RSNA, SIIM-ACR; ChestMNIST's are called `train/000017`) is.
-        jobs: Threads that read images; 0: one a core.
+        datasets: Data sets by name: ``'train'``, ``'val'``, ``'test'``, and ``'pretrain/train'`` and so on for the
+            earlier run; wrappers such as ConcatDataset are unwrapped.
+        pixels: Whether to read the images and compare their content. True or ``'decoded'`` compares decoded pixels
+            (those of the packed images if a set is packed). ``'bytes'`` compares whole files, and only reads files of
+            equal size: this is fast, but misses images that were saved again. Files that cannot be read are counted in
+            the notes.
+        origins: A csv with the columns `image` and `original`, which gives for images of a contained collection (RSNA,
+            SIIM-ACR; ChestMNIST's are called `train/000017`) the image of the containing one (NIH's file name).
+        jobs: Number of threads that read images; 0 for one per core.
 
     Returns:
-        What was found.
+        The findings.
 
     Raises:
-        ValueError: For another name of a split, or another `pixels`.
+        ValueError: If the name of a split or `pixels` is not one of these.
     """
     if pixels not in (True, False, "decoded", "bytes"):
-        raise ValueError(f"pixels is one of False, True, 'decoded', 'bytes', got {pixels!r}")
+        raise ValueError(f"pixels must be one of False, True, 'decoded', 'bytes', got {pixels!r}")
     mapping = _read_origins(Path(origins)) if origins is not None else {}
     parts: list[_Part] = []
     listed: dict[str, dict[str, int]] = {}
     notes: list[str] = []
     for split, dataset in datasets.items():
         if split.removeprefix(PRETRAIN) not in ROLES:
-            raise ValueError(f"a split is one of {ROLES}, after 'pretrain/' for the run before, got {split!r}")
+            raise ValueError(f"a split must be one of {ROLES}, after 'pretrain/' for the earlier run, got {split!r}")
         inner = list(leaves(dataset))
         for i, leaf in enumerate(inner):
             name = f"{split}[{i}]" if len(inner) > 1 else split
             if isinstance(leaf, BaseCXRDataset):
                 parts.append(_Part(split, name, leaf, mapping, listed))
             else:
-                notes.append(f"{name}: {type(leaf).__name__} is no data set of otcxr_mm, and not audited")
+                notes.append(f"{name}: {type(leaf).__name__} is not a data set of otcxr_mm and was not audited")
     _unite_hard_links(parts)
     _unite_nested_roots(parts)
     overlaps = [o for part in parts for o in _twice(part)]
@@ -300,8 +300,8 @@ def _read_origins(file: Path) -> dict[str, str]:
 
 
 def _unite_hard_links(parts: Sequence[_Part]) -> None:
-    """Gives all hard links of a file one path, that of an evaluated set where there is one."""
-    # the evaluated ones first
+    """Gives all hard links of a file the same path, preferably that in an evaluated set."""
+    # evaluated sets first
     parts = sorted(parts, key=lambda part: part.split.endswith("train"))
     first: dict[int, str] = {}
     pairs = ((inode, file) for part in parts for inode, file in zip(part.inodes, part.files, strict=True))
@@ -310,14 +310,14 @@ def _unite_hard_links(parts: Sequence[_Part]) -> None:
     for part in parts if linked else ():
         for i, (inode, file) in enumerate(zip(part.inodes, part.files, strict=True)):
             if inode in linked:
-                # equal inodes on two devices are two files
+                # equal inodes on two devices are different files
                 same = next((link for link in links[inode] if os.path.samefile(link, file)), file)
                 part.files[i] = same
                 links[inode].append(same)
 
 
 def _unite_nested_roots(parts: Sequence[_Part]) -> None:
-    """Lets ids be compared between data sets without a published collection, one of whose roots is inside the other."""
+    """Makes ids comparable between data sets without a published collection if one root is inside the other."""
     own = [part for part in parts if not part.dataset.collection]
     for outer, inner in permutations(own, 2):
         if Path(inner.collection).is_relative_to(outer.collection):
@@ -326,16 +326,16 @@ def _unite_nested_roots(parts: Sequence[_Part]) -> None:
 
 
 def _leaks(a: str, b: str) -> bool:
-    """Whether what two splits share is a leak."""
+    """Whether an overlap of two splits is a leak."""
     train, other = (a, b) if a.endswith("train") else (b, a)
     if other.endswith("train") or not train.endswith("train"):
         return False
-    # pre-training without labels may use validation images, and is not evaluated on its own
+    # pre-training without labels may use validation images, and has no evaluation of its own
     return train.startswith(PRETRAIN) == other.startswith(PRETRAIN) or other == "test"
 
 
 def _ordered(a: _Part, b: _Part) -> tuple[_Part, _Part]:
-    """The one that is trained on first."""
+    """Orders two parts, the one that is trained on first."""
     return (b, a) if b.split.endswith("train") and not a.split.endswith("train") else (a, b)
 
 
@@ -347,7 +347,7 @@ def _twice(part: _Part) -> list[Overlap]:
 
 
 def _shared(a: Mapping[str, list[str]], b: Mapping[str, list[str]]) -> tuple[set[int], dict[int, str]]:
-    """Rows of `a` whose key `b` has too, and rows of `b` whose key `a` has, with that key."""
+    """Rows of `a` whose key is also in `b`, and rows of `b` whose key is also in `a`, with that key."""
     rows_a: set[int] = set()
     key_of: dict[int, str] = {}
     for space in sorted(a.keys() & b.keys()):
@@ -359,7 +359,7 @@ def _shared(a: Mapping[str, list[str]], b: Mapping[str, list[str]]) -> tuple[set
 
 
 def _between(a: _Part, b: _Part) -> list[Overlap]:
-    """Patients and files that two data sets share; named as the one that is evaluated on has them."""
+    """Patients and files that two data sets share, named as in the one that is evaluated."""
     a, b = _ordered(a, b)
     leak = _leaks(a.split, b.split)
     found = []
@@ -375,13 +375,13 @@ def _between(a: _Part, b: _Part) -> list[Overlap]:
 
 
 def _notes(parts: Sequence[_Part]) -> list[str]:
-    """What cannot be known."""
+    """Notes on what the audit cannot know."""
     notes = []
     for part in parts:
         unknown = part.patient.count("")
         if unknown:
             amount = "" if unknown == len(part.patient) else f" for {unknown} of {len(part.patient)} images"
-            notes.append(f"{part.name}: no patient id{amount}: nothing can be guaranteed")
+            notes.append(f"{part.name}: no patient id{amount}: shared patients cannot be ruled out")
     for a, b in combinations(parts, 2):
         a, b = _ordered(a, b)
         if not _leaks(a.split, b.split):
@@ -393,12 +393,12 @@ def _notes(parts: Sequence[_Part]) -> list[str]:
             if inner.parent and not other.dataset.collection and not inner.patients.keys() & other.patients.keys():
                 notes.append(
                     f"{a.name} and {b.name}: images of {inner.collection} come, as far as is known, from "
-                    f"{inner.parent}: if those of {other.name} do too, the same patients may stand in both"
+                    f"{inner.parent}: if those of {other.name} do as well, the same patients may be in both"
                 )
         if not a.patients.keys() & b.patients.keys() and any(a.patient) and any(b.patient):
             equal = len((set(a.patient) & set(b.patient)) - {""})
             notes.append(
-                f"{a.name} and {b.name}: patient ids of different collections, not compared"
+                f"{a.name} and {b.name}: patient ids are from different collections and were not compared"
                 + (f" ({equal} are equal: a leak if both come from one source)" if equal else "")
             )
     return notes
@@ -410,20 +410,20 @@ def _containment(a: _Part, b: _Part) -> str:
     whose = " and ".join(part.collection for part in inner)
     text = f"{a.name} and {b.name}: images of {whose} come, as far as is known, from {a.source}"
     if not untraced:
-        return f"{text}; all are traced to their originals and compared by them"
+        return f"{text}; all were compared by their originals"
     return (
-        f"{text}: the same patients may stand in both, which their ids do not show. Images without known original: "
+        f"{text}: the same patients may be in both, which their ids do not show. Images without a known original: "
         f"{', '.join(untraced)}; name the originals with origins=FILE.csv (columns image, original), or compare pixels"
     )
 
 
 def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes: list[str]) -> list[Overlap]:
-    """Other files of the same content, between the data sets and within each."""
+    """Different files with the same content, between the data sets and within each."""
     if pixels == "bytes":
         without = [part for part in parts if "img" in part.dataset.get_data_info(0)]
         for part in without:
             why = "packed" if part.dataset.packed is not None else "all images in one file"
-            notes.append(f"{part.name}: {why}, no files to compare; decoded pixels can be")
+            notes.append(f"{part.name}: {why}, no files to compare; compare decoded pixels instead")
         parts = [part for part in parts if part not in without]
         digests = file_digests([part.files for part in parts], jobs)
     else:
@@ -433,7 +433,7 @@ def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes
     for part, spaces in zip(parts, digests, strict=True):
         unread = next(iter(spaces.values())).count(None)
         if unread:
-            notes.append(f"{part.name}: {unread} of {len(part.files)} images cannot be read, and are not compared")
+            notes.append(f"{part.name}: {unread} of {len(part.files)} images cannot be read and were not compared")
     for part, spaces in zip(parts, digests, strict=True):
         pairs = _pairs_within(part.files, next(iter(spaces.values())))
         if pairs:
@@ -450,15 +450,17 @@ def _pixel_overlaps(parts: Sequence[_Part], pixels: bool | str, jobs: int, notes
 
 
 def _packed_otherwise(forms: Mapping[str, tuple | None]) -> list[str]:
-    """What data sets packed at other sizes or depths keep from being found; size and depth by name."""
+    """Notes on overlaps that different packed sizes or depths may hide; `forms` gives size and depth by name."""
     notes = []
     for (a, form_a), (b, form_b) in combinations([(name, form) for name, form in forms.items() if form], 2):
         if form_a[0] != form_b[0]:
-            notes.append(f"{a} and {b}: packed at different sizes ({form_a[0]} and {form_b[0]}), pixels not compared")
+            notes.append(
+                f"{a} and {b}: packed at different sizes ({form_a[0]} and {form_b[0]}), pixels were not compared"
+            )
         elif form_a[1] != form_b[1]:
             notes.append(
-                f"{a} and {b}: packed with {form_a[1]} and {form_b[1]} bits, pixels compared in 8: what was packed "
-                "from 16-bit files may be missed"
+                f"{a} and {b}: packed with {form_a[1]} and {form_b[1]} bits, pixels were compared at 8 bits: overlaps "
+                "of 16-bit files may be missed"
             )
     return notes
 
@@ -479,7 +481,7 @@ def _pairs_within(files: list[str], content: list[bytes | None]) -> set[tuple[st
 def _pairs(
     files_a: list[str], a: list[bytes | None], files_b: list[str], b: list[bytes | None]
 ) -> set[tuple[str, str]]:
-    """Pairs of different files; the same file is found without reading it."""
+    """Pairs of different files with the same content; identical files are found without reading."""
     first = dict(zip(reversed(a), reversed(files_a), strict=True))
     same = {(digest, file) for digest, file in zip(a, files_a, strict=True)}
     return {
@@ -490,15 +492,15 @@ def _pairs(
 
 
 def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES) -> dict[str, object]:
-    """The data sets of a config's dataloaders, as :func:`audit` takes them.
+    """Builds the data sets of a config's dataloaders, for :func:`audit`.
 
     Args:
-        cfg: With `train_dataloader`, `val_dataloader`, `test_dataloader`, as far as there are.
-        prefix: ``'pretrain/'`` for the run before.
-        roles: Those to build.
+        cfg: Config, with any of `train_dataloader`, `val_dataloader` and `test_dataloader`.
+        prefix: ``'pretrain/'`` for the earlier run.
+        roles: Roles to build.
 
     Returns:
-        Prefix and role to data set. Equal configs give one and the same object.
+        Data sets by prefix and role. Equal configs give the same object.
     """
     built: dict[str, object] = {}
     seen: list[tuple[object, object]] = []

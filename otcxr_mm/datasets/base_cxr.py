@@ -1,4 +1,4 @@
-"""What every chest X-ray data set shares: records, splits, checks, and draws that can be repeated."""
+"""The base of all chest X-ray data sets: records, splits, checks, and repeatable random draws."""
 
 import copy
 import logging
@@ -24,63 +24,64 @@ from .transforms.errors import BrokenImageError
 class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
-    Each item of the pipeline's input holds `img_path`, `image` (its path below `data_root`), `sample_idx`,
-    `patient_id`, `collection` (that the id is of), `view_position`, `age` (years, NaN for unknown), `sex`, with labels
-    `gt_score` (float32 (C,), NaN for unknown) and their names `classes`, and with packed images `img` (H, W), which
-    LoadCXR then takes.
+    The input of the pipeline holds `img_path`, `image` (the path below `data_root`), `sample_idx`, `patient_id`,
+    `collection` (which the id belongs to), `view_position`, `age` (years, NaN if unknown) and `sex`. With labels, it
+    also holds `gt_score` (float32 (C,), NaN if unknown) and their names `classes`; with packed images, also `img`
+    (H, W), which LoadCXR uses.
 
-    With :class:`otcxr_mm.ReproducibilityHook` every random draw of the pipeline depends on (seed, epoch, index) alone.
+    With :class:`otcxr_mm.ReproducibilityHook`, every random draw of the pipeline depends only on (seed, epoch, index).
 
-    In training an image that cannot be read is skipped, counted, and logged once; another one, fixed by (seed, epoch,
-    index), takes its place. Workers of a process share the count, processes of distributed training count each by
-    itself.
+    In training, an image that cannot be read is skipped, counted, and logged once; another image, determined by (seed,
+    epoch, index), takes its place. The workers of one process share the count; in distributed training, each process
+    has its own.
 
     Attributes:
-        collection: Name of the published collection that the patient ids belong to, for the leak audit; '' if they mean
-            something within `data_root` only.
-        mask_classes: Names of the masks, of a data set that has some.
+        collection: Name of the published collection that the patient ids belong to, for the leak audit; '' if they are
+            only meaningful within `data_root`.
+        mask_classes: Names of the masks, if the data set has any.
 
     Args:
         data_root: Folder of the data set.
         ann_file: Annotation table, relative to `data_root`; '' for the publisher's own name.
-        split: Split to take; ``'all'`` for every image.
-        split_file: A csv of one's own with a column `split` and one of images or patients, in place of the
-            source's splits; relative to `data_root`.
-        split_by_hash: Splits of one's own by the hash of the patient, the same on every machine, in place of the
-            source's: ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
-        within: With `split_by_hash`: the source's split that it parts, such as NIH's ``'train_val'``; None: all images.
-        classes: Names of the labels to give, in this order; or a mapping from such a name to the data set's, or to None
-            for one that it does not have. What the data set does not have is NaN, so that sets with the same `classes`
-            concatenate; a name that is almost one of its own is an error. None: its own.
+        split: Split to use; ``'all'`` for every image.
+        split_file: Your own csv with a column `split` and one of images or patients, which replaces the source's
+            splits; relative to `data_root`.
+        split_by_hash: Splits by the hash of the patient, the same on every machine, which replace the source's:
+            ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
+        within: With `split_by_hash`, the source's split to divide, such as NIH's ``'train_val'``; None for all images.
+        classes: Names of the labels to return, in this order; or a mapping from each name to the data set's own name,
+            or to None if the data set does not have it. Classes that the data set does not have are NaN, so data sets
+            with the same `classes` can be concatenated; a name that is close to one of its own is an error. Default:
+            the data set's own classes.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
-        ages: Youngest and oldest age to keep, in years, both included; None keeps all.
-        sexes: Of ``'M'`` and ``'F'``, those to keep; None keeps all.
-        fraction: Share of the patients to keep after that, fixed and nested (:func:`.splits.draw_fraction`).
+        ages: Youngest and oldest age to keep, in years, inclusive; None keeps all.
+        sexes: Sexes to keep, of ``'M'`` and ``'F'``; None keeps all.
+        fraction: Share of the remaining patients to keep, fixed and nested (:func:`.splits.draw_fraction`).
         draw: Number of the draw of `fraction`.
-        check_files: Whether to look, before training starts, if every image is there.
-        skip_missing: Leave out, and count, images that are not there, instead of an error.
+        check_files: Whether to check, before training starts, that every image exists.
+        skip_missing: Leave out and count missing images instead of raising an error.
         packed: Folder of packed images (:func:`otcxr_mm.pack_images`) to read instead of the files; `data_root` still
             holds the tables.
         pipeline: Transforms.
-        indices: Keep only the first so many images, or those of these indices.
+        indices: Keep only the first images, if a number, or those at these indices.
         test_mode: Whether a broken image is an error at once.
-        max_broken: Share of the images that may be broken in training before the run stops with their list.
+        max_broken: Share of the images that may be broken in training before the run ends and lists them.
         lazy_init: Read nothing before the first use.
-        metainfo: Further meta information.
+        metainfo: Additional meta information.
 
     Raises:
         FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, an image stands there twice, a
-            patient stands in two splits, or the pipeline flips images whose classes have a side.
+        ValueError: If a column is missing, no class is known, a split is empty, an image is listed twice, a patient
+            appears in more than one split, or the pipeline flips images whose classes have a side.
     """
 
-    # the publisher's splits; () where the table brings any names
+    # the publisher's splits; () if the table defines the names
     SPLITS: tuple[str, ...] = ()
-    # printed with the counts where patients are not known
+    # printed with the counts if patients are unknown
     PATIENT_NOTE = ""
     collection: str = ""
     mask_classes: tuple[str, ...] = ()
-    # column of patients in the tables: '' for none, None: found by its name
+    # column of patients in the tables: '' if there is none, None to find it by name
     patient_column: str | None = None
 
     def __init__(
@@ -122,9 +123,9 @@ class BaseCXRDataset(BaseDataset):
         self._root = str(self.root)
         if not self.root.is_dir():
             raise FileNotFoundError(
-                f"data_root={str(data_root)!r} is no folder (looked at {self.root.absolute()}): set it to the folder "
-                "of the data set, in the config, in the environment variable that the head of the config names, or "
-                "with --cfg-options train_dataloader.dataset.data_root=..."
+                f"data_root={str(data_root)!r} is not a folder (looked at {self.root.absolute()}): set it to the "
+                "folder of the data set, in the config, in the environment variable that the head of the config "
+                "names, or with --cfg-options train_dataloader.dataset.data_root=..."
             )
         metainfo = dict(metainfo or {})
         own = tuple(self.label_names())
@@ -149,25 +150,26 @@ class BaseCXRDataset(BaseDataset):
         own = {"split_file": self.split_file, "split_by_hash": self.split_by_hash}
         given = [key for key, value in own.items() if value is not None]
         if len(given) == 2:
-            raise ValueError(f"{name}: split_file and split_by_hash both say the splits: leave one of them out")
+            raise ValueError(f"{name}: split_file and split_by_hash both define the splits: leave one of them out")
         if given and self.split == "all":
-            raise ValueError(f"{given[0]}={own[given[0]]!r} needs the split to take, such as split='train'")
+            raise ValueError(f"{given[0]}={own[given[0]]!r} also needs the split to use, such as split='train'")
         if self.within is not None and self.split_by_hash is None:
-            raise ValueError(f"{name}: within={self.within!r} goes with split_by_hash")
+            raise ValueError(f"{name}: within={self.within!r} needs split_by_hash")
         if self.split_by_hash is not None:
             self.split_by_hash = check_shares(self.split_by_hash)
         if not given and self.SPLITS and self.split not in (*self.SPLITS, "all"):
             raise ValueError(
-                f"{name}: split is one of {[*self.SPLITS, 'all']}, got {self.split!r}; another one needs a split_file"
+                f"{name}: split must be one of {[*self.SPLITS, 'all']}, got {self.split!r}; for other splits, use "
+                "split_file or split_by_hash"
             )
         if not 0 < self.fraction <= 1:
-            raise ValueError(f"{name}: fraction lies above 0 and is at most 1, got {self.fraction}")
+            raise ValueError(f"{name}: fraction must be above 0 and at most 1, got {self.fraction}")
         if not 0 <= self.max_broken <= 1:
-            raise ValueError(f"{name}: max_broken is a share of the images, 0 to 1, got {self.max_broken}")
+            raise ValueError(f"{name}: max_broken must be a share of the images, 0 to 1, got {self.max_broken}")
         if self.ages is not None and not (len(self.ages) == 2 and self.ages[0] <= self.ages[1]):
-            raise ValueError(f"{name}: ages is (youngest, oldest) in years, got {self.ages}")
+            raise ValueError(f"{name}: ages must be (youngest, oldest) in years, got {self.ages}")
         if self.sexes is not None and (not self.sexes or not set(self.sexes) <= {"M", "F"}):
-            raise ValueError(f"{name}: sexes are of 'M' and 'F', got {self.sexes}")
+            raise ValueError(f"{name}: sexes must be of 'M' and 'F', got {self.sexes}")
 
     @property
     def splits_of_ones_own(self) -> bool:
@@ -176,15 +178,15 @@ class BaseCXRDataset(BaseDataset):
 
     @property
     def needs_published_splits(self) -> bool:
-        """Whether :meth:`load_records` must say the publisher's splits."""
+        """Whether :meth:`load_records` must return the publisher's splits."""
         return self.within is not None or not self.splits_of_ones_own
 
     def label_names(self) -> Sequence[str]:
-        """Classes of the labels that :meth:`load_records` gives; () without labels."""
+        """Classes of the labels that :meth:`load_records` returns; () without labels."""
         return self.METAINFO.get("classes", ())
 
     def _join_prefix(self) -> None:
-        """Nothing: paths are joined where they are read."""
+        """Does nothing: paths are joined where they are read."""
 
     def load_records(self) -> Records:
         """Reads the source's tables; :class:`BaseCXRDataset` does the rest.
@@ -194,12 +196,12 @@ class BaseCXRDataset(BaseDataset):
 
         Raises:
             FileNotFoundError: If a table is missing.
-            ValueError: If one is damaged; names file and row.
+            ValueError: If a table is damaged; names the file and row.
         """
         raise NotImplementedError
 
     def known_files(self) -> set[str] | None:
-        """Paths relative to the root of all images there, if a listing is cheaper than one look an image."""
+        """Paths of all existing images relative to the root, if listing is cheaper than checking each image."""
         return None
 
     def full_init(self) -> None:
@@ -207,7 +209,7 @@ class BaseCXRDataset(BaseDataset):
 
         Raises:
             FileNotFoundError: If a table or a listed image is missing.
-            ValueError: As the class says.
+            ValueError: As for the class.
         """
         if self._fully_initialized:
             return
@@ -219,7 +221,7 @@ class BaseCXRDataset(BaseDataset):
         if self._columns is not None:
             missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
             if missing:
-                print_log(f"{self._source()}: no labels for {missing}, which are unknown (NaN) here", "current")
+                print_log(f"{self._source()}: no labels for {missing}; they are unknown (NaN) here", "current")
             records.labels = align_labels(records.labels, self._columns, len(records))
         if self._packed_folder is not None:
             self.packed = PackedImages(self._packed_folder)
@@ -243,7 +245,7 @@ class BaseCXRDataset(BaseDataset):
         if self._indices is not None:
             records = self._subset(records, self._indices)
         if not len(records):
-            raise ValueError(f"{self._source()}: no image is left")
+            raise ValueError(f"{self._source()}: no images are left")
         self._set_records(records)
         self._fully_initialized = True
         print_log(str(self), logger="current")
@@ -264,7 +266,7 @@ class BaseCXRDataset(BaseDataset):
         found = dict(zip(names.tolist(), counts.tolist(), strict=True))
         if self.split == "all" and len(found) > 1:
             print_log(
-                f"{self._source()}: all splits are used together, {found}; take one with split=...",
+                f"{self._source()}: all splits are used together, {found}; choose one with split=...",
                 "current",
                 logging.WARNING,
             )
@@ -281,11 +283,15 @@ class BaseCXRDataset(BaseDataset):
         return records.take(chosen)
 
     def _filter(self, records: Records) -> Records:
-        """What `views`, `ages` and `sexes` leave; it is printed what they take out."""
-        for name, wanted in (("views", self.views), ("ages", self.ages), ("sexes", self.sexes)):
+        """Applies `views`, `ages` and `sexes`, and prints how many images they drop."""
+        for name, one, wanted in (
+            ("views", "view", self.views),
+            ("ages", "age", self.ages),
+            ("sexes", "sex", self.sexes),
+        ):
             if wanted is None:
                 continue
-            values = {"views": records.view, "ages": records.age, "sexes": records.sex}[name]
+            values = getattr(records, one)
             if name == "ages":
                 chosen, unknown = (values >= wanted[0]) & (values <= wanted[1]), np.isnan(values)
             else:
@@ -299,8 +305,8 @@ class BaseCXRDataset(BaseDataset):
                     f"{self._source()}: no image with {name}={list(wanted)}; there are {found or 'none known'}"
                 )
             print_log(
-                f"{self._source()}: {name}={list(wanted)} takes out {int((~chosen).sum())} of {len(records)} images, "
-                f"{int((unknown & ~chosen).sum())} of them since it is not known",
+                f"{self._source()}: {name}={list(wanted)} drops {int((~chosen).sum())} of {len(records)} images "
+                f"({int((unknown & ~chosen).sum())} of unknown {one})",
                 "current",
             )
             records = records.take(chosen)
@@ -311,7 +317,7 @@ class BaseCXRDataset(BaseDataset):
         if len(set(paths)) < len(paths):
             _, first, counts = np.unique(records.path, return_index=True, return_counts=True)
             twice = first[counts > 1].min()
-            raise ValueError(f"{self._source()}: {paths[twice]} stands in several rows: keep one of them")
+            raise ValueError(f"{self._source()}: {paths[twice]} is listed in several rows: keep one of them")
 
     def _check_files(self, records: Records) -> Records:
         paths = records.path.tolist()
@@ -328,15 +334,14 @@ class BaseCXRDataset(BaseDataset):
             lack = f"not among the packed images in {self.packed.folder}"
             way_out = "Run otcxr prepare for this split"
         else:
-            example, lack = root / paths[missing[0]], "not there"
+            example, lack = root / paths[missing[0]], "missing"
             way_out = "Complete the folder, correct data_root or img_prefix, or set skip_missing=True to leave them out"
         if not self.skip_missing or not there.any():
             raise FileNotFoundError(
-                f"{self._source()}: {len(missing)} of {len(paths)} listed images are {lack}, the first one "
-                f"{example}. {way_out}"
+                f"{self._source()}: {len(missing)} of {len(paths)} listed images are {lack}, first {example}. {way_out}"
             )
         print_log(
-            f"{self._source()}: {len(missing)} listed images are {lack} and left out, {example} first",
+            f"{self._source()}: {len(missing)} listed images are {lack} and were left out, first {example}",
             "current",
         )
         return records.take(there)
@@ -348,19 +353,19 @@ class BaseCXRDataset(BaseDataset):
         return records.take(np.asarray(indices))
 
     def set_epoch(self, seed: int, epoch: int, stream: int = 0) -> None:
-        """Makes the draws of the pipeline those of (seed, epoch); :class:`otcxr_mm.ReproducibilityHook` calls it.
+        """Seeds the draws of the pipeline with (seed, epoch); :class:`otcxr_mm.ReproducibilityHook` calls it.
 
         Args:
             seed: Seed of the run.
-            epoch: From 0.
-            stream: Number of this data set among those trained on, so that they draw differently.
+            epoch: Epoch, counted from 0.
+            stream: Number of this data set among those trained on, so that each draws differently.
         """
         self.clock.set(seed, epoch, stream)
         if self.broken is not None:
             self.broken.share()
 
     def __getitem__(self, idx: int) -> dict:
-        """An image through the pipeline; in training another one in place of one that cannot be read."""
+        """Runs the pipeline on an image; in training, another image replaces one that cannot be read."""
         if not self._fully_initialized:
             self.full_init()
         if self.test_mode:
@@ -374,7 +379,9 @@ class BaseCXRDataset(BaseDataset):
             except BrokenImageError as error:
                 self.broken.add(idx % len(self.records), self.records.path, error)
             idx = self.clock.replacement(first, attempt, len(self.records))
-        raise RuntimeError(f"{self._source()}: {self.max_refetch + 1} images in a row came to nothing in the pipeline")
+        raise RuntimeError(
+            f"{self._source()}: the pipeline returned nothing for {self.max_refetch + 1} images in a row"
+        )
 
     def prepare_data(self, idx: int) -> dict:
         """Runs the pipeline on an image, with the draws of (seed, epoch, idx).
@@ -383,21 +390,21 @@ class BaseCXRDataset(BaseDataset):
             idx: Index of the image, within this split; negative ones count from the end.
 
         Returns:
-            What the pipeline gives; None if it gave nothing.
+            The output of the pipeline; None if there is none.
         """
         with self.clock.at(idx % len(self)):
             return self.pipeline(self.get_data_info(idx))
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input, with the keys that the class names.
+        """The record of an image as input for the pipeline, with the keys that the class describes.
 
         Args:
             idx: Index of the image, within this split; negative ones count from the end.
         """
         records = self.records
         info = {
-            # a tenth of the time that pathlib takes
+            # takes a tenth of the time of pathlib
             "img_path": os.path.join(self._root, records.path[idx]),
             "image": str(records.path[idx]),
             "sample_idx": idx if idx >= 0 else len(records) + idx,
@@ -425,7 +432,7 @@ class BaseCXRDataset(BaseDataset):
             idx: Index of the image, within this split; negative ones count from the end.
 
         Raises:
-            ValueError: Without labels.
+            ValueError: If there are no labels.
         """
         if self.records.labels is None:
             raise ValueError(f"{type(self).__name__} has no labels to balance by")
@@ -433,12 +440,12 @@ class BaseCXRDataset(BaseDataset):
 
     @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
-        """Keeps the first so many images, or those of these indices, in place."""
+        """Keeps only the first images, or those at these indices, in place."""
         self._set_records(self._subset(self.records, indices))
 
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> "BaseCXRDataset":
-        """A data set of the first so many images, or those of these indices."""
+        """Returns a data set of the first images, or of those at these indices."""
         other = copy.copy(self)
         other._set_records(self._subset(self.records, indices))
         return other

@@ -1,4 +1,4 @@
-"""Radiographs with labels in a csv of one's own."""
+"""Radiographs with labels in your own csv."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from .unlabeled import UnlabeledCXR
 
 
 def canonical(value: object) -> str:
-    """A field as it is compared: '1', '1.0' and 1 are the same, and so are 'NORMAL' and 'normal'."""
+    """The form in which fields are compared: '1', '1.0' and 1 are equal, and so are 'NORMAL' and 'normal'."""
     text = str(value).strip().lower()
     try:
         return f"{float(text):g}"
@@ -22,24 +22,24 @@ def canonical(value: object) -> str:
 
 @DATASETS.register_module()
 class CSVLabeledCXR(UnlabeledCXR):
-    """A csv with a row an image: its path, its labels and, if it has them, patient, split, view, age and sex.
+    """A csv with one row per image: its path, its labels and optionally patient, split, view, age and sex.
 
     Args:
-        data_root: Where the paths of the csv begin.
+        data_root: Folder that the paths in the csv are relative to.
         ann_file: The csv, relative to `data_root`.
-        label_columns: Columns of labels, which are the names of the classes; or a mapping from names to columns.
-        category_column: In place of a column a class: the one column that names the classes of an image, several
-            separated by '|', as 'Mass|Nodule'. `label_columns` are then what stands there, or a mapping from names to
-            it; where another class is named they are 0, where nothing is, unknown.
-        positive: What counts as 1.
-        negative: What counts as 0.
-        unknown: What counts as unknown (NaN): nothing, NaN and -1, CheXpert's mark of uncertainty.
+        label_columns: Columns of labels, whose names are the classes; or a mapping from class names to columns.
+        category_column: Instead of one column per class, a single column that names the classes of an image, separated
+            by '|', such as 'Mass|Nodule'. `label_columns` then lists the names used there, or maps class names to them.
+            A class that a row does not name is 0; if the field is empty, all are unknown.
+        positive: Fields that mean 1.
+        negative: Fields that mean 0.
+        unknown: Fields that mean unknown (NaN). Default: empty, NaN and -1, CheXpert's mark of uncertainty.
         **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`.
 
     Raises:
         FileNotFoundError: If the folder, the csv or a listed image is missing.
-        ValueError: If a column is missing, a field of a label is none of these, or stands for two of them, or a class
-            stands nowhere in `category_column`.
+        ValueError: If a column is missing, a label field is not in any of these lists, a value is in two of them, or a
+            class appears nowhere in `category_column`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         **kwargs: object,
     ) -> None:
         if isinstance(label_columns, str) or not label_columns:
-            raise ValueError(f"CSVLabeledCXR: label_columns is a list of columns, got {label_columns!r}")
+            raise ValueError(f"CSVLabeledCXR: label_columns must be a list of columns, got {label_columns!r}")
         if isinstance(label_columns, Mapping):
             self.label_columns = dict(label_columns)
         else:
@@ -63,10 +63,12 @@ class CSVLabeledCXR(UnlabeledCXR):
         self.meaning: dict[str, float] = {}
         for values, label in ((positive, 1.0), (negative, 0.0), (unknown, np.nan)):
             if isinstance(values, str):
-                raise ValueError(f"CSVLabeledCXR: positive, negative and unknown are lists of fields, got {values!r}")
+                raise ValueError(
+                    f"CSVLabeledCXR: positive, negative and unknown must be lists of fields, got {values!r}"
+                )
             for value in values:
                 if canonical(value) in self.meaning:
-                    raise ValueError(f"CSVLabeledCXR: {value!r} stands for two of positive, negative and unknown")
+                    raise ValueError(f"CSVLabeledCXR: {value!r} is in two of positive, negative and unknown")
                 self.meaning[canonical(value)] = label
         super().__init__(data_root, ann_file=ann_file, **kwargs)
 
@@ -79,7 +81,7 @@ class CSVLabeledCXR(UnlabeledCXR):
 
         Raises:
             FileNotFoundError: If the csv is missing.
-            ValueError: If a column is missing, or a field is no label; names the row.
+            ValueError: If a column is missing, or a field is not a label; names the row.
         """
         records, table = self._read()
         file = self.root / self.ann_file
@@ -96,8 +98,8 @@ class CSVLabeledCXR(UnlabeledCXR):
                 if canonical(value) not in self.meaning:
                     row = table.lines[row_of == i][0]
                     raise ValueError(
-                        f"{file}, row {row}: {value!r} in column {column!r} is none of {list(self.meaning)}; say with "
-                        "positive, negative or unknown what it means"
+                        f"{file}, row {row}: {value!r} in column {column!r} is none of {list(self.meaning)}; add it to "
+                        "positive, negative or unknown"
                     )
             records.labels[:, c] = np.array([self.meaning[canonical(value)] for value in unique.tolist()])[row_of]
         return records
@@ -111,7 +113,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         for c, category in enumerate(self.label_columns.values()):
             if canonical(category) not in there:
                 raise ValueError(
-                    f"{file}: {category!r} stands in no row of column {self.category_column!r}, which holds "
+                    f"{file}: {category!r} is in no row of column {self.category_column!r}, which holds "
                     f"{sorted(there)[:20]}: correct label_columns"
                 )
             labels[:, c] = [canonical(category) in names if names else np.nan for names in named]

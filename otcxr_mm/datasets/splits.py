@@ -1,4 +1,4 @@
-"""Which image belongs to which split; no patient to two of them. Draws by hash are the same on every machine."""
+"""Assigns images to splits, and no patient to more than one. Draws by hash are the same on every machine."""
 
 import hashlib
 import logging
@@ -16,11 +16,11 @@ from ..fileio import write_whole
 from .image_files import stem
 from .tables import alike, first_column, read_csv, read_list
 
-# as alike() takes them: case, spaces, '_' and '-' do not count
+# compared by alike(), which ignores case, spaces, '_' and '-'
 IMAGE_COLUMNS = ("Image Index", "path", "filename", "image", "image_id")
 PATIENT_COLUMNS = ("Patient ID", "patient", "patient number", "patient no", "pid", "mrn", "subject ID", "subject")
 SPLIT_COLUMNS = ("split",)
-# columns with such a word may name patients, unless another word says that it is something about them
+# a column with such a word may name patients, unless another word shows that it describes them
 _PERSON = re.compile(r"patient\w*|(subject|person|mrn)(s|ids?|no|nr|num|number|code|key)?")
 _ABOUT = (
     *("age", "sex", "gender", "name", "weight", "height", "size", "birth", "dob", "position", "orientation", "race"),
@@ -36,13 +36,13 @@ def _normal_id(patient: str) -> str:
 
 
 def normal_ids(patient: np.ndarray) -> np.ndarray:
-    """Patient ids in the form in which they are compared, since tables write one patient in several ways.
+    """Patient ids in the form in which they are compared, because tables may spell one patient in several ways.
 
-    Case, zeros before a number or after its point ('1', '01', '1.0'), outer and repeated spaces, and how letters are
-    composed do not count.
+    Case, leading zeros and zeros after the point of a number ('1', '01', '1.0'), outer and repeated spaces, and the
+    Unicode form of letters do not matter.
 
     Args:
-        patient: (n,); '' is an unknown patient, and stays so.
+        patient: (n,); '' is an unknown patient, and stays ''.
     """
     written = np.asarray(patient).astype(str).tolist()
     form = {text: _normal_id(text) for text in set(written)}
@@ -50,7 +50,7 @@ def normal_ids(patient: np.ndarray) -> np.ndarray:
 
 
 def one_spelling(patient: np.ndarray) -> np.ndarray:
-    """Patient ids as written; of a patient who is written in several ways, the first of them in sorted order."""
+    """Patient ids as written; for a patient with several spellings, the first in sorted order."""
     written = np.asarray(patient).astype(str).tolist()
     first: dict[str, str] = {}
     spelling = {text: first.setdefault(_normal_id(text), text) for text in sorted(set(written))}
@@ -62,22 +62,24 @@ def patient_column(table: dict[str, np.ndarray], given: str | None, file: Path) 
 
     Args:
         table: Columns by name.
-        given: What the user says: a column, or '' for none; None if the user says nothing.
-        file: Named by errors.
+        given: The column that the user names, or '' for none; None if the user gives nothing.
+        file: The file, named in errors.
 
     Raises:
-        ValueError: If there is no column `given`; or if nothing is given, and two columns of patients group the images
-            differently, or a column looks like one of patients but does not have a name known here.
+        ValueError: If there is no column `given`. If it is None: if two columns of patients group the images
+            differently, or if a column looks like one of patients but its name is not known here.
     """
     if given is not None:
         return first_column(table, (), file, "patient", given) if given else None
     filled = [name for name in table if (table[name] != "").any()]
     found = [name for name in alike(table, PATIENT_COLUMNS) if name in filled]
-    ways_out = "say which column names the patients with patient_column='...', or patient_column='' if none does"
+    ways_out = "name the column of patients with patient_column='...', or set patient_column='' if there is none"
     if not found:
         likely = next((name for name in filled if _may_name_patients(name)), None)
         if likely is not None:
-            raise ValueError(f"{file}: column {likely!r} may name patients, who must not be split: {ways_out}")
+            raise ValueError(
+                f"{file}: column {likely!r} may name patients, who must not be in several splits: {ways_out}"
+            )
         return None
     ids = [normal_ids(table[name]).tolist() for name in found]
     for name, other in zip(found[1:], ids[1:], strict=True):
@@ -93,12 +95,12 @@ def _may_name_patients(column: str) -> bool:
 
 
 def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) -> None:
-    """Fails if a patient is in more than one split.
+    """Raises an error if a patient is in more than one split.
 
     Args:
-        patient: Patient of each image, compared as :func:`normal_ids` says; '' is an unknown one.
-        split: Split of each image; '' is none.
-        source: Named by the error.
+        patient: Patient of each image, compared as in :func:`normal_ids`; '' if unknown.
+        split: Split of each image; '' for none.
+        source: The data set, named in the error.
 
     Raises:
         ValueError: With the first of these patients and their splits.
@@ -114,18 +116,19 @@ def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) 
     leaking = np.flatnonzero(lowest < highest)
     if len(leaking):
         examples = ", ".join(f"{patients[i]} ({names[lowest[i]]}, {names[highest[i]]})" for i in leaking[:3])
+        more = f" and {len(leaking) - 3} more" if len(leaking) > 3 else ""
         raise ValueError(
-            f"{source}: {len(leaking)} patients stand in two splits: {examples}{', ...' if len(leaking) > 3 else ''}. "
-            "A model tested on patients it was trained on reports too high a number: split by patient, not by image"
+            f"{source}: these patients appear in more than one split: {examples}{more}. "
+            "A model tested on patients it was trained on scores too high: split by patient, not by image"
         )
 
 
 def split_from_lists(image: np.ndarray, lists: dict[str, Path]) -> np.ndarray:
-    """Split of each image from one list of names a split; '' where no list names it.
+    """Split of each image, from one list of names per split; '' if no list names it.
 
     Args:
         image: File name of each image, (n,).
-        lists: File of each split, one name a line.
+        lists: File of each split, with one name per line.
 
     Raises:
         ValueError: If two lists name an image.
@@ -135,13 +138,13 @@ def split_from_lists(image: np.ndarray, lists: dict[str, Path]) -> np.ndarray:
         member = np.isin(image, read_list(file))
         twice = np.flatnonzero(member & (split != ""))
         if len(twice):
-            raise ValueError(f"{file}: {image[twice[0]]} stands in {split[twice[0]]!r} too ({len(twice)} such images)")
+            raise ValueError(f"{file}: {image[twice[0]]} is also in {split[twice[0]]!r} ({len(twice)} such images)")
         split[member] = name
     return split.astype(str)
 
 
 def _keys(path: np.ndarray, named: set[str]) -> list[str]:
-    """How the images are called in a file: by path, or by file name where that is not ambiguous."""
+    """The names that a file uses for the images: paths, or file names if they are not ambiguous."""
     paths = path.tolist()
     if named & set(paths):
         return paths
@@ -158,15 +161,15 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients:
     Args:
         path: Path of each image below the data root.
         patient: Patient of each image.
-        file: The csv. A column of images (paths, or file names) goes before one of patients.
-        patients: Column of patients, '' for none; None, or a column that is not there: found by its name.
+        file: The csv. A column of images (paths or file names) takes precedence over one of patients.
+        patients: Column of patients, '' for none; None, or a column that does not exist, to find it by name.
 
     Returns:
-        Split of each image, '' where the file does not name it.
+        Split of each image, '' if the file does not name it.
 
     Raises:
-        ValueError: If a column is missing, a key is given two splits or names several images, no image is named, or a
-            patient of the file stands in two splits; and as :func:`patient_column` says.
+        ValueError: If a column is missing, a key has two splits or names several images, no image is named, or a
+            patient in the file appears in more than one split; and as for :func:`patient_column`.
     """
     table = read_csv(file)
     splits = table[first_column(table, SPLIT_COLUMNS, file, "split")]
@@ -181,12 +184,12 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients:
     split_of: dict[str, str] = {}
     for row, (key, split) in enumerate(zip(keys.tolist(), splits.tolist(), strict=True), 2):
         if split_of.setdefault(key, split) != split:
-            raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} further up")
+            raise ValueError(f"{file}, row {row}: {key} is in {split!r} here and in {split_of[key]!r} above")
     if by_patient:
         split_of.pop("", None)
         if not (patient != "").any():
             raise ValueError(
-                f"{file}: splits by {key_column!r}, but the data set knows no patients: name the images instead, or "
+                f"{file}: splits by {key_column!r}, but the data set has no patient ids: name the images instead, or "
                 "give an ann_file with a column of patients"
             )
         own = normal_ids(patient).tolist()
@@ -194,7 +197,9 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients:
         own = _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
     if unused == len(split_of):
-        raise ValueError(f"{file}: none of its {unused} entries in {key_column!r} names an image; {own[0]!r} is one")
+        raise ValueError(
+            f"{file}: none of its {unused} entries in {key_column!r} names an image; one would be {own[0]!r}"
+        )
     split = np.array([split_of.get(key, "") for key in own])
     unnamed = int((split == "").sum())
     if unnamed or unused:
@@ -209,9 +214,9 @@ def hash_share(keys: Sequence[str], salt: str) -> np.ndarray:
 
 
 def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
-    """What is drawn together: patients; images where no patient is known, with a warning.
+    """The units that are drawn: patients, or images if the patient is unknown, with a warning.
 
-    The names that are hashed are ids as written, so that draws stay what they were.
+    Ids are hashed as written, so that existing draws do not change.
     """
     patient = one_spelling(patient)
     known = patient != ""
@@ -219,15 +224,15 @@ def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
         return patient
     print_log(
         f"{source}: {int((~known).sum())} of {len(path)} images have no patient id and are drawn image by image: "
-        "images of one patient may fall on both sides",
+        "images of one patient may end up on both sides",
         "current",
         logging.WARNING,
     )
-    # by file name, wherever the folder stands; by path where a name is there twice
+    # by file name, so that the folder does not matter; by path if a name occurs twice
     names = [stem(p) for p in path.tolist()]
     count = Counter(names)
     names = [name if count[name] == 1 else os.path.splitext(p)[0] for name, p in zip(names, path.tolist(), strict=True)]
-    # a patient's key is the same whether or not there are images without one
+    # a patient's key does not depend on whether some images have no patient
     return np.where(known, patient, np.char.add("image ", np.array(names)))
 
 
@@ -235,14 +240,14 @@ def check_shares(shares: Sequence[tuple[str, float]]) -> tuple[tuple[str, float]
     """The shares of :func:`split_by_hash`, checked.
 
     Raises:
-        ValueError: If they do not sum to 1, or a name is empty, 'all' or there twice.
+        ValueError: If they do not sum to 1, or a name is empty, 'all' or repeated.
     """
     shares = tuple((str(name), float(share)) for name, share in shares)
     names = [name for name, _ in shares]
     wrong = not names or len(set(names)) < len(names) or {"", "all"} & set(names)
     if wrong or any(share <= 0 for _, share in shares) or abs(sum(share for _, share in shares) - 1) > 1e-6:
         raise ValueError(
-            f"split_by_hash={shares}: pairs of a split and its share above 0, which sum to 1, such as "
+            f"split_by_hash={shares} must be pairs of a split and its share, above 0, which sum to 1, such as "
             "(('train', 0.7), ('val', 0.1), ('test', 0.2))"
         )
     return shares
@@ -251,15 +256,15 @@ def check_shares(shares: Sequence[tuple[str, float]]) -> tuple[tuple[str, float]
 def split_by_hash(
     path: np.ndarray, patient: np.ndarray, shares: Sequence[tuple[str, float]], source: str = "split_by_hash"
 ) -> np.ndarray:
-    """Split of each image by the hash of its patient; of the image, where no patient is known, with a warning.
+    """Split of each image by the hash of its patient, or of the image if the patient is unknown, with a warning.
 
-    A patient's split does not depend on which other patients are there.
+    A patient's split does not depend on the other patients in the data set.
 
     Args:
         path: Path of each image.
-        patient: Patient of each image; '' is an unknown one.
+        patient: Patient of each image; '' if unknown.
         shares: Pairs of a split and its share of the patients.
-        source: What the warning names.
+        source: The data set, named in the warning.
 
     Returns:
         Split of each image, (n,).
@@ -274,16 +279,16 @@ def split_by_hash(
 def draw_fraction(
     path: np.ndarray, patient: np.ndarray, fraction: float, draw: int = 0, source: str = "fraction"
 ) -> np.ndarray:
-    """A fixed share of the patients with all their images, for learning from few labels.
+    """Draws a fixed share of the patients with all their images, for learning from few labels.
 
-    Patients are ordered by a hash of their id and `draw`: the 1 % are among the 5 %, and those among the 10 %.
+    Patients are ordered by a hash of their id and `draw`: the 1 % are among the 5 %, and those are among the 10 %.
 
     Args:
         path: Path of each image.
-        patient: Patient of each image; where it is unknown images are drawn, with a warning.
-        fraction: Share of the patients, rounded up to whole ones.
-        draw: Another number, other patients.
-        source: What the warning names.
+        patient: Patient of each image; images of unknown patients are drawn one by one, with a warning.
+        fraction: Share of the patients, rounded up to a whole number.
+        draw: Number of the draw; each draws other patients.
+        source: The data set, named in the warning.
 
     Returns:
         Mask of the images drawn, (n,).
@@ -297,23 +302,24 @@ def draw_fraction(
 
 
 def write_selection(path: np.ndarray, split: str, file: str | os.PathLike) -> str:
-    """Writes which images were used, to be published with a result, and their digest.
+    """Writes the list of the images that were used, to publish with a result, and its digest.
 
     Args:
         path: Paths relative to the data root, such as `dataset.records.path`.
-        split: Name that these images get in the column `split`, so that `split_file=FILE, split=NAME` takes them again.
-        file: The csv, with columns `path` and `split`, sorted by path. Beside it `FILE.sha256` is written, which
-            ``sha256sum -c`` reads.
+        split: Name for these images in the column `split`, so that `split_file=FILE, split=NAME` selects them again.
+        file: The csv to write, with columns `path` and `split`, sorted by path. `FILE.sha256` is written beside it, for
+            ``sha256sum -c``.
 
     Returns:
         SHA-256 of the csv, in hexadecimal.
 
     Raises:
-        ValueError: If there is no image, one twice, or a path or the split has a comma, a quote or a line break.
+        ValueError: If there is no image, an image is repeated, or a path or the split has a comma, a quote or a line
+            break.
     """
     paths = sorted(np.asarray(path).tolist())
     if not paths or len(set(paths)) < len(paths):
-        raise ValueError(f"{file}: {'an image stands twice' if paths else 'no image'}: nothing is written")
+        raise ValueError(f"{file}: {'an image is listed twice' if paths else 'no images'}: nothing was written")
     for text in (split, *paths):
         if not text or set(text) & set(',"\r\n'):
             raise ValueError(f"{file}: {text!r} has a comma, a quote or a line break, or is empty: rename it")

@@ -14,7 +14,7 @@ from .records import Records, parse_ages, parse_sexes
 from .splits import IMAGE_COLUMNS, SPLIT_COLUMNS, patient_column
 from .tables import Table, alike, first_column, read_csv, read_list
 
-# as alike() takes them: case, spaces, '_' and '-' do not count
+# compared by alike(), which ignores case, spaces, '_' and '-'
 VIEW_COLUMNS = ("View Position", "view")
 AGE_COLUMNS = ("Patient Age", "Age")
 SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
@@ -25,13 +25,14 @@ class UnlabeledCXR(BaseCXRDataset):
     """Images to pre-train on; a folder is enough.
 
     Args:
-        data_root: A folder, searched with its subfolders but not hidden ones; or where the list's or csv's paths begin.
-        ann_file: A list (`.txt`, one path a line) or a csv with a column of paths and, if it has them, of patients,
-            splits, views, ages and sexes; '' for all images of the folder.
+        data_root: A folder, searched with its subfolders except hidden ones; or the folder that the paths in the list
+            or csv are relative to.
+        ann_file: A list (`.txt`, one path per line) or a csv with a column of paths and optionally of patients, splits,
+            views, ages and sexes; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
-        path_column: Column of paths; default the first of Image Index, path, filename, image, image_id, whatever their
+        path_column: Column of paths; default: the first of Image Index, path, filename, image, image_id, regardless of
             case, spaces, hyphens and underscores.
-        patient_column: Column of patients; '' if no column names patients. Default the first of Patient ID, patient,
+        patient_column: Column of patients; '' if no column names patients. Default: the first of Patient ID, patient,
             patient number, pid, mrn, subject, ..., if there is one.
         dicom_headers: Whether to read patients, ages, sexes and views that no column gives from the headers of DICOM
             files (:func:`.dicom_headers.read_headers`).
@@ -39,8 +40,8 @@ class UnlabeledCXR(BaseCXRDataset):
 
     Raises:
         FileNotFoundError: If the folder, the table or a listed image is missing.
-        ValueError: If there is no image, no such column, a patient stands in two splits, or a column may name patients
-            and `patient_column` does not say so.
+        ValueError: If there is no image or no such column, a patient appears in more than one split, or a column may
+            name patients and `patient_column` is not given.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class UnlabeledCXR(BaseCXRDataset):
         return self._read()[0]
 
     def _read(self) -> tuple[Records, Table | None]:
-        """The records, and the columns of the csv; None without one."""
+        """The records, and the columns of the csv or None."""
         records, table = self._read_table()
         if self.dicom_headers:
             read_headers(records, self.root, self._source(), patients=self.patient_column != "")
@@ -73,7 +74,7 @@ class UnlabeledCXR(BaseCXRDataset):
             found = walk_images(self.root, self.img_prefix)
             if not found:
                 start = self.root / self.img_prefix
-                raise ValueError(f"{start}: no image ({', '.join(SUFFIXES)}) in this folder or below it")
+                raise ValueError(f"{start}: no images ({', '.join(SUFFIXES)}) in this folder or below it")
             return Records(np.array(found)), None
         file = self.root / self.ann_file
         if file.suffix.lower() != ".csv":
@@ -94,7 +95,7 @@ class UnlabeledCXR(BaseCXRDataset):
         return records, table
 
     def _read_person(self, records: Records, table: Table, file: Path) -> None:
-        """Ages and sexes; a column of that name may hold anything, which is an error only where a filter needs it."""
+        """Reads ages and sexes; columns with such names that hold something else are errors only if a filter is set."""
         for name, columns, parse, needed in (
             ("age", AGE_COLUMNS, parse_ages, self.ages is not None),
             ("sex", SEX_COLUMNS, parse_sexes, self.sexes is not None),
@@ -108,7 +109,7 @@ class UnlabeledCXR(BaseCXRDataset):
             except ValueError as error:
                 if needed:
                     raise
-                print_log(f"column {column!r} is not read: {error}", "current")
+                print_log(f"column {column!r} is ignored: {error}", "current")
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:
         return np.array([os.path.join(self.img_prefix, p) for p in path.tolist()])

@@ -115,7 +115,8 @@ def test_each_process_says_its_own(rank, monkeypatch):
         main([])
     if rank == "0":
         assert (
-            end.value.code == "otcxr train: error: ValueError: first\nsecond\ndetails: the same command with --verbose"
+            end.value.code
+            == "otcxr train: error: ValueError: first\nsecond\ndetails: run the same command with --verbose"
         )
     else:
         assert end.value.code == "otcxr train: error in process 1: ValueError: first"
@@ -166,6 +167,6 @@ def test_a_healthy_run_and_a_mistake_in_a_new_process(tmp_path):
     assert mistake.returncode == 1
     *_, message, details = mistake.stdout.splitlines()
     assert len(mistake.stdout.splitlines()) == 3
-    assert message.startswith("otcxr train: error: data_root='gone' is no folder")
+    assert message.startswith("otcxr train: error: data_root='gone' is not a folder")
     log = tmp_path / details.removeprefix("details: ")
     assert "Traceback (most recent call last)" in log.read_text()

@@ -90,7 +90,7 @@ def test_waiting_and_validations_are_in_the_time(images, monkeypatch):
     assert found["seconds"] >= 70 / found["iterations_per_second"] + 3 * 0.3
     cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop")
     cfg.dump(str(images / "knn.py"))
-    with pytest.raises(SystemExit, match="--estimate measures iterations of a training, and KNNEvalLoop has none"):
+    with pytest.raises(SystemExit, match="--estimate measures training iterations, but KNNEvalLoop has none"):
         launch.train([str(images / "knn.py"), "--estimate", "--work-dir", str(images / "knn")])
 
 
@@ -131,7 +131,7 @@ def test_what_it_cannot_do_is_an_error_before_anything_is_measured(images, monke
     (images / "blocked").touch()
     few = ["train_dataloader.dataset.patients=20", "val_dataloader.dataset.patients=20"]
     monkeypatch.setenv("OTCXR_SYNTHETIC", str(images / "drawn"))
-    with pytest.raises(SystemExit, match="--estimate measures iterations of a training, and LinearEvalLoop has none"):
+    with pytest.raises(SystemExit, match="--estimate measures training iterations, but LinearEvalLoop has none"):
         launch.train(["linear_r18_synthetic", "--estimate", "--work-dir", str(images / "y"), "--cfg-options", *few])
     monkeypatch.setattr(estimate, "build_runner", lambda cfg: pytest.fail("built"))
     with pytest.raises(SystemExit, match="blocked/x cannot be written to .*: choose another --work-dir"):

@@ -197,7 +197,7 @@ def test_a_schedule_that_ends_elsewhere_is_said(caplog):
     assert not caplog.text
     cfg = Config(dict(train_cfg=dict(max_iters=50), param_scheduler=[dict(by_epoch=False, end=80)]))
     launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
-    assert "max_iters is 50, but the schedule of the learning rate ends at iteration 80: set param_sch" in caplog.text
+    assert "max_iters is 50, but the learning-rate schedule ends at iteration 80: also set param_sch" in caplog.text
 
 
 def test_auto_scale_needs_a_base(python, images, tmp_path):
@@ -228,7 +228,7 @@ def test_an_earlier_run_is_not_overwritten(tmp_path):
     for name in (*kept, *ours, "last_checkpoint"):
         (work_dir / name).parent.mkdir(exist_ok=True)
         (work_dir / name).write_text("x")
-    with pytest.raises(SystemExit, match=r"run holds a run already .*--resume.*--work-dir DIR.*--overwrite"):
+    with pytest.raises(SystemExit, match=r"run already holds a run .*--resume.*--work-dir DIR.*--overwrite"):
         launch.refuse_to_overwrite(str(work_dir))
     launch.remove_run(str(work_dir))
     assert sorted(p.relative_to(work_dir).as_posix() for p in work_dir.rglob("*") if p.is_file()) == sorted(kept)
@@ -236,5 +236,5 @@ def test_an_earlier_run_is_not_overwritten(tmp_path):
 
 
 def test_overwrite_and_resume_exclude_each_other():
-    with pytest.raises(SystemExit, match="--overwrite starts anew, --resume goes on"):
+    with pytest.raises(SystemExit, match="--overwrite starts over, --resume continues"):
         launch.train(["tests/tiny.py", "--overwrite", "--resume"])

@@ -66,7 +66,10 @@ def test_the_same_id_in_another_folder_is_another_patient_but_said(tmp_path):
     found = audit({"train": unlabeled(a, "train"), "test": unlabeled(b, "test")})
     assert not found.leaks
     (note,) = found.notes
-    assert "ids of different collections, not compared (1 are equal: a leak if both come from one source)" in note
+    assert (
+        "ids are from different collections and were not compared (1 are equal: a leak if both come from one source)"
+        in note
+    )
     assert str(tmp_path) not in found.text()
     assert str(tmp_path) in found.text(show_ids=True)
 
@@ -103,7 +106,7 @@ def test_validation_images_in_pretraining_are_a_note_and_no_leak(tmp_path):
     found = audit({**sets, "pretrain/train": unlabeled(root, name="trainval.csv")})
     found.check()
     assert "pretrain/train and val: 1 patients (2 and 2 images)" in found.notes[0]
-    assert "validation figures flatter, test figures are not affected" in found.notes[0]
+    assert "validation figures are optimistic, test figures are not affected" in found.notes[0]
     assert found.text().endswith("no leak found, but pre-training has seen validation data: see the note")
     # with test it is a leak, and within one run both are
     assert [o.second for o in audit({**sets, "pretrain/train": unlabeled(root)}).leaks] == ["test", "test"]
@@ -134,7 +137,7 @@ def test_concatenated_and_wrapped_sets_are_looked_into(tmp_path):
     assert audit({"train": Subset(ConcatDataset([train, test]), [0, 2]), "test": test}).leaks
     assert len(next(leaves(KFoldDataset({**one, "split": "train"}, num_splits=2)))) == 1
     note = audit({"train": TensorDataset()}).notes[0]
-    assert "TensorDataset is no data set of otcxr_mm, and not audited" in note
+    assert "TensorDataset is not a data set of otcxr_mm and was not audited" in note
     # what balances classes has no more images than the set inside
     labelled = unlabeled(root, "train")
     labelled.full_init()
@@ -158,9 +161,9 @@ def test_a_linked_folder_holds_the_same_files(tmp_path):
     (tmp_path / "b" / "linked").symlink_to(root / "images")
     found = audit({"train": otcxr_mm.UnlabeledCXR(tmp_path / "b"), "test": unlabeled(root, "test")})
     assert [(o.kind, o.names) for o in found.leaks] == [("images", (str(root / "images/2.png"),))]
-    assert [note for note in found.notes if "nothing can be guaranteed" in note] == [
-        "train: no patient id: nothing can be guaranteed",
-        "test: no patient id: nothing can be guaranteed",
+    assert [note for note in found.notes if "shared patients cannot be ruled out" in note] == [
+        "train: no patient id: shared patients cannot be ruled out",
+        "test: no patient id: shared patients cannot be ruled out",
     ]
 
 
@@ -254,7 +257,7 @@ def test_a_broken_file_is_a_note(tmp_path, pixels):
         (a / "0.png").write_bytes((a / "0.png").read_bytes()[:60])
     found = audit({"train": train, "test": unlabeled(b)}, pixels)
     assert [(o.kind, o.names) for o in found.leaks] == [("pixels", (f"{a}/1.png = {b}/x.png",))]
-    assert "train: 1 of 3 images cannot be read, and are not compared" in found.notes
+    assert "train: 1 of 3 images cannot be read and were not compared" in found.notes
 
 
 def test_colour_and_transparency_do_not_hide_an_image(tmp_path):
@@ -279,7 +282,7 @@ def test_packed_images_are_compared_over_their_pixels_and_with_files_resized_ali
         assert kinds(audit({"train": train, "test": test}, pixels=True)) == [wanted]
     found = audit({"train": train, "test": unlabeled(b, packed=str(tmp_path / "packed_c"))}, pixels=True)
     assert not found.overlaps
-    assert "train and test: packed at different sizes (12 and 14), pixels not compared" in found.notes
+    assert "train and test: packed at different sizes (12 and 14), pixels were not compared" in found.notes
     assert "packed, no files to compare" in audit({"train": train, "test": unlabeled(b)}, pixels="bytes").text()
 
 
@@ -292,7 +295,7 @@ def test_packed_images_of_other_depths_are_compared(tmp_path):
     otcxr_mm.pack_images(b, ["x.png", "y.png"], tmp_path / "flat_b", 12)
     train = unlabeled(a, packed=str(tmp_path / "deep"))
     wanted = ("pixels", "train", "test", (f"{a}/1.png = {b}/y.png",), True)
-    note = "train and test: packed with 16 and 8 bits, pixels compared in 8: "
+    note = "train and test: packed with 16 and 8 bits, pixels were compared at 8 bits: "
     for packed in (None, "deep_b", "flat_b"):
         test = unlabeled(b, packed=packed and str(tmp_path / packed))
         found = audit({"train": train, "test": test}, pixels=True)
@@ -333,7 +336,7 @@ def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp
     found = audit(data, origins=origins)
     # of the second, NIH's patient 1, another image is in training
     assert kinds(found) == [("patients", "train", "test", ("1",), True)]
-    assert "all are traced to their originals" in found.text()
+    assert "all were compared by their originals" in found.text()
     origins.write_text("image,original\naaaa.png,00000003_000.png\nbbbb.png,images/00000001_001.png\n")
     assert [o.kind for o in audit(data, origins=origins).leaks] == ["patients", "images"]
     origins.write_text("image,nih\na,b\n")
@@ -432,9 +435,9 @@ def test_names_end_after_ten(tmp_path):
 
 def test_wrong_arguments(tmp_path):
     data = unlabeled(folder(tmp_path / "a", [("1.png", "1", "")]))
-    with pytest.raises(ValueError, match="a split is one of .*, got 'nih'"):
+    with pytest.raises(ValueError, match="a split must be one of .*, got 'nih'"):
         audit({"nih": data})
-    with pytest.raises(ValueError, match="pixels is one of .*, got 'sha'"):
+    with pytest.raises(ValueError, match="pixels must be one of .*, got 'sha'"):
         audit({"train": data}, pixels="sha")
 
 

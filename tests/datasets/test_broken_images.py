@@ -81,7 +81,7 @@ def test_too_many_end_the_run_with_their_list(folder, workers):
 def test_by_default_one_in_a_hundred(folder):
     with pytest.raises(TooManyBrokenImages, match="1 of 20 images are broken, more than max_broken=0.01"):
         indices(otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE), 0)
-    with pytest.raises(ValueError, match="max_broken is a share of the images, 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="max_broken must be a share of the images, 0 to 1, got 2"):
         otcxr_mm.UnlabeledCXR(folder, max_broken=2)
 
 
@@ -111,7 +111,7 @@ def test_when_all_are_broken_it_ends(folder):
     for path in folder.iterdir():
         path.write_bytes(b"")
     data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=1)
-    with pytest.raises(RuntimeError, match="1001 images in a row came to nothing in the pipeline"):
+    with pytest.raises(RuntimeError, match="the pipeline returned nothing for 1001 images in a row"):
         data[0]
 
 

@@ -111,13 +111,15 @@ def test_split_file_that_names_nothing(nih_folder):
 def test_patient_in_two_lists(nih_folder):
     (nih_folder / "train_val_list.txt").write_text("00000001_000.png\n00000002_000.png\n")
     (nih_folder / "test_list.txt").write_text("00000001_001.png\n00000003_000.png\n")
-    with pytest.raises(ValueError, match=r"1 patients stand in two splits: 1 \(test, train_val\).*split by patient"):
+    with pytest.raises(
+        ValueError, match=r"these patients appear in more than one split: 1 \(test, train_val\).*split by patient"
+    ):
         otcxr_mm.NIHChestXray14(nih_folder)
 
 
 def test_patient_in_two_splits_of_ones_own_file(nih_folder):
     (nih_folder / "mine.csv").write_text("Image Index,split\n00000001_000.png,train\n00000001_001.png,val\n")
-    with pytest.raises(ValueError, match="mine.csv: 1 patients stand in two splits"):
+    with pytest.raises(ValueError, match="mine.csv: these patients appear in more than one split"):
         otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")
 
 
@@ -128,14 +130,14 @@ def test_image_in_both_lists(nih_folder):
 
 
 def test_missing_folder():
-    with pytest.raises(FileNotFoundError, match="data_root='nowhere/nih' is no folder .*--cfg-options"):
+    with pytest.raises(FileNotFoundError, match="data_root='nowhere/nih' is not a folder .*--cfg-options"):
         otcxr_mm.NIHChestXray14("nowhere/nih")
 
 
 def test_missing_table_lists_and_images(nih_folder):
     (nih_folder / "images" / "00000002_000.png").unlink()
     with pytest.raises(
-        FileNotFoundError, match="1 of 3 listed images are not there.*00000002_000.png.*skip_missing=True"
+        FileNotFoundError, match="1 of 3 listed images are missing.*00000002_000.png.*skip_missing=True"
     ):
         otcxr_mm.NIHChestXray14(nih_folder)
     assert len(otcxr_mm.NIHChestXray14(nih_folder, skip_missing=True)) == 2
@@ -171,7 +173,7 @@ def test_short_row_unknown_finding_and_double_row(nih_folder):
     with pytest.raises(ValueError, match="row 6: 2 fields where the header has 11"):
         otcxr_mm.NIHChestXray14(nih_folder)
     table.write_text(text + text.splitlines()[1] + "\n")
-    with pytest.raises(ValueError, match="00000001_000.png stands in several rows"):
+    with pytest.raises(ValueError, match="00000001_000.png is listed in several rows"):
         otcxr_mm.NIHChestXray14(nih_folder)
 
 
@@ -183,7 +185,7 @@ def test_a_class_it_does_not_have_is_unknown(nih_folder):
 def test_unknown_class_and_split(nih_folder):
     with pytest.raises(ValueError, match="unknown class 'Fracture'"):
         otcxr_mm.NIHChestXray14(nih_folder, classes=["Fracture"])
-    with pytest.raises(ValueError, match=r"split is one of \['train_val', 'test', 'all'\], got 'train'"):
+    with pytest.raises(ValueError, match=r"split must be one of \['train_val', 'test', 'all'\], got 'train'"):
         otcxr_mm.NIHChestXray14(nih_folder, split="train")
 
 

@@ -104,7 +104,7 @@ def test_an_image_that_was_not_packed_is_named(folder):
     with pytest.raises(FileNotFoundError) as error:
         UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"))
     assert str(error.value).endswith(
-        f"1 of 3 listed images are not among the packed images in {folder / 'packed'}, the first one c.png. Run "
+        f"1 of 3 listed images are not among the packed images in {folder / 'packed'}, first c.png. Run "
         "otcxr prepare for this split"
     )
     assert len(UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"), skip_missing=True)) == 2

@@ -66,7 +66,7 @@ def test_vinbig_finds_each_image_once(vinbig):
         otcxr_mm.VinBigCXR(vinbig)
     assert len(otcxr_mm.VinBigCXR(vinbig, img_suffix=".png")) == 2
     (vinbig / "train" / "b.png").unlink()
-    with pytest.raises(FileNotFoundError, match="1 of 2 listed images are not there.*train/b.png"):
+    with pytest.raises(FileNotFoundError, match="1 of 2 listed images are missing.*train/b.png"):
         otcxr_mm.VinBigCXR(vinbig, img_suffix=".png")
     assert len(otcxr_mm.VinBigCXR(vinbig, img_suffix=".png", skip_missing=True)) == 1
 
@@ -135,7 +135,7 @@ def test_vindr_votes_in_training_and_consensus_in_the_test(vindr):
     np.testing.assert_array_equal(test.records.labels, [[0, 1, 1, np.nan]])
     assert otcxr_mm.VinDrCXR(vindr, split="all").records.split.tolist() == ["train", "train", "test"]
     assert len(train.label_names()) == 27
-    with pytest.raises(ValueError, match=r"split is one of \['train', 'test', 'all'\], got 'val'"):
+    with pytest.raises(ValueError, match=r"split must be one of \['train', 'test', 'all'\], got 'val'"):
         otcxr_mm.VinDrCXR(vindr, split="val")
 
 
@@ -417,9 +417,9 @@ def test_csv_fields_and_arguments_that_are_wrong(own):
         otcxr_mm.CSVLabeledCXR(own, "t.csv", ["Edema"], img_prefix="img", unknown=["", "nan"])
     with pytest.raises(ValueError, match=r"t.csv: no column for the label, one of \['Oedema'\]"):
         otcxr_mm.CSVLabeledCXR(own, "t.csv", ["Oedema"], img_prefix="img")
-    with pytest.raises(ValueError, match="'1.0' stands for two of positive, negative and unknown"):
+    with pytest.raises(ValueError, match="'1.0' is in two of positive, negative and unknown"):
         otcxr_mm.CSVLabeledCXR(own, "t.csv", ["Mass"], negative=["1.0"])
-    with pytest.raises(ValueError, match="label_columns is a list of columns, got 'Mass'"):
+    with pytest.raises(ValueError, match="label_columns must be a list of columns, got 'Mass'"):
         otcxr_mm.CSVLabeledCXR(own, "t.csv", "Mass")
     with pytest.raises(ValueError, match="lists of fields, got 'yes'"):
         otcxr_mm.CSVLabeledCXR(own, "t.csv", ["Mass"], positive="yes")
@@ -437,7 +437,7 @@ def test_csv_with_a_column_of_categories(own):
     nan = np.nan
     np.testing.assert_array_equal(data.records.labels, [[1, 1], [0, 1], [0, 0], [nan, nan]])
     assert data.metainfo["classes"] == ("M", "E")
-    with pytest.raises(ValueError, match=r"'Oedema' stands in no row of column 'found', which holds \['edema', 'mass'"):
+    with pytest.raises(ValueError, match=r"'Oedema' is in no row of column 'found', which holds \['edema', 'mass'"):
         otcxr_mm.CSVLabeledCXR(own, "c.csv", ["Oedema"], "found", img_prefix="img")
     with pytest.raises(ValueError, match=r"no column for the category, one of \['kind'\]"):
         otcxr_mm.CSVLabeledCXR(own, "c.csv", ["Mass"], "kind", img_prefix="img")

@@ -56,7 +56,7 @@ def test_columns_are_found_however_people_spell_them(folder, header):
     assert otcxr_mm.UnlabeledCXR(folder, split_file="t.csv", split="test").records.path.tolist() == ["b.png"]
     (folder / "t.csv").write_text(f"{header}\na.jpg,7,train,PA\nb.png,7,test,AP\n")
     for kwargs in (dict(ann_file="t.csv"), dict(split_file="t.csv", split="train")):
-        with pytest.raises(ValueError, match="t.csv: 1 patients stand in two splits"):
+        with pytest.raises(ValueError, match="t.csv: these patients appear in more than one split"):
             otcxr_mm.UnlabeledCXR(folder, **kwargs)
 
 
@@ -67,10 +67,10 @@ def test_a_column_that_may_name_patients_is_asked_about(folder, name):
     (folder / "t.csv").write_text(f"path,{name},split\na.jpg,7,train\nb.png,7,test\n")
     for kwargs in (dict(ann_file="t.csv"), dict(split_file="t.csv", split="train")):
         with pytest.raises(
-            ValueError, match=f"t.csv: column '{name}' may name patients.*patient_column='' if none does"
+            ValueError, match=f"t.csv: column '{name}' may name patients.*patient_column='' if there is none"
         ):
             otcxr_mm.UnlabeledCXR(folder, **kwargs)
-        with pytest.raises(ValueError, match="1 patients stand in two splits"):
+        with pytest.raises(ValueError, match="these patients appear in more than one split"):
             otcxr_mm.UnlabeledCXR(folder, patient_column=name, **kwargs)
         assert set(otcxr_mm.UnlabeledCXR(folder, patient_column="", **kwargs).records.patient.tolist()) == {""}
 
@@ -100,19 +100,19 @@ def test_two_columns_of_patients_must_agree(folder):
 
 def test_patient_in_two_splits(folder):
     (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,7,test\n")
-    with pytest.raises(ValueError, match=r"t.csv: 1 patients stand in two splits: 7 \(test, train\)"):
+    with pytest.raises(ValueError, match=r"t.csv: these patients appear in more than one split: 7 \(test, train\)"):
         otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv", split="train")
 
 
 def test_patient_in_two_splits_of_a_split_file_over_a_plain_folder(folder):
     (folder / "s.csv").write_text("path,patient_id,split\na.jpg,7,train\nb.png,7,test\n")
-    with pytest.raises(ValueError, match=r"s.csv: 1 patients stand in two splits: 7 \(test, train\)"):
+    with pytest.raises(ValueError, match=r"s.csv: these patients appear in more than one split: 7 \(test, train\)"):
         otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
 
 
 def test_a_leak_in_the_table_is_an_error_even_when_all_splits_are_used(folder):
     (folder / "t.csv").write_text("filename,patient,split\na.jpg,7,train\nb.png,7,test\n")
-    with pytest.raises(ValueError, match="1 patients stand in two splits"):
+    with pytest.raises(ValueError, match="these patients appear in more than one split"):
         otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
 
 
@@ -123,14 +123,14 @@ def test_using_all_splits_together_is_said(folder, caplog):
     logger = MMLogger.get_instance("splits")
     logger.addHandler(caplog.handler)
     assert len(otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")) == 2
-    assert "all splits are used together, {'test': 1, 'train': 1}; take one with split=" in caplog.text
-    with pytest.raises(ValueError, match="split_file='t.csv' needs the split to take, such as split='train'"):
+    assert "all splits are used together, {'test': 1, 'train': 1}; choose one with split=" in caplog.text
+    with pytest.raises(ValueError, match="split_file='t.csv' also needs the split to use, such as split='train'"):
         otcxr_mm.UnlabeledCXR(folder, split_file="t.csv")
 
 
 def test_patients_of_a_split_file_need_patients(folder):
     (folder / "s.csv").write_text("patient,split\n7,train\n")
-    with pytest.raises(ValueError, match="splits by 'patient', but the data set knows no patients"):
+    with pytest.raises(ValueError, match="splits by 'patient', but the data set has no patient ids"):
         otcxr_mm.UnlabeledCXR(folder, split_file="s.csv", split="train")
 
 
@@ -174,7 +174,7 @@ def test_errors(folder, tmp_path_factory):
     with pytest.raises(ValueError, match="t.csv: the file is empty"):
         otcxr_mm.UnlabeledCXR(folder, ann_file="t.csv")
     (folder / "notes.txt").write_text("gone.png\n")
-    with pytest.raises(FileNotFoundError, match="1 of 1 listed images are not there, the first one .*gone.png"):
+    with pytest.raises(FileNotFoundError, match="1 of 1 listed images are missing, first .*gone.png"):
         otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt")
     with pytest.raises(FileNotFoundError, match="1 of 1 listed images"):  # skipping all of them is no way out
         otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt", skip_missing=True)

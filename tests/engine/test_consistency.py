@@ -126,7 +126,7 @@ def test_a_backbone_is_fed_what_it_was_pre_trained_on(cfg, trained, tmp_path, ca
     run(cfg, "same", work_dir=str(tmp_path / "same")).train()
     assert f"{pretrained} was pre-trained on images of 24 pixels; this run uses 32" in "".join(capsys.readouterr())
     other = {"model.data_preprocessor.std": [1.0]}
-    with pytest.raises(ValueError, match=r"pre-trained with std=\[64.0\], and this run uses std=\[1.0\]"):
+    with pytest.raises(ValueError, match=r"pre-trained with std=\[64.0\], but this run uses std=\[1.0\]"):
         run(cfg, "other", work_dir=str(tmp_path / "other"), **other).train()
     # without the record beside it: from the config in a checkpoint
     cfg.default_hooks.load_backbone.checkpoint = trained

@@ -100,7 +100,7 @@ def test_positive_weights_are_counted_on_training_images_alone(cfg, caplog):
 
 
 def test_positive_weights_that_cannot_be_counted(cfg, caplog):
-    with pytest.raises(ValueError, match="max_weight is at least 1, got 0.5"):
+    with pytest.raises(ValueError, match="max_weight must be at least 1, got 0.5"):
         otcxr_mm.PositiveWeightHook(0.5)
     loss = otcxr_mm.MaskedBCELoss(pos_weight="train")
     with pytest.raises(ValueError, match="pos_weight='train' needs otcxr_mm.PositiveWeightHook"):
@@ -113,7 +113,7 @@ def test_positive_weights_that_cannot_be_counted(cfg, caplog):
     runner = Runner.from_cfg(cfg)
     runner.logger.addHandler(caplog.handler)
     runner.train()
-    assert "without positives or without negatives, so weighted 1: a" in caplog.text
+    assert "without positives or without negatives get weight 1: a" in caplog.text
     assert runner.model.head.loss_module.pos_weight[0] == 1
 
 
@@ -152,11 +152,11 @@ def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(cfg, pytho
     assert record["test"]["images"] == 6
     (work / "other.py").write_text("")
     assert (
-        "2 configs (*.py) in this folder, one is expected"
+        "expected one config (*.py) in this folder, found 2"
         in python(ROOT / "tools" / "test.py", work, check=False).stderr
     )
     assert (
-        "no checkpoint there: run otcxr train first"
+        "has no checkpoint: run otcxr train first"
         in python(ROOT / "tools" / "test.py", tmp_path / "c.py", "--work-dir", tmp_path / "empty", check=False).stderr
     )
 

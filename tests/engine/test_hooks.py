@@ -30,7 +30,7 @@ def test_a_run_writes_the_backbone_and_prints_its_rank(cfg, caplog):
     logging.getLogger().addHandler(caplog.handler)
     runner.logger.addHandler(caplog.handler)
     model = runner.train()
-    assert "Epoch 2: backbone features of the last 18 viewpoints: effective rank" in caplog.text
+    assert "Epoch 2: backbone features of the last 18 views: effective rank" in caplog.text
     weights = torch.load(f"{cfg.work_dir}/backbone.pth", weights_only=True)
     assert weights.keys() == model.backbone.state_dict().keys()
     for name, tensor in model.backbone.state_dict().items():
@@ -112,7 +112,7 @@ def test_weights_that_are_no_numbers_are_never_saved(cfg):
 
     cfg.default_hooks.checkpoint.interval = 2
     cfg.optim_wrapper.optimizer = dict(type="SGD", lr=1e30)
-    with pytest.raises(FloatingPointError, match="weights are not finite, .* first; no checkpoint is written"):
+    with pytest.raises(FloatingPointError, match="weights are not finite, such as .*; no checkpoint is written"):
         Runner.from_cfg(cfg).train()
     assert not [name for name in os.listdir(cfg.work_dir) if name.endswith(".pth")]
 
@@ -177,7 +177,7 @@ def test_resuming_with_other_data_is_named(cfg):
     cfg.train_cfg.max_epochs = 3
     cfg.resume, cfg.load_from = True, f"{cfg.work_dir}/iter_5.pth"
     cfg.train_dataloader.batch_size = 9
-    with pytest.raises(ValueError, match="run with .*'batch_size': 3.* this one has .*'batch_size': 9.*resume=False"):
+    with pytest.raises(ValueError, match="run with .*'batch_size': 3.* this run has .*'batch_size': 9.*resume=False"):
         Runner.from_cfg(cfg).train()
     cfg.resume = False  # its weights alone are welcome
     cfg.experiment_name += "_anew"
@@ -206,7 +206,7 @@ def test_collapse_is_warned_of(caplog):
         backbone(torch.randn(2, 1, 1, 1).expand(2, 1, 4, 4))
     with caplog.at_level(logging.INFO):
         hook.after_train_epoch(runner)
-    assert "last 16 viewpoints: effective rank 1.0" in caplog.text
+    assert "last 16 views: effective rank 1.0" in caplog.text
     assert "is below 10.0" in caplog.text
     hook.after_train(runner)
     backbone(torch.zeros(2, 1, 4, 4))

@@ -107,7 +107,7 @@ def test_a_resumed_run_adds_its_start_and_names_what_has_changed(cfg, tmp_path, 
     first = json.loads(file.read_text())
     go_on = {"resume": True, "load_from": str(tmp_path / "work" / "iter_2.pth")}
     run(cfg, "b", caplog, **go_on)
-    (line,) = [line for line in warnings(caplog) if "goes on from one with other" in line]
+    (line,) = [line for line in warnings(caplog) if "resumed with different" in line]
     assert "other config: max_iters=2" in line
     second = json.loads(file.read_text())
     assert {key: second[key] for key in first if key != "starts"} == {k: v for k, v in first.items() if k != "starts"}
@@ -121,8 +121,8 @@ def test_a_resumed_run_adds_its_start_and_names_what_has_changed(cfg, tmp_path, 
     file.write_text(json.dumps(second))
     run(cfg, "c", caplog, **go_on, **{"optim_wrapper.optimizer.lr": 0.0123})
     text = "\n".join(warnings(caplog))
-    assert "goes on from one with other data (train): 10 images of 5 patients then, 10 images of 4 patients now" in text
-    assert "goes on from one with other torch: 1.0 then, " in text
+    assert "resumed with different data (train): 10 images of 5 patients before, 10 images of 4 patients now" in text
+    assert "resumed with different torch: 1.0 before, " in text
     assert "data (val)" not in text
     third = json.loads(file.read_text())
     assert set(third["starts"][2]["changed"]) == {"config", "data.train", "versions.torch"}
@@ -160,7 +160,7 @@ def test_a_broken_one_is_a_warning(cfg, tmp_path, caplog, text):
     file.write_text(text, encoding="latin-1")
     go_on = {"resume": True, "load_from": str(tmp_path / "work" / "iter_2.pth"), "train_cfg.max_iters": 3}
     run(cfg, f"b{len(text)}", caplog, **go_on)
-    assert f"{file} cannot be read, and is written anew" in caplog.text
+    assert f"{file} cannot be read and will be replaced" in caplog.text
     assert json.loads(file.read_text())["starts"][0]["iteration"] == 2
 
 

@@ -148,7 +148,7 @@ def test_a_training_set_that_is_gone_costs_its_counts_alone(folder):
     runner.logger.warning = lines.append
     runner.test()
     assert read(folder)["train"] == {"images": None, "patients": None, "sha256": None}
-    assert [line for line in lines if "the training set is not counted: ValueError" in line]
+    assert [line for line in lines if "cannot count the training set: ValueError" in line]
 
 
 def test_a_metric_without_details_still_gets_a_record(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(images, tmp_path, uninterrupte
     os.killpg(process.pid, number)  # as slurm and torchrun do: the loader's workers get it too
     rest = process.communicate(timeout=120)[0]
     assert process.returncode == 128 + number, rest[-3000:]
-    saved = re.search(r"SIG[A-Z]+: saved (.*interrupted\.pth) at iteration (\d+); go on with --resume", rest)
+    saved = re.search(r"SIG[A-Z]+: saved (.*interrupted\.pth) at iteration (\d+); continue with --resume", rest)
     iteration = int(saved[2])
     assert iteration >= 8
     assert (tmp_path / "last_checkpoint").read_text() == saved[1]

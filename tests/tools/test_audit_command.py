@@ -84,7 +84,7 @@ def test_only_a_leak_has_the_status_of_a_leak(main, config, capsys):
         assert main([config, "--cfg-options", option]) == 2
         err = capsys.readouterr().err
         assert "error: " in err
-        assert "nowhere" in err or "fraction lies above 0" in err
+        assert "nowhere" in err or "fraction must be above 0" in err
         assert "Traceback" not in err
     # what nobody thought of
     assert main([config, "--cfg-options", "train_dataloader.dataset.type=Unheard"]) == 2

@@ -113,8 +113,8 @@ def test_a_config_s_data_sets_are_found_within_wrappers(config, prepare):
         (["otcxr_mm.UnlabeledCXR", "OUT"], "needs --data-root"),
         (["otcxr_mm.Nothing", "OUT", "--data-root", "."], "no data set of otcxr_mm"),
         (["configs/nothing.py", "OUT"], "no such config"),
-        (["configs/otcxr_r50_nih.py", "OUT", "--data-root", "."], "--data-root goes with a type"),
-        (["configs/otcxr_r50_nih.py", "OUT"], "is no folder"),
+        (["configs/otcxr_r50_nih.py", "OUT", "--data-root", "."], "--data-root is for a type"),
+        (["configs/otcxr_r50_nih.py", "OUT"], "is not a folder"),
         (["otcxr_mm.UnlabeledCXR", "OUT", "--data-root", "docs", "--size", "1", "2", "3"], "--size takes"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_data_set_that_holds_its_images_is_refused(tmp_path, prepare):
         "ann_file=pneumoniamnist.npz",
     )
     assert status == 1
-    assert "otcxr_mm.MedMNISTCXR: holds its images itself" in output
+    assert "otcxr_mm.MedMNISTCXR needs no preparation" in output
     assert "error: otcxr_mm.MedMNISTCXR: no image files to prepare" in error
     assert not (tmp_path / "out").exists()
 

@@ -61,7 +61,7 @@ def test_refusals_end_with_status_2(table, tmp_path, capsys):
     assert "no results.json (no such folder). The test writes it: otcxr test" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         table([str(a), "--name", "label"])
-    assert "--name: RUN_OR_METHOD=LABEL expected" in capsys.readouterr().err
+    assert "--name: expected RUN_METHOD_OR_TYPE=LABEL" in capsys.readouterr().err
 
 
 def test_two_runs_are_compared(compare, tmp_path, capsys):
@@ -73,7 +73,7 @@ def test_two_runs_are_compared(compare, tmp_path, capsys):
     rows = json.loads((tmp_path / "pair.json").read_text())
     assert rows[0]["low"] > 0
     assert compare([str(tmp_path), str(b)]) == 2
-    assert f"{tmp_path} holds 2 runs, {a} the first: name one of them" in capsys.readouterr().err
+    assert f"{tmp_path} holds 2 runs, such as {a}: name one of them" in capsys.readouterr().err
     assert compare([str(a), str(write_masks(tmp_path / "m"))]) == 2
     assert "task differ" in capsys.readouterr().err
 

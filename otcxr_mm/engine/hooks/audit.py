@@ -20,25 +20,25 @@ from .load import LoadBackboneHook
 class LeakAuditHook(Hook):
     """Compares the patients and files of training, validation and test, and prints what they share.
 
-    A leak, which ends the run, is what training shares with validation or test, and what pre-training shares with test.
-    What pre-training shares with validation is a note in the log, which states the consequence.
+    What training shares with validation or test, or pre-training with test, is a leak and ends the run. What
+    pre-training shares with validation is a note in the log, which states the consequence.
 
-    It takes the data sets that the runner holds, and builds those that it does not need for what it does, such as the
-    test set of a training; one that is not on this machine is left out with a warning.
+    The hook uses the data sets that the runner has built, and builds those that the runner does not need, such as the
+    test set during training; a data set that is not on this machine is left out with a warning.
 
     Args:
-        pretrain_config: Config of the run whose backbone this run starts from; best the one that MMEngine left in its
-            work dir, which has its ``--cfg-options``. What it trained on is compared with this run's validation and
-            test sets. Default the one beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if there
-            is none, the log says that nothing was compared.
+        pretrain_config: Config of the run that pre-trained the backbone, preferably the copy in its work dir, which
+            includes its ``--cfg-options``. Its training data is compared with this run's validation and test sets.
+            Default: the config beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if there is
+            none, a warning says that nothing was compared.
         pixels: See :func:`otcxr_mm.datasets.audit.audit`; anything but False reads every file.
-        origins: See there.
+        origins: See :func:`otcxr_mm.datasets.audit.audit`.
         show_ids: Whether the log may name patients and paths.
-        strict: Whether a leak ends the run; else it is a warning.
+        strict: Whether a leak ends the run; otherwise it is a warning.
 
     Raises:
-        ValueError: At a leak. Any other error of the audit is raised as it is in the process that audits, and as a
-            ValueError with its text in the others.
+        ValueError: If there is a leak. Any other error of the audit is raised unchanged in the process that audits, and
+            as a ValueError with its text in the others.
     """
 
     priority = "VERY_HIGH"
@@ -56,22 +56,22 @@ class LeakAuditHook(Hook):
                 pretrain_config = str(find_config(pretrain_config))
             except FileNotFoundError:
                 raise FileNotFoundError(
-                    f"LeakAuditHook: pretrain_config={pretrain_config!r} is no file, nor a config of this package"
+                    f"LeakAuditHook: pretrain_config={pretrain_config!r} is neither a file nor a config of this package"
                 ) from None
         self.pretrain_config, self.pixels, self.origins = pretrain_config, pixels, origins
         self.show_ids, self.strict = show_ids, strict
 
     def before_run(self, runner: Runner) -> None:
-        """Audits, in one process for all.
+        """Audits, in one process for all of them.
 
         Raises:
-            ValueError: At a leak, if `strict`.
+            ValueError: If there is a leak and `strict` is set.
         """
         message, failure = [None], None
         if get_rank() == 0:
             try:
                 message = [self._audit(runner)]
-            except Exception as error:  # the others wait for a word
+            except Exception as error:  # the other processes wait for the result
                 message, failure = [f"LeakAuditHook: {type(error).__name__}: {error}"], error
         broadcast_object_list(message)
         if failure is not None:
@@ -82,7 +82,7 @@ class LeakAuditHook(Hook):
     def _audit(self, runner: Runner) -> str | None:
         datasets = self._datasets(runner)
         for hook in getattr(runner, "hooks", ()):
-            if hasattr(hook, "keep_datasets"):  # so that nobody reads the tables again
+            if hasattr(hook, "keep_datasets"):  # saves reading the tables again
                 hook.keep_datasets({role: dataset for role, dataset in datasets.items() if role in ROLES})
         found = audit(datasets, self.pixels, self.origins)
         runner.logger.info(f"Leak audit:\n{found.text(self.show_ids)}")
@@ -112,7 +112,7 @@ class LeakAuditHook(Hook):
 
     @staticmethod
     def _beside_the_backbone(runner: Runner) -> str | None:
-        """The config of the run that wrote the weights which this one starts from."""
+        """The config of the run that wrote the weights that this run starts from."""
         for hook in getattr(runner, "hooks", ()):
             if not isinstance(hook, LoadBackboneHook) or not hook.checkpoint:
                 continue
@@ -122,9 +122,9 @@ class LeakAuditHook(Hook):
                 runner.logger.info(f"Leak audit: {hook.checkpoint} was pre-trained with {configs[0]}")
                 return configs[0]
             runner.logger.warning(
-                f"Leak audit: what {hook.checkpoint} was pre-trained on is not known, as no config of a run is beside "
-                "it: name one with default_hooks.leak_audit.pretrain_config=FILE, or be sure that no patient of the "
-                "test set was there"
+                f"Leak audit: nothing was compared with the pre-training of {hook.checkpoint}, because no config of a "
+                "run lies beside it: name one with default_hooks.leak_audit.pretrain_config=FILE, or make sure that it "
+                "did not use patients of the test set"
             )
         return None
 
@@ -133,5 +133,5 @@ class LeakAuditHook(Hook):
         try:
             return build_datasets(cfg, prefix, (role,))
         except FileNotFoundError as error:
-            print_log(f"Leak audit: {prefix}{role} is left out: {error}", "current", logging.WARNING)
+            print_log(f"Leak audit: {prefix}{role} was left out: {error}", "current", logging.WARNING)
             return {}

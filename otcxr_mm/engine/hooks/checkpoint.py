@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and one on SIGTERM."""
+"""Checkpoints that are never half-written, and one on SIGTERM."""
 
 import atexit
 import contextlib
@@ -22,10 +22,10 @@ from ...registry import HOOKS
 
 
 class AtomicLocalBackend(LocalBackend):
-    """MMEngine's local files, written under another name, synced, and renamed."""
+    """MMEngine's local backend, but files are written under another name, synced, and renamed."""
 
     def put(self, obj: bytes | memoryview, filepath: str | os.PathLike) -> None:
-        """Writes `obj` to `filepath`; a reader sees the old file or the whole new one."""
+        """Writes `obj` to `filepath`; a reader sees either the old file or the complete new one."""
         write_whole(filepath, obj)
 
 
@@ -35,7 +35,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _IgnoreSignals:
-    """Worker initialisation: what is sent to the whole process group is the main process's alone to answer."""
+    """Worker initialisation that leaves signals sent to the whole process group to the main process."""
 
     def __init__(self, then: Callable[[int], None] | None) -> None:
         self.then = then
@@ -48,8 +48,8 @@ class _IgnoreSignals:
 
 
 def _kill_workers() -> None:
-    """At exit Python sends persistent workers SIGTERM, which they ignore, and waits for them."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it an error
+    """Kills persistent workers at exit, where Python would send them SIGTERM, which they ignore, and wait."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report an error
     for process in multiprocessing.active_children():
         if process.daemon:
             process.kill()
@@ -57,15 +57,15 @@ def _kill_workers() -> None:
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's CheckpointHook with whole files, and a checkpoint when the job is asked to end.
+    """MMEngine's CheckpointHook, with atomic writes and a checkpoint when the job is asked to end.
 
-    On SIGTERM (slurm's preemption, a stopped container) and Ctrl-C the run saves `interrupted.pth` after the optimiser
-    step in hand and ends with status 143 or 130; `--resume` goes on from there, in the middle of the epoch too. A
-    second signal ends it at once. Weights that are not finite are never saved.
+    On SIGTERM (slurm's preemption, a stopped container) and Ctrl-C the run finishes the current optimiser step, saves
+    `interrupted.pth`, and ends with status 143 or 130; `--resume` continues from there, even in the middle of an epoch.
+    A second signal ends the run at once. Weights that are not finite are never saved.
 
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints.
-        max_keep_ckpts: As MMEngine's, but not 1: the old one is removed before the new one is written.
+        max_keep_ckpts: As in MMEngine, but not 1, because the old file is removed before the new one is written.
         **kwargs: See MMEngine's CheckpointHook.
 
     Raises:
@@ -77,22 +77,22 @@ class AtomicCheckpointHook(CheckpointHook):
         if max_keep_ckpts == 1:
             raise ValueError(
                 "AtomicCheckpointHook: max_keep_ckpts=1 would leave none if the run is killed while it saves: "
-                "take 2, or -1 for all"
+                "use 2, or -1 to keep all"
             )
         kwargs.setdefault("backend_args", {"backend": "otcxr_atomic"})
         super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.asked_to_end: signal.Signals | None = None
-        self.previous: dict = {}  # handlers of before the training
+        self.previous: dict = {}  # signal handlers from before training
 
     def before_train(self, runner: Runner) -> None:
-        """Listens to the signals, and clears away what a killed run left half-written."""
+        """Installs the signal handlers, and removes files that a killed run left half-written."""
         super().before_train(runner)
         self._check_accumulation(runner)
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
         self.previous = {}
-        if not hasattr(runner.train_loop, "run_iter"):  # nothing that could be interrupted between two iterations
+        if not hasattr(runner.train_loop, "run_iter"):  # no iterations between which it could be interrupted
             return
         loader = runner.train_dataloader
         loader.worker_init_fn = _IgnoreSignals(loader.worker_init_fn)
@@ -104,19 +104,19 @@ class AtomicCheckpointHook(CheckpointHook):
         counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
         if not self.by_epoch and self.interval % counts:
             raise ValueError(
-                f"checkpoints every {self.interval} iterations would lose gradients that are being accumulated: make "
-                f"interval a multiple of accumulative_counts={counts}"
+                f"a checkpoint every {self.interval} iterations would lose accumulated gradients: make interval a "
+                f"multiple of accumulative_counts={counts}"
             )
         if self.by_epoch and len(runner.train_dataloader) % counts:
             runner.logger.warning(
                 f"accumulative_counts={counts} does not divide the {len(runner.train_dataloader)} iterations of an "
-                "epoch: a run that is resumed loses the gradients being accumulated at an epoch's end"
+                "epoch: a resumed run loses the gradients accumulated at the end of an epoch"
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turns MMEngine's log buffers, whose pickles hold functions, into tensors, and NumPy scalars into numbers.
+        """Converts MMEngine's log buffers, whose pickles hold functions, to tensors, and NumPy scalars to numbers.
 
-        So the file holds tensors and plain values alone, and `weights_only=True` loads it. (MMEngine 0.10.7 cannot
+        The file then holds only tensors and plain values, and `weights_only=True` loads it. (MMEngine 0.10.7 cannot
         resume its own files on torch >= 2.6; the OneDL line falls back to unsafe loading.)
 
         Raises:
@@ -125,8 +125,8 @@ class AtomicCheckpointHook(CheckpointHook):
         bad = [name for name, x in checkpoint["state_dict"].items() if x.is_floating_point() and not x.isfinite().all()]
         if bad:
             raise FloatingPointError(
-                f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {len(bad)} weights are not finite, {bad[0]} "
-                "first; no checkpoint is written. Resume from the last one with a lower learning rate or a longer "
+                f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {len(bad)} weights are not finite, such as "
+                f"{bad[0]}; no checkpoint is written. Resume from the last one with a lower learning rate or a longer "
                 "warm-up"
             )
         checkpoint["meta"]["epoch_of"] = self._epoch_of(runner)
@@ -138,22 +138,22 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @staticmethod
     def _epoch_of(runner: Runner) -> dict[str, int]:
-        """What an epoch consists of; a run can only go on with the same."""
+        """What an epoch consists of; a resumed run must have the same."""
         loader = runner.train_dataloader
         return {"images": len(loader.dataset), "batch_size": loader.batch_size, "processes": runner.world_size}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Turns them back.
+        """Converts the log buffers back.
 
         Raises:
-            ValueError: When resuming with other data, batch size or number of processes.
+            ValueError: When resuming with another number of images, batch size or number of processes.
         """
         before = checkpoint.get("meta", {}).get("epoch_of")
         if runner._resume and before is not None and before != (now := self._epoch_of(runner)):
             raise ValueError(
-                f"the checkpoint is of a run with {before}, this one has {now}: iterations and learning rate would "
-                "come out of step. Resume with the same, or start anew from its weights with load_from=CHECKPOINT and "
-                "resume=False"
+                f"the checkpoint is from a run with {before}, this run has {now}: iterations and learning rate would "
+                "be wrong. Resume with the same settings, or start a new run from its weights with "
+                "load_from=CHECKPOINT and resume=False"
             )
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, columns in scalars.items():
@@ -167,13 +167,13 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Saves by iteration if configured, and when asked to end.
+        """Saves at intervals if configured by iteration, and when asked to end.
 
         Raises:
-            SystemExit: After it has saved because it was asked to end, with status 128 + the signal's number.
+            SystemExit: After saving because it was asked to end, with status 128 + the signal's number.
         """
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        # the other processes wait: the main one saves, and its end ends them
+        # the other processes wait: the main one saves, and its exit ends them
         if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():
             return
         runner.save_checkpoint(
@@ -186,12 +186,12 @@ class AtomicCheckpointHook(CheckpointHook):
         path = os.path.join(self.out_dir, "interrupted.pth")
         self.file_backend.put(path.encode(), os.path.join(runner.work_dir, "last_checkpoint"))
         runner.logger.info(
-            f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; go on with --resume"
+            f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; continue with --resume"
         )
         raise SystemExit(128 + self.asked_to_end)
 
     def after_train(self, runner: Runner) -> None:
-        """Gives the signals back."""
+        """Restores the signal handlers."""
         super().after_train(runner)
         self._give_back()
 

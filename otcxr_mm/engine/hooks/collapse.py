@@ -1,4 +1,4 @@
-"""Whether the representation collapses."""
+"""Detects a collapse of the representation."""
 
 from collections import deque
 
@@ -15,15 +15,15 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class CollapseMonitorHook(Hook):
-    """Prints, after each epoch, what the backbone's pooled features of the last images seen look like.
+    """Logs statistics of the backbone's pooled features after each epoch.
 
-    The effective rank (exponential of the entropy of the singular values of the centred features) counts the directions
-    that are used; their mean cosine is 1 and their standard deviation 0 when all images look the same. No further
-    forward pass: it keeps the features, averaged over space, that training computes anyway, of one process.
+    The effective rank (the exponential of the entropy of the singular values of the centred features) counts the
+    directions in use. If all images look the same, the mean cosine is 1 and the standard deviation 0. There is no extra
+    forward pass: the hook keeps the features that training computes anyway, averaged over space, from one process.
 
     Args:
-        samples: Number of images; each is there with two viewpoints.
-        warn_below: Effective rank under which a warning is printed.
+        samples: Number of images, the last ones seen; each contributes two views.
+        warn_below: Effective rank below which a warning is logged.
     """
 
     priority = "BELOW_NORMAL"
@@ -41,12 +41,12 @@ class CollapseMonitorHook(Hook):
             self.features.popleft()
 
     def before_train(self, runner: Runner) -> None:
-        """Listens to the backbone."""
+        """Registers a forward hook on the backbone."""
         model = bare_model(runner)
         self.handle = model.backbone.register_forward_hook(self._keep)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Prints and logs the three numbers."""
+        """Logs the three numbers."""
         if not self.features:
             return
         features = torch.cat(list(self.features))
@@ -54,22 +54,22 @@ class CollapseMonitorHook(Hook):
         if len(features) < 2:
             return
         rank, std = effective_rank(features).item(), features.std(0).mean().item()
-        # mean cosine of two different features: that of all pairs less the diagonal
+        # mean cosine of two different features: that of all pairs, without the diagonal
         n, mean = len(features), normalize(features, dim=1).mean(0)
         cosine = ((n * mean.dot(mean) - 1) / (n - 1)).item()
         for name, value in (("rank", rank), ("std", std), ("cosine", cosine)):
             runner.message_hub.update_scalar(f"train/backbone_{name}", value)
         limit = min(n - 1, features.shape[1])
         runner.logger.info(
-            f"Epoch {runner.epoch + 1}: backbone features of the last {n} viewpoints: effective rank {rank:.1f} "
+            f"Epoch {runner.epoch + 1}: backbone features of the last {n} views: effective rank {rank:.1f} "
             f"(at most {limit}), std {std:.4f}, mean cosine {cosine:.3f}"
         )
         if rank < min(self.warn_below, limit / 2):
             runner.logger.warning(
                 f"the effective rank of the backbone's features, {rank:.1f}, is below {self.warn_below}: if it keeps "
-                "falling the representation collapses; lower the learning rate or raise the weight of loss_var"
+                "falling, the representation is collapsing; lower the learning rate or raise the weight of loss_var"
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Stops listening."""
+        """Removes the forward hook."""
         self.handle.remove()

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is tested on the classes, and with the preprocessing, that it was trained with."""
+"""Checks that a checkpoint is tested with the classes and preprocessing that it was trained with."""
 
 from collections.abc import Mapping
 
@@ -16,18 +16,19 @@ from ..trained import trained_config
 class ConsistencyHook(Hook):
     """Refuses a checkpoint that does not belong to the run that loads it.
 
-    A test is refused if the checkpoint lacks weights of the model, if the classes of the test set (or their order) are
-    not those of the training set, or if images are normalised otherwise than in training. A resumed training is refused
-    if its classes have changed; so is any training whose validation set gives other classes than its training set.
+    A test is refused if the checkpoint lacks weights of the model, if the classes of the test set or their order differ
+    from the training set's, or if the normalisation differs from training; another image size is a warning. Resumed
+    training is refused if its classes have changed, and any training if the classes of its validation set differ from
+    those of its training set.
 
     Args:
         strict: Whether a difference ends the run; otherwise it is logged as a warning. Missing weights always end it.
 
     Raises:
-        ValueError: If something differs; names what, in both runs.
+        ValueError: If something differs; names it, for both runs.
     """
 
-    # after the audit, which is the first to build the data sets
+    # after the audit, which builds the data sets first
     priority = "HIGH"
 
     def __init__(self, strict: bool = True) -> None:
@@ -41,7 +42,7 @@ class ConsistencyHook(Hook):
             self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Adds the names of the masks to what MMEngine saves of the training set."""
+        """Adds the names of the masks to what MMEngine saves about the training set."""
         named = _classes(runner.train_dataloader.dataset)
         if "mask_classes" in named:
             meta = checkpoint["meta"]
@@ -50,7 +51,7 @@ class ConsistencyHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compares the checkpoint with this run."""
         training = isinstance(runner._train_loop, BaseLoop)
-        if training and not runner._resume:  # weights to start from
+        if training and not runner._resume:  # only weights to start from
             return
         if not training:
             _require_weights(runner, checkpoint)
@@ -80,9 +81,9 @@ class ConsistencyHook(Hook):
             texts = [", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now)]
             self._report(
                 runner,
-                f"the checkpoint was trained with {texts[0]}, but this test uses {texts[1]}: its scores would mean "
-                "little. Use the settings of the training (model.data_preprocessor, LoadCXR), or set "
-                "default_hooks.consistency.strict=False to test it otherwise on purpose",
+                f"the checkpoint was trained with {texts[0]}, but this test uses {texts[1]}: its scores would not "
+                "be meaningful. Use the training's settings (model.data_preprocessor, LoadCXR), or set "
+                "default_hooks.consistency.strict=False if the difference is intended",
             )
         elif before["size"] != now["size"] and None not in (before["size"], now["size"]):
             runner.logger.warning(
@@ -96,7 +97,7 @@ class ConsistencyHook(Hook):
 
 
 def _classes(dataset: object) -> dict[str, list[str]]:
-    """Names of the labels and of the masks, which several data sets together have only if each has the same."""
+    """Names of the labels and of the masks; for several data sets, the masks only if all have the same."""
     masks = {tuple(getattr(leaf, "mask_classes", ())) for leaf in leaves(dataset)}
     same = masks.pop() if len(masks) == 1 else ()
     return _named({**(getattr(dataset, "metainfo", None) or {}), "mask_classes": same})
@@ -108,7 +109,7 @@ def _named(meta: Mapping | None) -> dict[str, list[str]]:
 
 
 def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
-    """MMEngine would test random numbers in the place of weights that are missing or of another shape."""
+    """Refuses missing weights and weights of another shape, which MMEngine would leave at random values."""
     state = checkpoint.get("state_dict", checkpoint)
     given = {name.removeprefix("module."): tuple(getattr(value, "shape", ())) for name, value in state.items()}
     wanted = {name: tuple(parameter.shape) for name, parameter in bare_model(runner).named_parameters()}
@@ -117,9 +118,9 @@ def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     found = [f"lacks {len(missing)} of the model's weights ({', '.join(missing[:3])})"] if missing else []
     if other:
         name = other[0]
-        found.append(f"holds {len(other)} in another shape ({name}: {given[name]}, in the model {wanted[name]})")
+        found.append(f"has {len(other)} with another shape ({name}: {given[name]}, in the model {wanted[name]})")
     if found:
         raise ValueError(
-            f"the checkpoint {' and '.join(found)}, which would be random numbers: test the checkpoint that the "
-            "training of this config wrote"
+            f"the checkpoint {' and '.join(found)}, which would stay random: test the checkpoint that the training of "
+            "this config wrote"
         )

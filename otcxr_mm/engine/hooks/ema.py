@@ -1,4 +1,4 @@
-"""The target network of OTCXR."""
+"""Updates the target network of OTCXR."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -9,23 +9,25 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class EMATargetHook(Hook):
-    """Copies the online network into the target before a run, and averages it in after each optimiser step.
+    """Copies the online network to the target before a run, and updates the moving average after each optimiser step.
 
-    Not in the model's loss(), where gradient accumulation would update the target at every micro-step.
+    This is not done in the model's loss(), where gradient accumulation would update the target at every micro-step.
     """
 
-    # before the checkpoint is written
+    # runs before the checkpoint is written
     priority = "NORMAL"
 
     def before_train(self, runner: Runner) -> None:
-        """Starts the target where the online network starts, unless the run is resumed.
+        """Initialises the target with the online network, unless the run is resumed.
 
         Raises:
             ValueError: If the model has no target network.
         """
         model = bare_model(runner)
         if getattr(model, "target", None) is None:
-            raise ValueError("EMATargetHook: the model has no target network: set ema=0.004 in model, or drop the hook")
+            raise ValueError(
+                "EMATargetHook: the model has no target network: set ema=0.004 in model, or remove the hook"
+            )
         if runner.iter == 0:
             model.sync_target()
         model.target_synced = True
@@ -34,6 +36,6 @@ class EMATargetHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Updates the target if this iteration stepped the optimiser."""
+        """Updates the target if the optimiser stepped in this iteration."""
         if runner.optim_wrapper.should_update():
             self.model.target.update_parameters(self.model.online)

@@ -1,4 +1,4 @@
-"""The backbone as a file of its own at the end of training."""
+"""Writes the backbone to a separate file at the end of training."""
 
 import os
 
@@ -27,7 +27,7 @@ class ExportBackboneHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Writes both files and prints where."""
+        """Writes both files, and logs the path."""
         model = bare_model(runner)
         path = os.path.join(runner.work_dir, self.filename)
         dataset = runner.train_dataloader.dataset

@@ -1,4 +1,4 @@
-"""Stops a run whose loss is no number any more."""
+"""Stops a run whose loss is not finite."""
 
 import torch
 from mmengine.hooks import Hook
@@ -9,10 +9,10 @@ from ...registry import HOOKS
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Ends training at a loss that is NaN or infinite, before a checkpoint of it is written at the epoch's end.
+    """Ends training at a NaN or infinite loss, before the checkpoint at the end of the epoch is written.
 
     Args:
-        interval: Iterations between two looks; each waits for the device.
+        interval: Iterations between two checks; each check waits for the device.
     """
 
     priority = "NORMAL"
@@ -23,7 +23,7 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Looks at the losses.
+        """Checks the losses.
 
         Raises:
             FloatingPointError: With the terms that are not finite.

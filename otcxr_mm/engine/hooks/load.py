@@ -1,4 +1,4 @@
-"""Pre-trained weights, or an error."""
+"""Loads pre-trained weights, or raises an error."""
 
 import json
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ from ..trained import trained_config
 
 @HOOKS.register_module()
 class LoadBackboneHook(Hook):
-    """Fills the model's backbone before training, see :func:`otcxr_mm.load_backbone`; not when a run is resumed.
+    """Loads the model's backbone before training (:func:`otcxr_mm.load_backbone`), unless the run is resumed.
 
-    With MMEngine's ``init_cfg=dict(type='Pretrained')`` training starts from scratch, with a line in the log,
-    if no name fits; here that is an error. It works in MMPretrain and MMSegmentation alike.
+    With MMEngine's ``init_cfg=dict(type='Pretrained')``, training starts from scratch if no name fits, with only a line
+    in the log; here that is an error. The hook works in MMPretrain and MMSegmentation alike.
 
-    The JSON that pre-training leaves beside the weights says how images were normalised. A run that normalises them
-    otherwise is refused, since features of such images are worth much less. Another image size is a warning.
+    The JSON beside the pre-trained weights records how images were normalised. A run that normalises them differently
+    is refused, because the features would be much worse. Another image size is a warning.
 
     Args:
-        checkpoint: Local file; None: the backbone stays as it was initialised, to compare with.
+        checkpoint: Local file; None leaves the backbone as initialised, as a baseline.
         min_matched: Share of the backbone's tensors that the file must hold.
-        calibrate: Whether the statistics of batch norm are then set to those of up to 1,024 training images: for an
-            untrained backbone that stays frozen, whose own are those of no data.
-        check_preprocessing: Whether other preprocessing than in pre-training ends the run.
+        calibrate: Whether to set the batch norm statistics to those of up to 1,024 training images afterwards. Use it
+            for an untrained backbone that stays frozen, whose own statistics come from no data.
+        check_preprocessing: Whether preprocessing that differs from pre-training ends the run.
 
     Raises:
         FileNotFoundError: Before training, if there is no such file.
-        ValueError: Before training, if less than `min_matched` of the backbone fits, or images are normalised otherwise
-            than in pre-training; names what is missing or differs.
+        ValueError: Before training, if less than `min_matched` of the backbone fits, or if the normalisation differs
+            from pre-training; names what is missing or differs.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class LoadBackboneHook(Hook):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If too little of the backbone is in it, or preprocessing differs.
+            ValueError: If the file holds too little of the backbone, or preprocessing differs.
         """
         if runner.iter:
             return
@@ -64,14 +64,14 @@ class LoadBackboneHook(Hook):
             except FileNotFoundError as error:
                 raise FileNotFoundError(
                     f"{error}: pre-train first, or name another file, in the config or with --cfg-options "
-                    "default_hooks.load_backbone.checkpoint=FILE (None: an untrained backbone)"
+                    "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
                 ) from None
-            runner.logger.info(f"backbone filled from {self.checkpoint}")
+            runner.logger.info(f"backbone loaded from {self.checkpoint}")
             if self.check_preprocessing:
                 self._compare(runner, _record(Path(self.checkpoint).expanduser()))
         if self.calibrate:
             calibrate_batch_norm(bare_model(runner), runner.train_dataloader)
-            runner.logger.info("batch norm has the statistics of training images")
+            runner.logger.info("batch norm statistics set from training images")
 
     def _compare(self, runner: Runner, before: Mapping) -> None:
         now = preprocessing_of(runner.cfg)
@@ -79,9 +79,9 @@ class LoadBackboneHook(Hook):
         if changed:
             texts = [", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now)]
             raise ValueError(
-                f"{self.checkpoint} was pre-trained with {texts[0]}, and this run uses {texts[1]}: set "
-                "model.data_preprocessor (mean, std) or LoadCXR (max_value) to what the pre-training used, or "
-                "default_hooks.load_backbone.check_preprocessing=False to differ on purpose"
+                f"{self.checkpoint} was pre-trained with {texts[0]}, but this run uses {texts[1]}: set "
+                "model.data_preprocessor (mean, std) or LoadCXR (max_value) to the values of the pre-training, or "
+                "default_hooks.load_backbone.check_preprocessing=False if the difference is intended"
             )
         if None not in (before.get("size"), now["size"]) and before["size"] != now["size"]:
             runner.logger.warning(
@@ -90,7 +90,7 @@ class LoadBackboneHook(Hook):
 
 
 def _record(weights: Path) -> dict:
-    """The preprocessing of a pre-training: from the JSON beside its weights, or from the config in its checkpoint."""
+    """The preprocessing used in pre-training, from the JSON beside the weights or the config in the checkpoint."""
     try:
         record = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a run was: config, data, versions, state of the code, in one file of its work dir."""
+"""Records what a run was (config, data, versions, state of the code) in one file of its work dir."""
 
 import difflib
 import hashlib
@@ -29,9 +29,9 @@ from .results import counts
 
 FILE = "manifest.json"
 VERSION = 1
-# entries of a manifest that a run which goes on should share with the one before
+# entries that a resumed run should share with the run before
 COMPARED = ("data", "batch_size", "world_size", "seed", "versions")
-# entries of a config that say how a run was started, and not what it is
+# entries of a config that say how a run was started, not what it is
 STARTED_WITH = ("experiment_name", "launcher", "load_from", "model_wrapper_cfg", "resume", "work_dir")
 
 
@@ -39,27 +39,26 @@ STARTED_WITH = ("experiment_name", "launcher", "load_from", "model_wrapper_cfg",
 class RunManifestHook(Hook):
     """Writes `WORK_DIR/manifest.json` before training and before a test, and a copy beside the log of this start.
 
-    It holds the whole config and its SHA-256, the data (images, patients, positives a class, and a SHA-256 of the list
-    of images and patients), versions, the git state of the config's folder and of this package, seed, processes,
-    devices, command line and time. It stays on this machine: it holds paths, but no patient id.
+    The manifest holds the whole config and its SHA-256, the data (images, patients, positives per class, and a SHA-256
+    of the list of images and patients), versions, the git state of the config's folder and of this package, seed,
+    processes, devices, command line and time. It is meant to stay on this machine: it holds paths, but no patient id.
 
-    A new training replaces it; its copy stays in the folder of its log. A training that is resumed, and a test, are
-    added to its list `starts`, with what has changed since, also the lines of the config; a change of config, data,
-    seed or versions between a run and its continuation is a warning. (A resume with another number of images, batch
-    size or number of processes is refused by :class:`otcxr_mm.AtomicCheckpointHook`.)
+    A new training run replaces the manifest; the copy stays in the folder of the log. A resumed run and a test are
+    added to the list `starts`, with what has changed since, including the lines of the config. A change of config,
+    data, seed or versions when a run is resumed is a warning. (:class:`otcxr_mm.AtomicCheckpointHook` refuses to resume
+    with another number of images, batch size or number of processes.)
 
-    Data sets are those that the run has built, and those that :class:`otcxr_mm.LeakAuditHook` has built to compare
-    them: none is read twice.
+    The hook uses the data sets that the run or :class:`otcxr_mm.LeakAuditHook` has built: none is read twice.
     """
 
-    # after the others are ready, and whatever ends the run before it starts
+    # after the hooks that may end the run before it starts
     priority = "VERY_LOW"
 
     def __init__(self) -> None:
         self._datasets: dict[str, object] = {}
 
     def keep_datasets(self, datasets: Mapping[str, object]) -> None:
-        """Takes data sets that were built for another purpose, until the file is written."""
+        """Keeps data sets that were built for another purpose until the file is written."""
         self._datasets = dict(datasets)
 
     def _describe(self, runner: Runner) -> dict:
@@ -89,7 +88,7 @@ class RunManifestHook(Hook):
             changed = differences(before, now) | _config_lines(before, now)
             if start["kind"] == "train":
                 for line in explain(changed):
-                    runner.logger.warning(f"this run goes on from one with other {line}")
+                    runner.logger.warning(f"resumed with different {line}")
             manifest = {**before, "data": {**now["data"], **before.get("data", {})}}
             start |= {"config_sha256": now["config"]["sha256"], "command": now["command"], "changed": changed}
         starts = manifest.get("starts")
@@ -99,27 +98,27 @@ class RunManifestHook(Hook):
 
 
 def write_manifest(folder: str | os.PathLike, manifest: Mapping) -> None:
-    """Writes a manifest into a folder, as a whole file."""
+    """Writes a manifest into a folder atomically."""
     write_whole(Path(folder) / FILE, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def read_manifest(folder: str | os.PathLike) -> dict | None:
-    """The manifest of a work dir; None, with a warning, if it cannot be read, and without one if there is none."""
+    """The manifest of a work dir; None if there is none, or, with a warning, if it cannot be read."""
     path = Path(folder) / FILE
     if not path.is_file():
         return None
     try:
         manifest = json.loads(path.read_bytes())
         if not isinstance(manifest, dict) or not isinstance(manifest.get("data", {}), dict):
-            raise ValueError("no manifest of a run")
+            raise ValueError("not the manifest of a run")
     except (ValueError, OSError) as error:
-        print_log(f"{path} cannot be read, and is written anew: {error}", "current", logging.WARNING)
+        print_log(f"{path} cannot be read and will be replaced: {error}", "current", logging.WARNING)
         return None
     return manifest
 
 
 def _manifest_before(runner: Runner) -> dict | None:
-    """That of the run whose checkpoint is resumed, failing that, of the work dir."""
+    """The manifest of the run whose checkpoint is resumed, or else that of the work dir."""
     folders = [runner.work_dir]
     if runner._load_from and "://" not in runner._load_from:
         folders.insert(0, os.path.dirname(os.path.abspath(runner._load_from)))
@@ -127,16 +126,16 @@ def _manifest_before(runner: Runner) -> dict | None:
 
 
 def describe(runner: Runner, datasets: Mapping[str, object] | None = None) -> dict:
-    """What a run is, as plain values.
+    """Describes a run in plain values.
 
     Args:
-        runner: When it trains or tests, so that its own data sets are there.
-        datasets: Other data sets of the run, such as the test set of a training: role to data set.
+        runner: A runner that trains or tests, so that its own data sets are built.
+        datasets: Other data sets of the run by role, such as the test set during training.
 
     Returns:
         The manifest without `starts`.
     """
-    # not the message hub's: in a resumed run that is the checkpoint's
+    # not the message hub's config, which in a resumed run is the checkpoint's
     own = {key: value for key, value in runner.cfg.to_dict().items() if key not in STARTED_WITH}
     text = Config(own).pretty_text
     loader = runner.cfg.get("train_dataloader") or runner.cfg.get("test_dataloader") or {}
@@ -160,7 +159,7 @@ def describe(runner: Runner, datasets: Mapping[str, object] | None = None) -> di
 
 
 def _all_datasets(runner: Runner, others: Mapping[str, object]) -> dict[str, object]:
-    """Role to data set, of those that are there already."""
+    """The data sets that are already built, by role."""
     found = dict(others)
     for role in ROLES:
         loader = getattr(getattr(runner, f"_{role}_loop", None), "dataloader", None)
@@ -192,7 +191,7 @@ def describe_data(dataset: object) -> dict:
 
 
 def all_versions() -> dict[str, str | None]:
-    """Versions of Python, of the libraries that decide what a run computes, and of CUDA."""
+    """Versions of Python, of the libraries that determine what a run computes, and of CUDA."""
     others = {name: getattr(sys.modules.get(name), "__version__", None) for name in ("mmcv", "mmseg", "cv2")}
     return {
         "python": platform.python_version(),
@@ -212,10 +211,10 @@ def devices() -> list[str]:
 
 
 def git_state(folder: str | os.PathLike | None) -> dict | None:
-    """Commit of the checkout that a folder lies in, and whether its tracked files have been changed.
+    """Commit of the checkout that contains a folder, and whether its tracked files have been changed.
 
     Returns:
-        None outside of a checkout, or without git.
+        None outside a checkout, or without git.
     """
     if folder is None:
         return None
@@ -227,7 +226,7 @@ def git_state(folder: str | os.PathLike | None) -> dict | None:
 
 
 def _git_state_of(config: str | None) -> dict | None:
-    """That of the folder of a config; of a config of this package, that of this package."""
+    """The git state of a config's folder; for a config of this package, that of the package."""
     if not config:
         return None
     path = Path(config).resolve()
@@ -235,7 +234,7 @@ def _git_state_of(config: str | None) -> dict | None:
 
 
 def _own_git_state() -> dict | None:
-    """That of this package; None where it is installed, also inside somebody's checkout."""
+    """The git state of this package; None if it is installed, even inside another checkout."""
     package = Path(__file__).resolve().parents[2]
     return git_state(package) if _git(package, "ls-files", "--error-unmatch", "version.py") else None
 
@@ -256,15 +255,15 @@ def _git(folder: str | os.PathLike, *command: str) -> str | None:
 
 
 def differences(before: Mapping, now: Mapping) -> dict[str, list]:
-    """What two manifests do not share, of what a run and its continuation should.
+    """Entries that a run and its continuation should share, but that differ between two manifests.
 
     Args:
-        before: Of the run before.
-        now: Of the one that goes on.
+        before: Manifest of the earlier run.
+        now: Manifest of the resumed run.
 
     Returns:
-        Name, such as ``versions.torch`` or ``data.train``, to the values [before, now]. What only one of them knows is
-        no difference.
+        The values [before, now] by name, such as ``versions.torch`` or ``data.train``. An entry that only one of them
+        has is not a difference.
     """
     changed = {}
     for key in COMPARED:
@@ -282,7 +281,7 @@ def differences(before: Mapping, now: Mapping) -> dict[str, list]:
 
 
 def _config_lines(before: Mapping, now: Mapping) -> dict[str, list]:
-    """The lines of the config's text that only the one before has, and those that only this one has."""
+    """The lines that only the earlier config has, and those that only the current one has."""
     texts = [(manifest.get("config") or {}).get("text") or "" for manifest in (before, now)]
     lines = list(difflib.ndiff(*(text.splitlines() for text in texts))) if texts[0] != texts[1] else []
     gone, new = ([line[2:].strip() for line in lines if line.startswith(sign)] for sign in "-+")
@@ -290,23 +289,24 @@ def _config_lines(before: Mapping, now: Mapping) -> dict[str, list]:
 
 
 def _identity(data: object) -> dict | None:
-    """What makes two data sets the same: the list of images, or failing that their number."""
+    """What identifies a data set: the list of images, or else their number."""
     if not isinstance(data, Mapping):
         return None
     return {key: data.get(key) for key in ("images", "patients", "sha256", "positives")}
 
 
 def explain(changed: Mapping[str, list]) -> list[str]:
-    """A line a difference."""
+    """One line per difference."""
     lines = []
     for name, (one, other) in changed.items():
         if name.startswith("data."):
             then, today = (f"{d['images']} images of {d['patients'] or 'unknown'} patients" for d in (one, other))
             what = "" if one["sha256"] != other["sha256"] else ", with other labels"
-            lines.append(f"data ({name.removeprefix('data.')}): {then} then, {today} now{what}")
+            lines.append(f"data ({name.removeprefix('data.')}): {then} before, {today} now{what}")
         elif name == "config":
-            then, today = ("; ".join(part[:3]) + ("; ..." if len(part) > 3 else "") for part in (one, other))
-            lines.append(f"config: {then or 'without'} then, {today or 'without'} now")
+            parts = ([line.removesuffix(",") for line in part] for part in (one, other))
+            then, today = ("; ".join(part[:3]) + ("; ..." if len(part) > 3 else "") for part in parts)
+            lines.append(f"config: {then or 'nothing'} before, {today or 'nothing'} now")
         else:
-            lines.append(f"{name.replace('versions.', '').replace('_', ' ')}: {one} then, {other} now")
+            lines.append(f"{name.replace('versions.', '').replace('_', ' ')}: {one} before, {other} now")
     return lines

@@ -1,4 +1,4 @@
-"""Pictures of what a segmentation gets right and wrong."""
+"""Draws what a segmentation gets right and wrong."""
 
 import io
 import os
@@ -20,13 +20,13 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class MaskOverlayHook(Hook):
-    """Writes at test a sheet of radiographs with true and predicted contours: the worst, median and best by Dice.
+    """Draws true and predicted contours on the worst, median and best test images by Dice, on one sheet.
 
-    Images are chosen by the test evaluator's :class:`otcxr_mm.MaskMetric` among those that have a structure, read
-    again, and predicted again. The sheet names no patient and no file.
+    Images are chosen by the Dice of the test evaluator's :class:`otcxr_mm.MaskMetric` among those that have a
+    structure, and are loaded and predicted again. The sheet names no patient and no file.
 
     Args:
-        count: Images of each of the three kinds; 0: no sheet.
+        count: Images of each of the three kinds; 0 writes no sheet.
         file: Name of the sheet in the work dir.
     """
 
@@ -37,7 +37,7 @@ class MaskOverlayHook(Hook):
         self.count, self.file = count, file
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Writes the sheet; a line of the log says where, or why there is none."""
+        """Writes the sheet, and logs its path or why there is none."""
         if not self.count or not is_main_process():
             return
         metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, MaskMetric)), None)
@@ -70,7 +70,7 @@ class MaskOverlayHook(Hook):
 
     @staticmethod
     def _overlay(runner: Runner, metric: MaskMetric, row: int) -> object:
-        """An image with its masks; None if the metric's row is another image."""
+        """An image with its masks; None if the metric's row belongs to another image."""
         from ...visualization.overlays import Overlay
 
         loader = runner.test_dataloader

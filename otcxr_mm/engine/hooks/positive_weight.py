@@ -1,4 +1,4 @@
-"""Weights of positives, counted where they may be: among the training images."""
+"""Weights of positives, counted on the training images only."""
 
 import numpy as np
 from mmengine.hooks import Hook
@@ -11,12 +11,13 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class PositiveWeightHook(Hook):
-    """Sets `pos_weight` of a MaskedBCELoss that says 'train' to negatives / positives of the training images.
+    """Sets `pos_weight` of a MaskedBCELoss with ``pos_weight='train'`` to negatives / positives of the training images.
 
-    Unknown labels are not counted. A class without positives or without negatives gets 1, and a line in the log.
+    Unknown labels are not counted. A class without positives or without negatives gets 1, with a warning.
 
     Args:
-        max_weight: Weights lie within [1 / max_weight, max_weight]: a class of three positives is not worth everything.
+        max_weight: Weights are clipped to [1 / max_weight, max_weight], so that a class with very few positives does
+            not dominate.
 
     Raises:
         ValueError: Before training, if a training set has no labels, or `max_weight` is below 1.
@@ -24,11 +25,11 @@ class PositiveWeightHook(Hook):
 
     def __init__(self, max_weight: float = 100.0) -> None:
         if max_weight < 1:
-            raise ValueError(f"PositiveWeightHook: max_weight is at least 1, got {max_weight}")
+            raise ValueError(f"PositiveWeightHook: max_weight must be at least 1, got {max_weight}")
         self.max_weight = max_weight
 
     def before_train(self, runner: Runner) -> None:
-        """Counts and sets, where a loss waits for it.
+        """Counts the labels and sets the weights, if the loss waits for them.
 
         Raises:
             ValueError: If a training set has no labels.
@@ -55,7 +56,7 @@ class PositiveWeightHook(Hook):
         loss.set_pos_weight(weight.tolist())
         names = (getattr(runner.train_dataloader.dataset, "metainfo", None) or {}).get("classes") or range(len(weight))
         text = ", ".join(f"{name} {w:.3g}" for name, w in zip(names, weight, strict=True))
-        runner.logger.info(f"weights of positives, from {len(labels)} training images: {text}")
+        runner.logger.info(f"weights of positives from {len(labels)} training images: {text}")
         if undefined.any():
             lacking = ", ".join(str(name) for name, no in zip(names, undefined, strict=True) if no)
-            runner.logger.warning(f"without positives or without negatives, so weighted 1: {lacking}")
+            runner.logger.warning(f"classes without positives or without negatives get weight 1: {lacking}")

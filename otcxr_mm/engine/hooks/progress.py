@@ -14,12 +14,12 @@ from ...registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Iterations done, time passed and left, and the loss, on a terminal; elsewhere nothing.
+    """Shows iterations done, time elapsed and left, and the loss; only on a terminal.
 
-    It goes to the process's own standard output, wherever the log goes.
+    The bar goes to the process's own standard output, wherever the log goes.
 
     Args:
-        interval: Iterations between two looks at the loss, each of which waits for the device.
+        interval: Iterations between two updates of the loss, each of which waits for the device.
     """
 
     def __init__(self, interval: int = 5) -> None:
@@ -34,13 +34,13 @@ class ProgressBarHook(Hook):
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self.bar = Progress(*columns, TextColumn("{task.description}"), console=console, transient=True)
         self.bar.start()
-        atexit.register(self.bar.stop)  # an error leaves the terminal as it was
+        atexit.register(self.bar.stop)  # restores the terminal after an error
         self.task = self.bar.add_task("", total=runner.max_iters, completed=runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Moves the bar."""
+        """Updates the bar."""
         if self.bar is None:
             return
         if self.every_n_train_iters(runner, self.interval) and outputs and "loss" in outputs:

@@ -1,4 +1,4 @@
-"""A record of a finished test: what tables are made of."""
+"""Writes the record of a finished test, from which tables are made."""
 
 import csv
 import hashlib
@@ -30,18 +30,18 @@ RANDOM_INIT = "random init"
 
 @HOOKS.register_module()
 class ResultsHook(Hook):
-    """Writes `WORK_DIR/results.json` and `predictions.npz` after a test, for `tools/analysis/table.py`.
+    """Writes `results.json` and `predictions.npz` to the work dir after a test, for `otcxr table`.
 
-    Besides, `results.csv` with a row a class, and for classification `reliability.png`.
+    It also writes `results.csv` with one row per class, and for classification `reliability.png`.
 
     The record says what was trained (method, protocol, seed, share of the patients, backbone, training images) and
-    tested (test images, metrics and what the metric says beyond them in its attribute `details`); it holds no path and
-    no patient id. `predictions.npz` holds the metric's `arrays`, among them the images' paths below their data roots
-    (`image`), to join predictions with a table. A metric without these leaves its figures alone.
+    tested (test images, metrics, and the metric's attribute `details`); it holds no path and no patient id.
+    `predictions.npz` holds the metric's `arrays`, including the images' paths below their data roots (`image`), to join
+    predictions with a table. For a metric without these attributes, only its figures are recorded.
 
-    `method` and `protocol` are keys of the config; without `method` it is the folder of the file that the backbone was
-    filled from, or "random init". Seed, fraction and draw are those that the checkpoint was trained with, even where
-    the config of the test says something else. A record that is there already is replaced.
+    `method` and `protocol` are keys of the config; `method` defaults to the folder of the file that the backbone was
+    loaded from, or "random init". Seed, fraction and draw are those that the checkpoint was trained with, even if the
+    test's config differs. An existing record is replaced.
     """
 
     priority = "VERY_LOW"
@@ -76,7 +76,7 @@ class ResultsHook(Hook):
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
-        # the record goes first and comes last: it never stands beside the predictions of another test
+        # removed first and written last, the record never lies beside the predictions of another test
         for name in ("results.json", "predictions.npz"):
             (folder / name).unlink(missing_ok=True)
         if arrays:
@@ -84,8 +84,8 @@ class ResultsHook(Hook):
         write_whole(folder / "results.json", text.encode())
 
     def _run(self, runner: Runner) -> dict:
-        """What was trained, on what, from what."""
-        # trained and tested in one process: the weights at hand are those of no file
+        """What was trained, on which data, from which backbone."""
+        # if trained and tested in one process, the weights come from no file
         here = isinstance(runner._train_loop, BaseLoop)
         trained = runner.cfg if here or self._trained is None else self._trained
         spec = ((trained.get("train_dataloader") or {}).get("dataset")) or {}
@@ -93,7 +93,7 @@ class ResultsHook(Hook):
         fraction, draw = shares[0]
         if len(set(shares)) > 1:
             runner.logger.warning(
-                f"ResultsHook: the training sets have different fractions and draws, {shares}; recorded are the first's"
+                f"ResultsHook: the training sets have different fractions and draws, {shares}; recording the first"
             )
         seed = runner.seed if here else self._seed
         # the test's own load_from is the tested checkpoint
@@ -112,12 +112,12 @@ class ResultsHook(Hook):
 
 
 def _detailed_metric(runner: Runner) -> object | None:
-    """The first metric that gives details; failing that, the first."""
+    """The first metric that has details, or else the first metric."""
     found = list(runner.test_evaluator.metrics)
     detailed = [metric for metric in found if getattr(metric, "details", None) is not None]
     if len(detailed) > 1:
         names = [type(metric).__name__ for metric in detailed]
-        runner.logger.warning(f"ResultsHook: {names} all give details; recorded are those of the first")
+        runner.logger.warning(f"ResultsHook: {names} all have details; recording those of the first")
     return next(iter([*detailed, *found]), None)
 
 
@@ -135,18 +135,18 @@ def _method(source: str | None) -> str:
 
 
 def _folder(path: Path) -> str:
-    """Name of the folder that a file is in; '' for somebody's home, whose name is nobody's business."""
+    """Name of a file's folder; '' for a home folder, whose name is private."""
     folder = path.expanduser().parent
     return "" if folder == Path.home() or folder.parent in (Path("/home"), Path("/Users")) else folder.name
 
 
 def _file(runner: Runner, path: str, parent: bool = False) -> dict:
-    """Name and SHA-256 of a file; the latter is None where it is not there any more."""
+    """Name and SHA-256 of a file; the SHA-256 is None if the file no longer exists."""
     source = Path(path).expanduser()
     folder = _folder(source) if parent else ""
     name = f"{folder}/{source.name}" if folder else source.name
     if not source.is_file():
-        runner.logger.warning(f"ResultsHook: {path} is no file here, and goes without SHA-256")
+        runner.logger.warning(f"ResultsHook: {path} does not exist any more; its SHA-256 is not recorded")
         return {"file": name, "sha256": None}
     digest = hashlib.sha256()
     with open(source, "rb") as stream:
@@ -156,7 +156,7 @@ def _file(runner: Runner, path: str, parent: bool = False) -> dict:
 
 
 def counts(dataset: object) -> dict:
-    """Images, known patients, and SHA-256 of the list of a data set."""
+    """Numbers of images and known patients of a data set, and the SHA-256 of its list."""
     parts = list(leaves(dataset))
     known = all(isinstance(part, BaseCXRDataset) for part in parts)
     for part in parts if known else ():
@@ -170,7 +170,7 @@ def counts(dataset: object) -> dict:
 
 
 def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) -> dict:
-    """Counts of the training set, which a test does not build: of its tables alone, for its images may be gone."""
+    """Counts of the training set, which a test does not build; from the tables alone, as the images may be gone."""
     try:
         if here:
             return counts(runner.train_dataloader.dataset)
@@ -187,13 +187,13 @@ def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) 
                     found = leaf.get("fraction", 1.0), leaf.get("draw", 0)
                     if found != (fraction, draw):
                         runner.logger.warning(
-                            f"ResultsHook: the config says fraction={found[0]}, draw={found[1]}, the checkpoint was "
-                            f"trained with fraction={fraction}, draw={draw}: recorded is what was trained"
+                            f"ResultsHook: the config has fraction={found[0]}, draw={found[1]}, but the checkpoint was "
+                            f"trained with fraction={fraction}, draw={draw}: recording the latter"
                         )
                     leaf.update(check_files=False, fraction=fraction, draw=draw)
             return counts(DATASETS.build(spec))
-    except Exception as error:  # a record without these counts is worth more than none
-        runner.logger.warning(f"ResultsHook: the training set is not counted: {type(error).__name__}: {error}")
+    except Exception as error:  # a record without these counts is better than none
+        runner.logger.warning(f"ResultsHook: cannot count the training set: {type(error).__name__}: {error}")
         return {"images": None, "patients": None, "sha256": None}
 
 
@@ -204,7 +204,7 @@ def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
     meta = getattr(dataset, "metainfo", None) or {}
     rows = details.get("classes")
     named = isinstance(rows, list) and all(isinstance(row, Mapping) and "name" in row for row in rows)
-    # a data set with masks may have labels of images too: the metric knows what it measured
+    # a data set with masks may also have labels of images: the metric knows what it measured
     classes = [row["name"] for row in rows] if named else getattr(metric, "classes", None) or meta.get("classes") or ()
     return {
         "type": "+".join(sorted({type(part).__name__ for part in parts})),
@@ -219,7 +219,7 @@ def _is_number(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON takes it: NumPy's and torch's numbers as Python's, and None for what is not finite."""
+    """Converts a value for JSON: NumPy's and torch's numbers to Python's, and non-finite ones to None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
@@ -230,7 +230,7 @@ def _plain(value: object) -> object:
 
 
 def _class_rows(record: Mapping) -> list[Mapping]:
-    """A row a class, and their mean; without details the flat metrics."""
+    """One row per class, and their mean; without details, the flat metrics."""
     details = record["details"]
     mean = details.get("macro") or details.get("mean")
     rows = [*(details.get("classes") or []), *([{"name": "mean", **mean}] if mean else [])]
@@ -238,7 +238,7 @@ def _class_rows(record: Mapping) -> list[Mapping]:
 
 
 def _csv(rows: Sequence[Mapping]) -> str:
-    """A row a class; an interval makes two columns, lists are left to the JSON."""
+    """One row per class; an interval becomes two columns, and lists are left out."""
     flat = [dict(_columns("", row)) for row in rows]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
@@ -259,7 +259,7 @@ def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _reliability_picture(details: Mapping, path: Path) -> None:
-    """Draws how far probabilities can be taken at their word; nothing for scores that are none."""
+    """Draws the reliability diagram, unless the scores are not probabilities."""
     if "classes" not in details or (details.get("calibration") or {}).get("reason"):
         return
     from ...visualization.reliability import picture  # matplotlib

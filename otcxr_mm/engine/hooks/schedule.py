@@ -1,4 +1,4 @@
-"""Schedules of anything that is a number on the model."""
+"""Schedules any number of the model."""
 
 import math
 
@@ -11,16 +11,16 @@ from ..model import bare_model
 
 @HOOKS.register_module()
 class AttributeScheduleHook(Hook):
-    """Moves a number of the model from `start` to `end`, as eps from 0.1 to 0.05 or a prior's weight to 0.
+    """Moves a number of the model from `start` to `end`, such as eps from 0.1 to 0.05 or a prior's weight to 0.
 
-    A pure function of the iteration: nothing to save, nothing to resume.
+    The value is a pure function of the iteration, so there is nothing to save or resume.
 
     Args:
-        attribute: Where the number is, such as ``'head.loss_ot.eps'``.
+        attribute: Dotted path of the number, such as ``'head.loss_ot.eps'``.
         start: First value.
         end: Last value.
         begin: Share of training at which it starts to move.
-        until: Share of training at which it has arrived.
+        until: Share of training at which it reaches `end`.
         shape: ``'cosine'`` or ``'linear'``.
 
     Raises:
@@ -39,7 +39,7 @@ class AttributeScheduleHook(Hook):
     ) -> None:
         if shape not in ("cosine", "linear") or not 0 <= begin < until <= 1:
             raise ValueError(
-                f"AttributeScheduleHook: shape is 'cosine' or 'linear' and 0 <= begin < until <= 1, "
+                f"AttributeScheduleHook: shape must be 'cosine' or 'linear', and 0 <= begin < until <= 1; "
                 f"got {shape!r}, {begin}, {until}"
             )
         self.attribute, self.start, self.end = attribute, start, end
@@ -66,7 +66,7 @@ class AttributeScheduleHook(Hook):
         for part in path:
             owner = getattr(owner, part)
         if not isinstance(getattr(owner, self.name), (int, float)):
-            raise AttributeError(f"AttributeScheduleHook: {self.attribute} of the model is no number")
+            raise AttributeError(f"AttributeScheduleHook: {self.attribute} of the model is not a number")
         self.owner = owner
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:

@@ -124,8 +124,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if not 0 <= done <= len(self.dataloader):
             raise ValueError(
                 f"the checkpoint is at epoch {self._epoch}, iteration {self._iter}, which does not fit "
-                f"{len(self.dataloader)} iterations an epoch: resume with the data, batch size and number of processes "
-                "of the run that wrote it"
+                f"{len(self.dataloader)} iterations per epoch: resume with the data, batch size and number of "
+                "processes of the run that wrote it"
             )
         if done:
             self.runner.logger.info(
