@@ -31,7 +31,7 @@ class NIHChestXray14(BaseCXRDataset):
 
     Raises:
         FileNotFoundError: If the folder, the table, a list or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, or a patient stands in two splits.
+        ValueError: If a column is missing, no class is known, a split is empty, or a patient appears in more than one split.
     """
 
     collection = "NIH ChestX-ray14"
@@ -74,7 +74,7 @@ class NIHChestXray14(BaseCXRDataset):
         if len(unique) < len(image):
             twice = unique[counts > 1][0]
             raise ValueError(
-                f"{table_file}: {twice} stands in several rows, first in row {image.tolist().index(twice) + 2}"
+                f"{table_file}: {twice} is listed in several rows, first in row {image.tolist().index(twice) + 2}"
             )
         split = np.full(len(image), "")
         if self.split != "all" and self.needs_published_splits:

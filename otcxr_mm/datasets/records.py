@@ -83,7 +83,7 @@ def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) ->
         match = AGE.fullmatch(value.upper())
         if match is None:
             row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
-            raise ValueError(f"{file}, row {row}: {value!r} is no age; years, or as DICOM has it, such as '060Y'")
+            raise ValueError(f"{file}, row {row}: {value!r} is not an age: use years, or DICOM's form, such as '060Y'")
         years[i] = float(match[1]) * UNIT_YEARS[match[2]]
     age = years[row_of]
     impossible = age > OLDEST
@@ -104,6 +104,6 @@ def parse_sexes(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -
     for i, value in enumerate(unique.tolist()):
         if value.upper() not in SEXES and value.upper() not in UNKNOWN:
             row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
-            raise ValueError(f"{file}, row {row}: {value!r} is no sex; M, F or ''")
+            raise ValueError(f"{file}, row {row}: {value!r} is not a sex: use M, F or ''")
         sexes.append(SEXES.get(value.upper(), ""))
     return np.array(sexes)[row_of]

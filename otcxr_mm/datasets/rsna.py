@@ -91,7 +91,7 @@ class RSNAPneumonia(ImagesById):
                 numbers[row] = float(values[row])
             except ValueError:
                 raise ValueError(
-                    f"{file}, row {row + 2}: {str(values[row])!r} in column {column!r} is no number"
+                    f"{file}, row {row + 2}: {str(values[row])!r} in column {column!r} is not a number"
                 ) from None
         wrong = np.flatnonzero(np.isfinite(numbers) != target)
         if len(wrong):
@@ -135,7 +135,7 @@ class RSNAPneumonia(ImagesById):
         table = read_csv(file, ("PatientID",))
         row_of = {name: row for row, name in enumerate(table["PatientID"].tolist())}
         if len(row_of) < len(table["PatientID"]):
-            raise ValueError(f"{file}: a PatientID stands in several rows: keep one of them")
+            raise ValueError(f"{file}: a PatientID is listed in several rows: keep one of them")
         rows = np.array([row_of.get(name, -1) for name in image.tolist()])
 
         def column(name: str) -> np.ndarray:

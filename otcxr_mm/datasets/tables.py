@@ -29,7 +29,7 @@ def _text(file: Path, what: str) -> str:
     except UnicodeDecodeError as error:
         row = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"{file}, row {row}: byte {raw[error.start]:#x} is no UTF-8: save the {what} as UTF-8"
+            f"{file}, row {row}: byte {raw[error.start]:#x} is not UTF-8: save the {what} as UTF-8"
         ) from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1

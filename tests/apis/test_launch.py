@@ -190,7 +190,7 @@ def test_a_schedule_that_ends_elsewhere_is_said(caplog):
 
     cfg = Config(dict(train_cfg=dict(max_epochs=20), param_scheduler=[dict(end=5), dict(end=100)]))
     launch._warn_of_schedule(cfg, logging.getLogger("schedule"))
-    assert "ends at epoch 100: set param_scheduler.1.end=20 too" in caplog.text
+    assert "ends at epoch 100: also set param_scheduler.1.end=20" in caplog.text
     caplog.clear()
     cfg.param_scheduler[1].end = 20
     launch._warn_of_schedule(cfg, logging.getLogger("schedule"))

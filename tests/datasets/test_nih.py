@@ -101,7 +101,9 @@ def test_split_file_by_padded_patient_number(nih_folder):
 
 def test_split_file_that_names_nothing(nih_folder):
     (nih_folder / "mine.csv").write_text("path,split\nother.png,train\n")
-    with pytest.raises(ValueError, match="none of its 1 entries in 'path' names an image; '00000001_000.png' is one"):
+    with pytest.raises(
+        ValueError, match="none of its 1 entries in 'path' names an image; one would be '00000001_000.png'"
+    ):
         otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")
 
 
@@ -125,7 +127,7 @@ def test_patient_in_two_splits_of_ones_own_file(nih_folder):
 
 def test_image_in_both_lists(nih_folder):
     (nih_folder / "test_list.txt").write_text("00000001_000.png\n")
-    with pytest.raises(ValueError, match="test_list.txt: 00000001_000.png stands in 'train_val' too"):
+    with pytest.raises(ValueError, match="test_list.txt: 00000001_000.png is also in 'train_val'"):
         otcxr_mm.NIHChestXray14(nih_folder)
 
 

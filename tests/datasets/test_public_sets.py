@@ -194,7 +194,7 @@ def test_rsna_unites_boxes_and_reads_the_detailed_classes(rsna):
         ("stage_2_train_labels.csv", "b,1,2,3,4,1", "row 6: Target of b is another one than in row 4"),
         ("stage_2_train_labels.csv", "d,1,2,,4,1", "row 6: Target 1, but '' in column 'width'"),
         ("stage_2_train_labels.csv", "d,1,2,3,4,0", "row 6: Target 0, but '1' in column 'x'"),
-        ("stage_2_train_labels.csv", "d,one,2,3,4,1", "row 6: 'one' in column 'x' is no number"),
+        ("stage_2_train_labels.csv", "d,one,2,3,4,1", "row 6: 'one' in column 'x' is not a number"),
         ("stage_2_train_labels.csv", "d,,,,,", "row 6: '' in column 'Target'"),
         ("stage_2_detailed_class_info.csv", "b,Lung Opacity", "row 6: class of b is another one than in row 4"),
         ("stage_2_detailed_class_info.csv", "d,Opacity", "row 6: 'Opacity' in column 'class'"),

@@ -81,7 +81,7 @@ def test_a_column_that_is_no_age_matters_only_to_its_filter(table, log):
     (table / "t.csv").write_text("path,age\na.png,30\nb.png,adult\n")
     assert np.isnan(otcxr_mm.UnlabeledCXR(table, ann_file="t.csv").records.age).all()
     assert "column 'age' is ignored" in log.text
-    with pytest.raises(ValueError, match=r"t.csv, row 3: 'adult' is no age"):
+    with pytest.raises(ValueError, match=r"t.csv, row 3: 'adult' is not an age"):
         left(table, ages=(0, 99))
     (table / "t.csv").write_text("path\na.png\n")
     with pytest.raises(ValueError, match="t.csv: no column for the sex"):

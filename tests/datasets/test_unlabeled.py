@@ -157,7 +157,7 @@ def test_hidden_files_and_links_in_a_circle_are_passed_over(folder):
 
 
 def test_errors(folder, tmp_path_factory):
-    with pytest.raises(ValueError, match="no image .* in this folder or below it"):
+    with pytest.raises(ValueError, match="no images .* in this folder or below it"):
         otcxr_mm.UnlabeledCXR(tmp_path_factory.mktemp("empty"))
     (folder / "t.csv").write_text("name,patient\na.jpg,7\n")
     with pytest.raises(ValueError, match=r"t.csv: no column for the path, one of \['Image Index', 'path'"):
@@ -199,7 +199,7 @@ def test_real_folders(real_data):
     [
         ("a.jpg,1,30\nb.png\n", {}, "row 5: 1 fields where"),
         ("a.jpg,1,30\n\n,0,30\n", {}, "row 6: no path"),
-        ("a.jpg,1,30\nb.png,0,old\n", {"ages": (0, 99)}, "row 5: 'old' is no age"),
+        ("a.jpg,1,30\nb.png,0,old\n", {"ages": (0, 99)}, "row 5: 'old' is not an age"),
         ("a.jpg,1,30\nb.png,2,30\n", {"label_columns": ["mass"]}, "row 5: '2' in column 'mass'"),
         ('a.jpg,1,30\n"b\n.png",0,30\nc.png,7,30\n', {"label_columns": ["mass"]}, "row 7: '7' in column 'mass'"),
     ],

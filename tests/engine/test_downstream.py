@@ -95,7 +95,7 @@ def test_positive_weights_are_counted_on_training_images_alone(cfg, caplog):
     assert len(labels) == 12
     assert np.isnan(labels[:, 1]).any()
     assert runner.model.head.loss_module.pos_weight.tolist() == pytest.approx(expected)
-    assert "weights of positives, from 12 training images: a 1, b" in caplog.text
+    assert "weights of positives from 12 training images: a 1, b" in caplog.text
     assert "head.loss_module.pos_weight" not in runner.model.state_dict()
 
 

@@ -108,7 +108,7 @@ def test_a_resumed_run_adds_its_start_and_names_what_has_changed(cfg, tmp_path, 
     go_on = {"resume": True, "load_from": str(tmp_path / "work" / "iter_2.pth")}
     run(cfg, "b", caplog, **go_on)
     (line,) = [line for line in warnings(caplog) if "resumed with different" in line]
-    assert "other config: max_iters=2" in line
+    assert "different config: max_iters=2 before" in line
     second = json.loads(file.read_text())
     assert {key: second[key] for key in first if key != "starts"} == {k: v for k, v in first.items() if k != "starts"}
     assert [start["iteration"] for start in second["starts"]] == [0, 2]
@@ -179,11 +179,11 @@ def test_differences_between_manifests():
     changed = differences(old, new)
     assert list(changed) == ["data.train", "batch_size", "world_size", "seed", "versions.torch"]
     assert explain(changed) == [
-        "data (train): 3 images of unknown patients then, 3 images of unknown patients now, with other labels",
-        "batch size: 4 then, 8 now",
-        "world size: 2 then, 1 now",
-        "seed: 1 then, 2 now",
-        "torch: 2 then, 3 now",
+        "data (train): 3 images of unknown patients before, 3 images of unknown patients now, with other labels",
+        "batch size: 4 before, 8 now",
+        "world size: 2 before, 1 now",
+        "seed: 1 before, 2 now",
+        "torch: 2 before, 3 now",
     ]
     assert differences({}, new) == {}
 

@@ -29,7 +29,7 @@ def config(nih_folder, tmp_path):
 def test_status_and_table(main, config, capsys):
     assert main([config]) == 0
     out = capsys.readouterr().out
-    assert "| train | NIHChestXray14 | NIH ChestX-ray14      |      3 |        2 |          0 |" in out
+    assert "| train | NIHChestXray14 | NIH ChestX-ray14 |      3 |        2 |          0 |" in out
     assert out.strip().endswith("no leak found")
     assert main([config, "--cfg-options", "train_dataloader.dataset.split=all"]) == 1
     assert "LEAK: train and test: 1 patients (1 and 1 images)\n" in capsys.readouterr().out

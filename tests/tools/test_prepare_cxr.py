@@ -111,7 +111,7 @@ def test_a_config_s_data_sets_are_found_within_wrappers(config, prepare):
     ("arguments", "message"),
     [
         (["otcxr_mm.UnlabeledCXR", "OUT"], "needs --data-root"),
-        (["otcxr_mm.Nothing", "OUT", "--data-root", "."], "no data set of otcxr_mm"),
+        (["otcxr_mm.Nothing", "OUT", "--data-root", "."], "not a data set of otcxr_mm"),
         (["configs/nothing.py", "OUT"], "no such config"),
         (["configs/otcxr_r50_nih.py", "OUT", "--data-root", "."], "--data-root is for a type"),
         (["configs/otcxr_r50_nih.py", "OUT"], "is not a folder"),

@@ -39,7 +39,7 @@ def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIX
     """
     if not os.path.isfile(path):
         if os.path.lexists(path):  # reading a pipe would wait for ever
-            raise BrokenImageError(f"{path}: is no file, but a folder, a pipe, or a link that leads nowhere")
+            raise BrokenImageError(f"{path}: not a file, but a folder, a pipe, or a broken link")
         raise MissingImageError(f"{path}: no such image; look at data_root and the list that names it")
     try:
         raw = Path(path).read_bytes()
