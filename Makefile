@@ -42,7 +42,7 @@ $(INSTALLED): $(READY) setup.py
 PYTEST := -m pytest -n auto --maxprocesses 4
 # what is the same on both lines of OpenMMLab is tested on the first
 ONCE := tests/ops tests/doctor tests/visualization tests/test_docs.py tests/test_site.py tests/tools \
-    tests/evaluation/test_table.py tests/journeys/test_mistakes.py tests/journeys/test_public.py
+    tests/evaluation/test_table.py tests/journeys/test_mistakes.py
 
 test: $(INSTALLED)
 	$(BIN)/python $(PYTEST) $(if $(filter onedl,$(STACK)),,$(addprefix --ignore ,$(ONCE)))
