@@ -40,9 +40,12 @@ $(INSTALLED): $(READY) setup.py
 	@touch $@
 
 PYTEST := -m pytest -n auto --maxprocesses 4
+# what is the same on both lines of OpenMMLab is tested on the first
+ONCE := tests/ops tests/doctor tests/visualization tests/test_docs.py tests/test_site.py tests/tools \
+    tests/evaluation/test_table.py tests/journeys/test_mistakes.py
 
 test: $(INSTALLED)
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) $(if $(filter onedl,$(STACK)),,$(addprefix --ignore ,$(ONCE)))
 
 # The wheel, in an environment that had nothing in it and has nothing optional, used from a folder without the sources:
 # what a user does with the commands, and that everything optional may be missing.

@@ -245,16 +245,17 @@ def test(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", metavar="FILE.json", help="file to write the metrics to")
     args = parser.parse_args(argv)
-    of_run = os.path.isdir(args.config)
+    of_run = args.config if os.path.isdir(args.config) else None
     if of_run:
-        args.work_dir = args.work_dir or args.config
-        args.config = config_of(args.config)
+        args.work_dir = args.work_dir or of_run
+        args.config = config_of(of_run)
     if args.checkpoint is not None and not os.path.isfile(args.checkpoint):
         raise SystemExit(f"{args.checkpoint}: no such checkpoint")
     cfg = load_config(args, check=not of_run)
-    checkpoint = args.checkpoint or best_checkpoint(cfg.work_dir)
+    folder = of_run or cfg.work_dir
+    checkpoint = args.checkpoint or best_checkpoint(folder)
     if checkpoint is None:
-        raise SystemExit(f"{cfg.work_dir} has no checkpoint: run otcxr train first, or name one")
+        raise SystemExit(f"{folder} has no checkpoint: run otcxr train first, or name one")
     if cfg.get("test_dataloader") is None:
         raise SystemExit(
             f"{args.config} has no test_dataloader: pre-training has nothing to test. "
@@ -276,6 +277,8 @@ def test(argv: list[str] | None = None) -> None:
     if args.out and runner.rank == 0:
         import json
 
+        from ..engine.hooks.results import plain
+
         with open(args.out, "w") as stream:
-            json.dump(metrics, stream, indent=2)
+            json.dump(plain(metrics), stream, indent=2, allow_nan=False)
     leave_processes()

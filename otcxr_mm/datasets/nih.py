@@ -31,7 +31,8 @@ class NIHChestXray14(BaseCXRDataset):
 
     Raises:
         FileNotFoundError: If the folder, the table, a list or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, or a patient appears in more than one split.
+        ValueError: If a column is missing, no class is known, a split is empty, or a patient appears in more than one
+            split.
     """
 
     collection = "NIH ChestX-ray14"

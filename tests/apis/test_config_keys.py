@@ -57,7 +57,7 @@ def test_other_formats(name, text, tmp_path):
         CPU + "max_epochs = 7\ntrain_cfg = dict(max_epochs=7)",
         CPU + "size = 32\npipeline = [dict(scale=size)]\ntrain_dataloader = dict(dataset=dict(pipeline=pipeline))",
         CPU + "method = 'mine'\nprotocol = 'linear'\nsync_bn = 'torch'\nfind_unused_parameters = True",
-        "import os\nfolder = os.getcwd()\nloader = dict(batch_size=4)\ntrain_dataloader = dict(**loader, x=folder)",
+        "folder = str(1)\nloader = dict(batch_size=4)\ntrain_dataloader = dict(**loader, x=folder)",
         "from mmengine.config import read_base\nwith read_base():\n    from .other import *\nmax_epochs = 7",
     ],
 )

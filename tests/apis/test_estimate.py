@@ -72,7 +72,7 @@ def test_waiting_and_validations_are_in_the_time(images, monkeypatch):
     cfg = Config.fromfile(ROOT / "configs/benchmarks/finetune/otcxr_finetune_r18_kermany.py")
     cfg.model.backbone.update(base_channels=4, stem_channels=4)
     cfg.model.head.update(num_classes=1, in_channels=32)
-    cfg.custom_hooks, cfg.custom_imports = [], dict(imports=["slow_images"])
+    cfg.default_hooks.load_backbone.checkpoint, cfg.custom_imports = None, dict(imports=["slow_images"])
     pipeline = [dict(type="Slow"), dict(type="otcxr_mm.LoadCXR"), dict(type="otcxr_mm.PackCXR")]
     data = dict(type="otcxr_mm.CSVLabeledCXR", data_root=str(images), ann_file="t.csv", img_prefix="images")
     for part in ("train", "val"):

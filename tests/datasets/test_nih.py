@@ -101,9 +101,7 @@ def test_split_file_by_padded_patient_number(nih_folder):
 
 def test_split_file_that_names_nothing(nih_folder):
     (nih_folder / "mine.csv").write_text("path,split\nother.png,train\n")
-    with pytest.raises(
-        ValueError, match="none of its 1 entries in 'path' names an image; one would be '00000001_000.png'"
-    ):
+    with pytest.raises(ValueError, match="none of its 1 entries in 'path' .*; one would be '00000001_000.png'"):
         otcxr_mm.NIHChestXray14(nih_folder, split="train", split_file="mine.csv")
 
 

@@ -35,8 +35,7 @@ def run(tmp_path_factory, otcxr, planted):
         otcxr("test", f"work_dirs/{work_dir.name}", "--out", "figures.json", cwd=folder, env=env, check=True)
         record = json.loads((work_dir / "results.json").read_text())
         figures = json.loads((folder / "figures.json").read_text())
-        defined = {name: value for name, value in record["metrics"].items() if value is not None}
-        assert {name: figures[name] for name in defined} == pytest.approx(defined, abs=EXACT)
+        assert figures == pytest.approx(record["metrics"], abs=EXACT)
         assert record["method"] == "otcxr_r50_nih"
         return work_dir
 
@@ -58,6 +57,9 @@ def test_from_pretraining_to_a_table(otcxr, run, planted):
     assert (trained["images"], trained["patients"]) == (16, 8)
 
     folder = linear.parent.parent
+    otcxr("test", f"work_dirs/{linear.name}", "--work-dir", "elsewhere", cwd=folder, check=True)
+    metrics = [json.loads((place / "results.json").read_text())["metrics"] for place in (linear, folder / "elsewhere")]
+    assert metrics[0] == metrics[1]
     otcxr("table", "work_dirs", "--out", "tables", cwd=folder, check=True)
     rows = read_csv(folder / "tables" / "table.csv")
     table = {(row["protocol"], float(row["fraction"])): float(row["value"]) for row in rows}

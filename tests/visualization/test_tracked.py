@@ -71,7 +71,9 @@ def start(tmp_path_factory, share):
     (place / "own_config.py").write_text(CONFIG.format(**values))
     (place / "offline.py").write_text(OFFLINE)
     command = [place / "offline.py", "tools/train.py", place / "own_config.py", "--work-dir", place / "work"]
-    environment = {**os.environ, "USER": USER, "LOGNAME": USER, "OMP_NUM_THREADS": "1"}
+    # without what trackers that were built in this process have set
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "MLFLOW_"))}
+    environment |= {"USER": USER, "LOGNAME": USER, "OMP_NUM_THREADS": "1"}
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env=environment, **pipes), out, place
 

@@ -62,8 +62,8 @@ class ResultsHook(Hook):
         arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
         record = {"version": VERSION, "task": _task(runner, arrays), **self._run(runner)}
         record["test"] = _test_set(runner, metric, details)
-        record["metrics"] = {name: value for name, value in _plain(dict(metrics or {})).items() if _is_number(value)}
-        record["details"] = _plain(details)
+        record["metrics"] = {name: value for name, value in plain(dict(metrics or {})).items() if _is_number(value)}
+        record["details"] = plain(details)
         record["versions"] = versions()
         self._write(Path(runner.work_dir), record, arrays)
         write_whole(Path(runner.work_dir) / "results.csv", _csv(_class_rows(record)).encode())
@@ -218,14 +218,14 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Converts a value for JSON: NumPy's and torch's numbers to Python's, and non-finite ones to None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
