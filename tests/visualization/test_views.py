@@ -134,4 +134,4 @@ def test_the_command_draws_real_radiographs(main, real_data, tmp_path, capsys):
     assert capsys.readouterr().out.strip().endswith("views.png")
     with pytest.raises(SystemExit):
         main([str(ROOT / "configs" / "otcxr_r50_nih.py"), "-n", "0"])
-    assert "-n 0: at least 1" in capsys.readouterr().err
+    assert "-n 0: must be at least 1" in capsys.readouterr().err
