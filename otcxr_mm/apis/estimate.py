@@ -124,7 +124,7 @@ def _detached(cfg: Config, folder: str) -> Config:
 def _measure(cfg: Config) -> dict:
     """Measures all figures, as plain values; times in seconds, sizes in bytes."""
     room = (available_memory() or 2**60) + sum(all_gather_object(resident_memory()))
-    runner, pace = build_runner(cfg), _Pace()
+    runner, pace = build_runner(cfg, verbose=False), _Pace()
     loop, loader = runner.train_loop, runner.train_dataloader
     if not hasattr(loop, "run_iter"):
         raise SystemExit(f"--estimate measures training iterations, but {type(loop).__name__} has none")

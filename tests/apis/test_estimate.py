@@ -133,7 +133,7 @@ def test_what_it_cannot_do_is_an_error_before_anything_is_measured(images, monke
     monkeypatch.setenv("OTCXR_SYNTHETIC", str(images / "drawn"))
     with pytest.raises(SystemExit, match="--estimate measures training iterations, but LinearEvalLoop has none"):
         launch.train(["linear_r18_synthetic", "--estimate", "--work-dir", str(images / "y"), "--cfg-options", *few])
-    monkeypatch.setattr(estimate, "build_runner", lambda cfg: pytest.fail("built"))
+    monkeypatch.setattr(estimate, "build_runner", lambda *_, **__: pytest.fail("built"))
     with pytest.raises(SystemExit, match="blocked/x cannot be written to .*: choose another --work-dir"):
         launch.train([TINY, "--estimate", "--work-dir", str(images / "blocked" / "x")])
     with pytest.raises(SystemExit, match="blocked cannot be written to .*: choose another --estimate-out"):
