@@ -42,14 +42,14 @@ $(INSTALLED): $(READY) setup.py
 PYTEST := -m pytest -n auto --maxprocesses 4
 # what is the same on both lines of OpenMMLab is tested on the first
 ONCE := tests/ops tests/doctor tests/visualization tests/test_docs.py tests/test_site.py tests/tools \
-    tests/evaluation/test_table.py tests/journeys/test_mistakes.py
+    tests/reports tests/journeys/test_mistakes.py
 
 test: $(INSTALLED)
 	$(BIN)/python $(PYTEST) $(if $(filter onedl,$(STACK)),,$(addprefix --ignore ,$(ONCE)))
 
 # The wheel, in an environment that had nothing in it and has nothing optional, used from a folder without the sources:
 # what a user does with the commands, and that everything optional may be missing.
-WHEEL_TESTS := tests/test_registry.py tests/test_configs.py tests/test_cli.py tests/journeys/test_nih.py \
+WHEEL_TESTS := tests/test_registry.py tests/test_configs.py tests/cli/test_cli.py tests/journeys/test_nih.py \
     tests/journeys/test_own.py tests/datasets/test_dicom.py tests/models/test_segmentation.py
 test-wheel:
 	@$(MAKE) --no-print-directory STACK=minimal .venv-minimal/.ready
@@ -65,6 +65,7 @@ test-wheel:
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # warnings are errors; the OneDL line's environment has Sphinx. Needs no network, and nor does the site
 docs: $(INSTALLED)

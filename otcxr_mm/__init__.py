@@ -51,7 +51,7 @@ _PUBLIC = {
         "pack_images",
         "write_selection",
     ),
-    "otcxr_mm.export": ("export_backbone", "load_backbone", "save_backbone"),
+    "otcxr_mm.backbones": ("export_backbone", "load_backbone", "save_backbone"),
     "otcxr_mm.evaluation": ("MaskMetric", "MultiLabelAUC"),
     "otcxr_mm.engine": (
         "AtomicCheckpointHook",

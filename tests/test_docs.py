@@ -177,7 +177,7 @@ def test_every_public_object_is_on_a_page():
     documented = set(re.findall(r"^\.\. (?:autoclass|autofunction|autoexception|py:data):: (\S+)$", pages, re.M))
     public = {f"otcxr_mm.{name}" for names in otcxr_mm._PUBLIC.values() for name in names}
     public |= {f"otcxr_mm.ops.{name}" for name in otcxr_mm.ops.__all__}
-    for module in ("otcxr_mm.datasets", "otcxr_mm.evaluation.tables", "otcxr_mm.export"):
+    for module in ("otcxr_mm.datasets", "otcxr_mm.reports", "otcxr_mm.backbones"):
         names = importlib.import_module(module).__all__
         public |= {f"{module}.{name}" for name in names if f"otcxr_mm.{name}" not in public}
     missing = sorted(public - documented)
@@ -203,7 +203,7 @@ def commands(page):
 @every_page
 def test_commands_of_the_pages_exist(page):
     from otcxr_mm import cli
-    from otcxr_mm.apis.configs import find_config
+    from otcxr_mm.utils.configs import find_config
 
     own = set(re.findall(r"\b\w+\.py\b", prose(page) + "".join(code for *_, code in CODE)))
     for command, *rest in commands(page):

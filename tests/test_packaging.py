@@ -60,7 +60,7 @@ def test_the_unpacked_wheel_is_enough(wheel, tmp_path, python):
     """Configs by path, and as bases of a user's config by package."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::_base_/models/otcxr_r50.py']\nwork_dir = 'here'\n")
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm.registry\n"
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm.utils.patches\n"
     script += "assert otcxr_mm.__file__.startswith(sys.argv[1])\n"
     script += "from mmengine.config import Config\n"
     script += "for path in (sys.argv[1] + '/otcxr_mm/.mim/configs/otcxr_r50_nih.py', sys.argv[2]):\n"

@@ -2,7 +2,7 @@
 
 import sys
 
-from otcxr_mm.apis.audit import main
+from otcxr_mm.cli.audit import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -124,7 +124,7 @@ class Demo:
         page = demo_report.report(self.work, metrics, dense, self.config(PRETRAIN["otcxr"]), self.out / "pictures")
         self.seconds["report"] = round(time.time() - start, 1)
         self.seconds["total"] = round(time.time() - begin, 1)
-        from otcxr_mm.fileio import write_whole
+        from otcxr_mm.utils.files import write_whole
 
         write_whole(self.out / "report.html", page.encode())
         write_whole(self.out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
@@ -171,7 +171,7 @@ class Demo:
             after: Name of the step whose result it builds on: done anew, that makes this one undone.
         """
         from otcxr_mm import __version__
-        from otcxr_mm.fileio import write_whole
+        from otcxr_mm.utils.files import write_whole
 
         self.number += 1
         folder = self.work / name
@@ -229,7 +229,7 @@ def train_and_test(cfg: "Config") -> dict:
 def _trained(cfg: "Config") -> object:
     from mmengine.runner import Runner
 
-    from otcxr_mm.apis.launch import latest_checkpoint
+    from otcxr_mm.utils.checkpoints import latest_checkpoint
 
     checkpoint = latest_checkpoint(cfg.work_dir)
     if checkpoint is not None:

@@ -14,12 +14,12 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
 from otcxr_mm import SyntheticCXR, load_backbone
-from otcxr_mm.apis.launch import latest_checkpoint
 from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
-from otcxr_mm.evaluation.mask_probe import MaskProbe, mask_probe
+from otcxr_mm.evaluation.statistics.mask_probe import MaskProbe, mask_probe
+from otcxr_mm.reports.page import Report
+from otcxr_mm.utils.checkpoints import latest_checkpoint
 from otcxr_mm.visualization.features import backbone_tokens, pca_rgb
 from otcxr_mm.visualization.plans import draw_matches, plan_matches
-from otcxr_mm.visualization.report import Report
 
 SIZE, MASK = 96, 48
 NEAR = 0.15

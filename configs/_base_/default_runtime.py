@@ -1,7 +1,7 @@
 # MMPretrain's components go by their bare names, ours by otcxr_mm.X.
 default_scope = "mmpretrain"
 # Not needed for the names to resolve: an early and clear error if the package is not installed.
-custom_imports = dict(imports=["otcxr_mm.registry"], allow_failed_imports=False)
+custom_imports = dict(imports=["otcxr_mm.utils.patches"], allow_failed_imports=False)
 
 default_hooks = dict(
     # ends the run if training shares a patient with validation or test, or pre-training with test (pretrain_config)

@@ -1,19 +1,19 @@
 """Chest X-ray data sets and their transforms, registered as `otcxr_mm.X`."""
 
-from .base_cxr import BaseCXRDataset
-from .csv_labeled import CSVLabeledCXR
-from .medmnist import MedMNISTCXR
-from .nih import NIHChestXray14
+from .base import BaseCXRDataset
+from .collections.medmnist import MedMNISTCXR
+from .collections.nih import NIHChestXray14
+from .collections.rsna import RSNAPneumonia
+from .collections.siim import SIIMPneumothorax
+from .collections.vinbig import VinBigCXR, VinDrCXR
+from .own.folder import UnlabeledCXR
+from .own.masks import CXRSegmentation
+from .own.table import CSVLabeledCXR
 from .packed import PackedImages, pack_images
 from .records import Records
-from .rsna import RSNAPneumonia
-from .segmentation import CXRSegmentation
-from .siim import SIIMPneumothorax
 from .splits import write_selection
 from .synthetic import SyntheticCXR
 from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
-from .unlabeled import UnlabeledCXR
-from .vinbig import VinBigCXR, VinDrCXR
 
 __all__ = [
     "BaseCXRDataset",

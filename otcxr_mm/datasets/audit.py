@@ -2,23 +2,22 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
-from mmengine.registry import DATASETS, DefaultScope
 
-from .base_cxr import BaseCXRDataset
+from ..utils.markdown import markdown
+from .base import BaseCXRDataset
 from .content import file_digests, pixel_digests
 from .image_files import resolve, stem
+from .inspection import ROLES, leaves
 from .splits import normal_ids
 from .synthetic import SyntheticCXR
 from .tables import read_csv
 
-ROLES = ("train", "val", "test")
 PRETRAIN = "pretrain/"
 # beginnings of the names of collections whose images come, or are believed to come, from another collection
 NIH = "NIH ChestX-ray14"
@@ -138,41 +137,6 @@ class Audit:
                 f"leak between training and evaluation:\n{lines}\nA model tested on patients it was trained on scores "
                 "too high: split by patient, with the official lists, split_by_hash or a split_file"
             )
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Lines of a Markdown table with columns aligned in plain text as well; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
-    right = [bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(head))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
-        return "| " + " | ".join(padded) + " |"
-
-    rule = ["-" * (w - 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)]
-    return [line(cells[0]), line(rule), *map(line, cells[1:])]
-
-
-def leaves(dataset: object) -> Iterator[object]:
-    """The data sets inside ConcatDataset, RepeatDataset and the like; for a torch Subset, only its part."""
-    inner = getattr(dataset, "datasets", None)
-    if inner is not None:
-        for child in inner:
-            yield from leaves(child)
-    elif getattr(dataset, "dataset", None) is not None:
-        if hasattr(dataset, "full_init"):
-            dataset.full_init()  # KFoldDataset selects its part here
-        children = list(leaves(dataset.dataset))
-        known = all(isinstance(child, BaseCXRDataset) for child in children)
-        # only if the rows are those of the inner data sets
-        if hasattr(dataset, "indices") and known and sum(map(len, children)) == len(dataset.dataset):
-            rows, starts = np.asarray(dataset.indices), np.cumsum([0, *map(len, children)])
-            inside = [rows[(rows >= a) & (rows < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
-            children = [child.get_subset(own) for child, own in zip(children, inside, strict=True) if len(own)]
-        yield from children
-    else:
-        yield dataset
 
 
 class _Part:
@@ -489,28 +453,3 @@ def _pairs(
         for digest, file in zip(b, files_b, strict=True)
         if digest and digest in first and (digest, file) not in same
     }
-
-
-def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES) -> dict[str, object]:
-    """Builds the data sets of a config's dataloaders, for :func:`audit`.
-
-    Args:
-        cfg: Config, with any of `train_dataloader`, `val_dataloader` and `test_dataloader`.
-        prefix: ``'pretrain/'`` for the earlier run.
-        roles: Roles to build.
-
-    Returns:
-        Data sets by prefix and role. Equal configs give the same object.
-    """
-    built: dict[str, object] = {}
-    seen: list[tuple[object, object]] = []
-    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
-        for role in roles:
-            spec = (cfg.get(f"{role}_dataloader") or {}).get("dataset")
-            if spec is None:
-                continue
-            known = next((dataset for other, dataset in seen if other == spec), None)
-            dataset = known if known is not None else DATASETS.build(deepcopy(spec))
-            seen.append((spec, dataset))
-            built[prefix + role] = dataset
-    return built

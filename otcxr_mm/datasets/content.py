@@ -4,13 +4,12 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from rich.progress import track
 
-from .base_cxr import BaseCXRDataset
-from .packed import _cores, resize_shorter, rounded
+from ..utils.threads import map_in_threads
+from .base import BaseCXRDataset
+from .packed import resize_shorter, rounded
 from .transforms import LoadCXR
 from .transforms.errors import BrokenImageError
 
@@ -37,13 +36,6 @@ def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
         return load.transform({key: info[key] for key in ("img_path", "img") if key in info})["img"]
 
     return read
-
-
-def map_in_threads(function: Callable, items: Sequence, what: str, jobs: int = 0) -> list:
-    """Results in order, by threads, with a progress bar if they are many."""
-    with ThreadPoolExecutor(jobs or _cores()) as pool:
-        results = pool.map(function, items)
-        return list(track(results, what, total=len(items), transient=True, disable=len(items) < 200))
 
 
 def _ambiguous(keys: Mapping[str, object]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from .content import map_in_threads
+from ..utils.threads import map_in_threads
 from .image_files import DICOM_SUFFIXES, SUFFIXES
 from .packed import stamp
 from .records import AGE, SEXES, Records, parse_ages, parse_sexes

@@ -14,7 +14,8 @@ from filelock import FileLock
 from numpy.lib.format import open_memmap
 from rich.progress import track
 
-from ..fileio import write_whole
+from ..utils.files import write_whole
+from ..utils.threads import cores
 from .transforms.errors import BrokenImageError
 from .transforms.loading import read_grey
 from .transforms.resize import resize
@@ -113,7 +114,7 @@ def pack_images(
         def stored(file: str) -> np.ndarray:
             return rounded(resize_shorter(read(file), size), depth)
 
-        broken = _pack(folder / PIXELS, index, files, stored, jobs or _cores())
+        broken = _pack(folder / PIXELS, index, files, stored, jobs or cores())
         if broken and (not skip_broken or len(broken) == len(paths)):
             lines = "\n    ".join(broken)
             raise BrokenImageError(
@@ -189,10 +190,6 @@ def _keep_whole(index: np.memmap, pixels: BinaryIO, files: list[str]) -> int:
         index["done"][row] = whole
         end = max(end, stop if whole else 0)
     return end
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PackedImages:

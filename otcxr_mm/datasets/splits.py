@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from ..fileio import write_whole
+from ..utils.files import write_whole
 from .image_files import stem
 from .tables import alike, first_column, read_csv, read_list
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..registry import DATASETS
-from .base_cxr import BaseCXRDataset
+from .base import BaseCXRDataset
 from .packed import pack_images
 from .records import Records
 

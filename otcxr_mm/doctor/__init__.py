@@ -14,22 +14,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import Iterator  # noqa: UP035  Python 3.8
+
+from .finding import Finding
 
 TIMEOUT = 300.0  # seconds for all imports, and for reading a config and its data
 MEMORY, DISK, SHARED_MEMORY = 2 * 2**30, 2**30, 512 * 2**20  # less than this much free is a problem
 
 _PROBE = "import sys; sys.path[:] = eval(sys.argv[1]); from otcxr_mm.doctor.probe import main; main(sys.argv[2])"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A problem, and the remedy; its name is a heading of docs/troubleshooting.md."""
-
-    name: str
-    problem: str
-    remedy: str
 
 
 def examine(config: str | None = None, work_dir: str | None = None) -> tuple[dict[str, str], list[Finding]]:
@@ -138,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="versions and names of problems, without any path")
     args = parser.parse_args(argv)
     if args.config and not os.path.isfile(args.config):
-        from ..apis.configs import find_config
+        from ..utils.configs import find_config
 
         try:
             args.config = str(find_config(args.config))

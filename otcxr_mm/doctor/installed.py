@@ -6,7 +6,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from . import Finding
+from .finding import Finding
 
 # distributions that write the same folder
 PROVIDERS = {

@@ -109,7 +109,7 @@ def _config(path: str, out: _Out) -> None:
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
-    import otcxr_mm.registry  # noqa: F401  knows bases that are named otcxr_mm::X.py
+    import otcxr_mm.utils.patches  # noqa: F401  knows bases that are named otcxr_mm::X.py
 
     out.step(f"reading {path}")
     try:

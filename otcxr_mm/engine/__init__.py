@@ -17,7 +17,7 @@ from .hooks import (
     ResultsHook,
     RunManifestHook,
 )
-from .runner import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
+from .loops import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
 
 __all__ = [
     "AtomicCheckpointHook",

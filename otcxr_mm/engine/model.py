@@ -5,6 +5,6 @@ from mmengine.runner import Runner
 from torch import nn
 
 
-def bare_model(runner: Runner) -> nn.Module:
+def unwrap_model(runner: Runner) -> nn.Module:
     """The runner's model without DDP around it."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model

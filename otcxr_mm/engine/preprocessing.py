@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .trained import leaf_specs
+from ..utils.configs import leaf_specs
 
 # what a difference of makes other features: the normalisation, and what counts as white in 16-bit images
 DECISIVE = ("mean", "std", "max_value")

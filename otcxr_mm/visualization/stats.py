@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..datasets.audit import leaves, markdown
-from ..datasets.base_cxr import BaseCXRDataset
+from ..datasets.base import BaseCXRDataset
 from ..datasets.content import UNREADABLE, reader
-from ..datasets.packed import _cores
+from ..datasets.inspection import leaves
 from ..datasets.records import OLDEST
+from ..utils.markdown import markdown
+from ..utils.threads import cores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def intensity(dataset: BaseCXRDataset, max_images: int = 500, seed: int = 0, job
         values = img.astype(np.float64)
         return np.concatenate([[values.mean(), (values**2).mean()], histogram])
 
-    with ThreadPoolExecutor(jobs or _cores()) as pool:
+    with ThreadPoolExecutor(jobs or cores()) as pool:
         results = list(pool.map(one, rows))
     found = [result for result in results if isinstance(result, np.ndarray)]
     if not found:

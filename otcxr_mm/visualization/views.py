@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..datasets.audit import leaves
+from ..datasets.inspection import leaves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,9 @@ from mmpretrain.datasets import KFoldDataset
 from torch.utils.data import Subset, TensorDataset
 
 import otcxr_mm
-from otcxr_mm.datasets.audit import audit, build_datasets, leaves
+from otcxr_mm.datasets.audit import audit
 from otcxr_mm.datasets.content import _ambiguous, reader
+from otcxr_mm.datasets.inspection import build_datasets, leaves
 from tests.conftest import write_image
 
 

@@ -88,7 +88,7 @@ def test_the_clock_survives_a_copy_made_before_the_first_epoch(data):
 
 
 def test_sets_concatenate_and_draw_differently(data):
-    from otcxr_mm.datasets.audit import leaves
+    from otcxr_mm.datasets.inspection import leaves
 
     other = pickle.loads(pickle.dumps(data))
     both = ConcatDataset([data, other])

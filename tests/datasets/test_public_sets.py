@@ -9,7 +9,7 @@ import pytest
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
-from otcxr_mm.datasets.siim import decode_rle
+from otcxr_mm.datasets.collections.siim import decode_rle
 from tests.conftest import write_image
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import otcxr_mm
-from otcxr_mm.apis.launch import best_checkpoint
+from otcxr_mm.utils.checkpoints import best_checkpoint
 from tests.conftest import ROOT, write_image
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import otcxr_mm
-from otcxr_mm.datasets.audit import leaves
+from otcxr_mm.datasets.inspection import leaves
 from tests.conftest import ROOT, write_image
 
 

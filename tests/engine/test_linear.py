@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
 from otcxr_mm import LinearEvalLoop, MaskedBCELoss, SyntheticCXR
-from otcxr_mm.engine.runner.linear import LinearProblem
+from otcxr_mm.engine.loops.linear import LinearProblem
 from tests.conftest import ROOT
 
 

@@ -12,9 +12,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from otcxr_mm.datasets.inspection import data_sha256
 from otcxr_mm.engine.hooks import manifest as module
 from otcxr_mm.engine.hooks.manifest import describe_data, differences, explain, git_state, read_manifest
-from otcxr_mm.export import data_sha256
 from tests.conftest import ROOT, write_image
 
 PATIENT = "PATIENT-SECRET-77"

@@ -9,10 +9,11 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from otcxr_mm import MultiLabelAUC, ResultsHook
+from otcxr_mm.datasets.inspection import data_sha256
 from otcxr_mm.engine.hooks import results as module
-from otcxr_mm.engine.trained import backbone_source, leaf_specs, trained_config
-from otcxr_mm.evaluation.tables import build_tables, load_runs, tasks
-from otcxr_mm.export.backbone import data_sha256
+from otcxr_mm.reports import build_tables, load_runs, tasks
+from otcxr_mm.utils.checkpoints import trained_config
+from otcxr_mm.utils.configs import backbone_source, leaf_specs
 from tests.engine.test_linear import config
 
 

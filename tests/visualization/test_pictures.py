@@ -5,9 +5,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
+from otcxr_mm.reports.page import Report
 from otcxr_mm.visualization.features import dense_tokens, pca_rgb
 from otcxr_mm.visualization.plans import draw_matches, plan_matches
-from otcxr_mm.visualization.report import Report
 from tests.conftest import ROOT
 
 

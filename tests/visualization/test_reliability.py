@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from otcxr_mm.evaluation.classification import report
+from otcxr_mm.evaluation.statistics.classification import report
 from otcxr_mm.visualization.reliability import picture
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from otcxr_mm.apis.compare import main
+from otcxr_mm.cli.compare import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -84,15 +84,15 @@ class Run:
 
     def execute(self) -> None:
         """Trains and tests, in this process."""
-        from otcxr_mm.apis.launch import test, train
+        from otcxr_mm.cli import test, train
 
         config = os.path.relpath(CONFIGS / TASKS[self.task, self.protocol])
         arguments = [config, "--work-dir", str(self.work_dir), "--resume", "--cfg-options", *self.options()]
         print("$ python tools/train.py", shlex.join(arguments), flush=True)
-        train(arguments)
+        train.main(arguments)
         if self.tested:
             print("$ python tools/test.py", self.work_dir, flush=True)
-            test([str(self.work_dir)])
+            test.main([str(self.work_dir)])
         else:
             (self.work_dir / "validated").touch()
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from otcxr_mm.apis.table import main
+from otcxr_mm.cli.table import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -138,8 +138,8 @@ def train(run: Run, cfg: "Config") -> dict:  # noqa: F821
     """Pre-trains, or goes on with it; WORK_DIR/backbone.pth and, when all is done, training.json."""
     from mmengine.runner import Runner
 
-    from otcxr_mm.apis.launch import latest_checkpoint
-    from otcxr_mm.fileio import write_whole
+    from otcxr_mm.utils.checkpoints import latest_checkpoint
+    from otcxr_mm.utils.files import write_whole
 
     note = Path(cfg.work_dir) / "training.json"
     if note.exists():
@@ -188,7 +188,7 @@ def _execute(queue: str, name: str) -> None:
     from mmengine.registry import init_default_scope
     from mmpretrain.registry import MODELS
 
-    from otcxr_mm.fileio import write_whole
+    from otcxr_mm.utils.files import write_whole
     from otcxr_mm.version import __version__
 
     run = QUEUES[queue][name]
@@ -325,7 +325,7 @@ def compare() -> None:
     import numpy as np
     from method_screen.compare import BASELINES, METRICS, bootstrap, interval
 
-    from otcxr_mm.fileio import write_whole
+    from otcxr_mm.utils.files import write_whole
 
     groups: dict[str, list[dict]] = {}
     values: dict[str, dict[str, list[float]]] = {}

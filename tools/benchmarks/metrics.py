@@ -10,8 +10,8 @@ import numpy as np
 from _report import arguments, finish, row
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from otcxr_mm.evaluation.auc import bootstrap_per_class
-from otcxr_mm.evaluation.bootstrap import patient_weights
+from otcxr_mm.evaluation.statistics.auc import bootstrap_per_class
+from otcxr_mm.evaluation.statistics.bootstrap import patient_weights
 
 IMAGES, PATIENTS, DRAWS = 25_596, 2_797, 2_000
 # share of positives of the 14 classes, common to rare

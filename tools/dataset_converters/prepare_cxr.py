@@ -1,6 +1,6 @@
 """Prepares a data set: python tools/dataset_converters/prepare_cxr.py CONFIG OUT [--size 256] [--depth 16]."""
 
-from otcxr_mm.apis.prepare import main
+from otcxr_mm.cli.prepare import main
 
 if __name__ == "__main__":
     main()

@@ -9,8 +9,8 @@ from mmengine.structures import PixelData
 from mmpretrain.datasets import PackInputs
 from mmpretrain.structures import DataSample
 
-from ...mmseg import require_mmseg
 from ...registry import TRANSFORMS
+from ...utils.mmseg import require_mmseg
 
 # which image it is and who is on it, for metrics
 PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")

@@ -10,9 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ...apis.configs import find_config
-from ...datasets.audit import PRETRAIN, ROLES, audit, build_datasets
+from ...datasets.audit import PRETRAIN, audit
+from ...datasets.inspection import ROLES, build_datasets
 from ...registry import HOOKS
+from ...utils.configs import find_config
 from .load import LoadBackboneHook
 
 

@@ -17,8 +17,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 from mmengine.utils import apply_to
 
-from ...fileio import write_whole
 from ...registry import HOOKS
+from ...utils.files import write_whole
 
 
 class AtomicLocalBackend(LocalBackend):

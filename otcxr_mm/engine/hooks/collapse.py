@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from ...ops import effective_rank
 from ...registry import HOOKS
-from ..model import bare_model
+from ..model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -42,7 +42,7 @@ class CollapseMonitorHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Registers a forward hook on the backbone."""
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         self.handle = model.backbone.register_forward_hook(self._keep)
 
     def after_train_epoch(self, runner: Runner) -> None:

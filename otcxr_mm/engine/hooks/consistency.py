@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from ...datasets.audit import leaves
+from ...datasets.inspection import leaves
 from ...registry import HOOKS
-from ..model import bare_model
+from ...utils.checkpoints import trained_config
+from ..model import unwrap_model
 from ..preprocessing import differences, preprocessing_of
-from ..trained import trained_config
 
 
 @HOOKS.register_module()
@@ -112,7 +112,7 @@ def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     """Refuses missing weights and weights of another shape, which MMEngine would leave at random values."""
     state = checkpoint.get("state_dict", checkpoint)
     given = {name.removeprefix("module."): tuple(getattr(value, "shape", ())) for name, value in state.items()}
-    wanted = {name: tuple(parameter.shape) for name, parameter in bare_model(runner).named_parameters()}
+    wanted = {name: tuple(parameter.shape) for name, parameter in unwrap_model(runner).named_parameters()}
     missing = [name for name in wanted if name not in given]
     other = [name for name in wanted if name in given and given[name] != wanted[name]]
     found = [f"lacks {len(missing)} of the model's weights ({', '.join(missing[:3])})"] if missing else []

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
-from ..model import bare_model
+from ..model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -23,7 +23,7 @@ class EMATargetHook(Hook):
         Raises:
             ValueError: If the model has no target network.
         """
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         if getattr(model, "target", None) is None:
             raise ValueError(
                 "EMATargetHook: the model has no target network: set ema=0.004 in model, or remove the hook"

@@ -6,9 +6,10 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...export import data_sha256, save_backbone
+from ...backbones import save_backbone
+from ...datasets.inspection import data_sha256
 from ...registry import HOOKS
-from ..model import bare_model
+from ..model import unwrap_model
 from ..preprocessing import preprocessing_of
 
 
@@ -28,7 +29,7 @@ class ExportBackboneHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Writes both files, and logs the path."""
-        model = bare_model(runner)
+        model = unwrap_model(runner)
         path = os.path.join(runner.work_dir, self.filename)
         dataset = runner.train_dataloader.dataset
         facts = {key: preprocessing_of(runner.cfg)[key] for key in ("size", "max_value")}

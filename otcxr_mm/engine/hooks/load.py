@@ -8,12 +8,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...export import load_backbone
+from ...backbones import load_backbone
 from ...registry import HOOKS
-from ..model import bare_model
+from ...utils.checkpoints import trained_config
+from ..model import unwrap_model
 from ..norms import calibrate_batch_norm
 from ..preprocessing import differences, preprocessing_of
-from ..trained import trained_config
 
 
 @HOOKS.register_module()
@@ -60,7 +60,7 @@ class LoadBackboneHook(Hook):
             return
         if self.checkpoint is not None:
             try:
-                load_backbone(bare_model(runner).backbone, self.checkpoint, self.min_matched)
+                load_backbone(unwrap_model(runner).backbone, self.checkpoint, self.min_matched)
             except FileNotFoundError as error:
                 raise FileNotFoundError(
                     f"{error}: pre-train first, or name another file, in the config or with --cfg-options "
@@ -70,7 +70,7 @@ class LoadBackboneHook(Hook):
             if self.check_preprocessing:
                 self._compare(runner, _record(Path(self.checkpoint).expanduser()))
         if self.calibrate:
-            calibrate_batch_norm(bare_model(runner), runner.train_dataloader)
+            calibrate_batch_norm(unwrap_model(runner), runner.train_dataloader)
             runner.logger.info("batch norm statistics set from training images")
 
     def _compare(self, runner: Runner, before: Mapping) -> None:

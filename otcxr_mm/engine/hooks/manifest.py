@@ -20,12 +20,11 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from ...apis.configs import config_folder
-from ...datasets.audit import ROLES, leaves
-from ...export.backbone import versions
-from ...fileio import write_whole
+from ...datasets.inspection import ROLES, counts, leaves
 from ...registry import HOOKS
-from .results import counts
+from ...utils.configs import config_folder
+from ...utils.files import write_whole
+from ...utils.versions import versions
 
 FILE = "manifest.json"
 VERSION = 1

@@ -9,13 +9,13 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...datasets.audit import leaves
+from ...datasets.inspection import leaves
 from ...datasets.transforms.loading import LoadCXR
 from ...evaluation import MaskMetric
 from ...evaluation.metrics.masks import as_masks
-from ...fileio import write_whole
 from ...registry import HOOKS
-from ..model import bare_model
+from ...utils.files import write_whole
+from ..model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -78,7 +78,7 @@ class MaskOverlayHook(Hook):
         if item["data_samples"].get("sample_idx", -1) != metric.arrays["sample_idx"][row]:
             return None
         with torch.no_grad():
-            sample = bare_model(runner).test_step(loader.collate_fn([item]))[0]
+            sample = unwrap_model(runner).test_step(loader.collate_fn([item]))[0]
         steps = (step for leaf in leaves(loader.dataset) for step in leaf.pipeline.transforms)
         load = next((step for step in steps if isinstance(step, LoadCXR)), LoadCXR())
         image = load(loader.dataset.get_data_info(row))["img"]

@@ -4,9 +4,9 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...datasets.audit import leaves
+from ...datasets.inspection import leaves
 from ...registry import HOOKS
-from ..model import bare_model
+from ..model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -34,7 +34,7 @@ class PositiveWeightHook(Hook):
         Raises:
             ValueError: If a training set has no labels.
         """
-        loss = getattr(getattr(bare_model(runner), "head", None), "loss_module", None)
+        loss = getattr(getattr(unwrap_model(runner), "head", None), "loss_module", None)
         if not getattr(loss, "waits_for_counts", False):
             return
         datasets = list(leaves(runner.train_dataloader.dataset))

@@ -8,7 +8,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...datasets.audit import leaves
+from ...datasets.inspection import leaves
 from ...registry import HOOKS
 
 

@@ -16,13 +16,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import BaseLoop, Runner
 
-from ...datasets.audit import leaves
-from ...datasets.base_cxr import BaseCXRDataset
-from ...export.backbone import data_sha256, versions
-from ...fileio import write_whole
+from ...datasets.base import BaseCXRDataset
+from ...datasets.inspection import counts, leaves
 from ...registry import HOOKS
-from ..model import bare_model
-from ..trained import backbone_source, leaf_specs, trained_config
+from ...utils.checkpoints import trained_config
+from ...utils.configs import backbone_source, leaf_specs
+from ...utils.files import write_whole
+from ...utils.versions import versions
+from ..model import unwrap_model
 
 VERSION = 1
 RANDOM_INIT = "random init"
@@ -124,7 +125,7 @@ def _detailed_metric(runner: Runner) -> object | None:
 def _task(runner: Runner, arrays: Mapping) -> str:
     if arrays:
         return "segmentation" if "dice" in arrays else "classification"
-    return "segmentation" if hasattr(bare_model(runner), "decode_head") else "classification"
+    return "segmentation" if hasattr(unwrap_model(runner), "decode_head") else "classification"
 
 
 def _method(source: str | None) -> str:
@@ -153,20 +154,6 @@ def _file(runner: Runner, path: str, parent: bool = False) -> dict:
         while block := stream.read(2**20):
             digest.update(block)
     return {"file": name, "sha256": digest.hexdigest()}
-
-
-def counts(dataset: object) -> dict:
-    """Numbers of images and known patients of a data set, and the SHA-256 of its list."""
-    parts = list(leaves(dataset))
-    known = all(isinstance(part, BaseCXRDataset) for part in parts)
-    for part in parts if known else ():
-        part.full_init()
-    patients = {(part.collection, p) for part in parts for p in part.records.patient.tolist()} if known else set()
-    return {
-        "images": len(dataset),
-        "patients": sum(patient != "" for _, patient in patients) if known else None,
-        "sha256": data_sha256(dataset),
-    }
 
 
 def _train_set(runner: Runner, here: bool, shares: Sequence[tuple[float, int]]) -> dict:

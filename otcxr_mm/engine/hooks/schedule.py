@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
-from ..model import bare_model
+from ..model import unwrap_model
 
 
 @HOOKS.register_module()
@@ -61,7 +61,7 @@ class AttributeScheduleHook(Hook):
         Raises:
             AttributeError: If the model has no such number.
         """
-        owner = bare_model(runner)
+        owner = unwrap_model(runner)
         *path, self.name = self.attribute.split(".")
         for part in path:
             owner = getattr(owner, part)

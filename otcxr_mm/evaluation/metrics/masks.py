@@ -9,8 +9,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..bootstrap import interval, mean_over_classes, patient_codes, patient_weights, unit_id
-from ..masks import hd95, overlap, patient_means
+from ..statistics.bootstrap import interval, mean_over_classes, patient_codes, patient_weights, unit_id
+from ..statistics.masks import hd95, overlap, patient_means
 
 MEASURES = ("dice", "iou", "hd95")
 
@@ -31,8 +31,8 @@ def as_masks(field: object) -> np.ndarray:
 class MaskMetric(BaseMetric):
     """Dice, IoU and HD95 of each image and class at the resolution of the original, and their means.
 
-    HD95 is the 95th percentile of the Hausdorff distance (:func:`otcxr_mm.evaluation.masks.hd95`), in pixels of the
-    original; in millimetres if every sample has `pixel_spacing`, height and width of a pixel.
+    HD95 is the 95th percentile of the Hausdorff distance (:func:`otcxr_mm.evaluation.statistics.masks.hd95`), in
+    pixels of the original; in millimetres if every sample has `pixel_spacing`, height and width of a pixel.
 
     Empty masks: where prediction and truth both are, Dice and IoU are 1 and HD95 is 0; where one of them is, Dice and
     IoU are 0 and HD95 is the image's diagonal. `dice_present` and the like are means over the images that have the

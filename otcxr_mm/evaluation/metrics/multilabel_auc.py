@@ -8,11 +8,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..auc import per_class
-from ..bootstrap import DRAWS, patient_codes, unit_id
-from ..classification import report
-from ..log_table import table
-from ..subgroups import ATTRIBUTES
+from ..statistics.auc import per_class
+from ..statistics.bootstrap import DRAWS, patient_codes, unit_id
+from ..statistics.classification import report
+from ..statistics.subgroups import ATTRIBUTES
+from .log_table import table
 
 __all__ = ["MultiLabelAUC", "per_class"]
 

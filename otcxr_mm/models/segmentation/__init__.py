@@ -7,8 +7,8 @@ What the registry holds are functions that build a class of MMSegmentation with 
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ...mmseg import require_mmseg
 from ...registry import MODELS
+from ...utils.mmseg import require_mmseg
 from .mask_head import MaskHead
 from .mask_outputs import MaskOutputs
 

@@ -7,7 +7,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...mmseg import require_mmseg
+from ...utils.mmseg import require_mmseg
 
 
 class MaskOutputs:

@@ -1,7 +1,7 @@
 # What all runs of the screen share: data, augmentation, schedule, a thin ResNet-18 at 96 pixels.
 _base_ = ["../../../../configs/_base_/pretrain_runtime.py"]
 
-custom_imports = dict(imports=["otcxr_mm.registry", "method_screen.components"], allow_failed_imports=False)
+custom_imports = dict(imports=["otcxr_mm.utils.patches", "method_screen.components"], allow_failed_imports=False)
 
 data_preprocessor = dict(type="otcxr_mm.CXRDataPreprocessor", mean=[127.5], std=[64.0], channels=1)
 backbone = dict(

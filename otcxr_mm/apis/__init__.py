@@ -1,1 +1,0 @@
-"""What the tools call. Nothing heavy is imported before it is needed."""

@@ -1,0 +1,126 @@
+"""A backbone's weights without anything around them, and what is needed to use them."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import nn
+
+from ..utils.files import write_whole
+from ..utils.redaction import shareable
+from ..utils.versions import versions
+
+# sections of a run's config in the record, reduced to what is shareable
+RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+
+
+def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
+    """Writes the backbone's state dict, and a JSON beside it.
+
+    The `.pth` holds tensors only, under the backbone's own names (no `backbone.` prefix): `weights_only=True` loads it,
+    and MMPretrain, MMSegmentation and MMDetection take it as
+    ``backbone=dict(init_cfg=dict(type='Pretrained', checkpoint=...))``.
+
+    Args:
+        model: With `backbone` and `data_preprocessor`.
+        path: Of the weights; the JSON has the same name with the suffix `.json`.
+        cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
+        **facts: More to record.
+    """
+    path = Path(path)
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}, buffer)
+    write_whole(path, buffer.getvalue())
+    write_record(path, cfg, model.data_preprocessor, **facts)
+
+
+def write_record(weights: Path, cfg: Config | dict, preprocessor: nn.Module, **facts: object) -> None:
+    """Writes the JSON beside a file of weights.
+
+    Args:
+        weights: The file.
+        cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
+        preprocessor: The model's, which knows channels, mean and std.
+        **facts: More to record.
+    """
+    config = shareable(cfg)
+    record = {
+        "backbone": config["model"]["backbone"],
+        # what was trained, on what augmentation and schedule; no path, no name of an image
+        "config": {key: config[key] for key in RECORDED if config.get(key) is not None},
+        "channels": getattr(preprocessor, "channels", None),
+        "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
+        "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
+        "intensity_range": [0, 255],
+        "versions": versions(),
+        **facts,
+    }
+    write_whole(weights.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: float = 0.95) -> None:
+    """Loads weights into a backbone, or fails: nobody trains from scratch without knowing.
+
+    Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model: its `backbone.` alone) and state
+    dicts of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is brought to
+    1 by summing its weights over the channels, so that it gives for a grey image what the old one gave for three equal
+    channels; one of 1 channel is brought to more by dividing them.
+
+    Args:
+        backbone: To fill.
+        path: Local file.
+        min_matched: Share of the backbone's tensors that the file must hold, in the same shape.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If less than `min_matched` fits, or not the first convolution; names what is missing and what has
+            another shape.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    state = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if any(name.startswith("backbone.") for name in state):
+        state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
+    wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
+    convert_stem(state, wanted)
+    missing = [name for name in wanted if name not in state]
+    other_shape = [name for name, v in wanted.items() if name in state and state[name].shape != v.shape]
+    matched = len(wanted) - len(missing) - len(other_shape)
+    stem = stem_of(wanted)
+    if matched < min_matched * len(wanted) or stem in missing or stem in other_shape:
+        shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}" for n in other_shape[:3]]
+        raise ValueError(
+            f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file"
+            + (f"; missing: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}" if missing else "")
+            + (f"; of another shape: {', '.join(shapes)}" if shapes else "")
+            + f". It holds {', '.join(list(state)[:3]) or 'no tensor'}, ...: is it of the same architecture, depth and "
+            "channels?"
+        )
+    if matched < len(wanted):
+        print_log(f"{path}: not in this file, or of another shape: {', '.join(missing + other_shape)}", "current")
+    backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in other_shape}, strict=False)
+
+
+def stem_of(wanted: dict[str, torch.Tensor]) -> str | None:
+    """Name of the first convolution's weight."""
+    return next((name for name, tensor in wanted.items() if tensor.dim() == 4), None)
+
+
+def convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Brings the first convolution to the wanted number of channels, in place."""
+    name = stem_of(wanted)
+    given, target = state.get(name), wanted.get(name)
+    if given is None or given.dim() != 4 or given.shape == target.shape:
+        return
+    same = given.shape[0] == target.shape[0] and given.shape[2:] == target.shape[2:]
+    if same and 1 in (given.shape[1], target.shape[1]):
+        state[name] = given.sum(1, keepdim=True).expand(-1, target.shape[1], -1, -1) / target.shape[1]

@@ -1,0 +1,47 @@
+"""Summarises a config's data sets: `otcxr stats`, `tools/visualization/dataset_stats.py`."""
+
+import json
+import os
+
+from .config_file import add_config_arguments, load_config
+from .console import ArgumentParser, command
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Writes stats.md, stats.png and stats.json, and prints stats.md."""
+    parser = ArgumentParser(
+        description="Summarise images, patients, labels, ages and grey values of a config's data sets, without any "
+        "path or patient id"
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for stats.md, stats.json and stats.png; default: WORK_DIR/stats"
+    )
+    parser.add_argument(
+        "--max-images",
+        type=int,
+        default=500,
+        metavar="N",
+        help="number of random images per data set to read for the grey values; 0 for all (500)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed for drawing these images (0)")
+    args = parser.parse_args(argv)
+    cfg = load_config(args)
+
+    from ..datasets.inspection import build_datasets
+    from ..visualization.stats import picture, report, statistics
+
+    built = build_datasets(cfg)
+    if not built:
+        parser.error(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
+    found = statistics(built, args.max_images, args.seed)
+    out = args.out or os.path.join(cfg.work_dir, "stats")
+    os.makedirs(out, exist_ok=True)
+    text = report(found)
+    for name, content in (("stats.md", text), ("stats.json", json.dumps(found, indent=2) + "\n")):
+        with open(os.path.join(out, name), "w", encoding="utf-8") as stream:
+            stream.write(content)
+    picture(found).savefig(os.path.join(out, "stats.png"), dpi=100)
+    print(text)
+    print(f"{out}: stats.md, stats.png, stats.json")

@@ -1,0 +1,150 @@
+"""Pre-trains, or trains on labels: `otcxr train`, `tools/train.py`."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from ..utils.checkpoints import latest_checkpoint
+from .config_file import load_config
+from .console import ArgumentParser, command
+from .runner import add_run_arguments, build_runner, leave_processes, start_processes
+from .work_dir import check_writable, refuse_to_overwrite, remove_run
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.logging import MMLogger
+    from mmengine.runner import Runner
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Trains the model of a config.
+
+    Args:
+        argv: Arguments; default those of the process.
+    """
+    args = _train_parser().parse_args(argv)
+    args.estimate = args.estimate or args.estimate_out is not None
+    if args.estimate and args.resume:
+        raise SystemExit("--estimate measures a whole training run: leave out --resume")
+    if args.overwrite and args.resume:
+        raise SystemExit("--overwrite starts over, --resume continues: choose one of them")
+    cfg = load_config(args)
+    if cfg.get("train_dataloader") is None:
+        raise SystemExit(
+            f"{args.config} has no train_dataloader: it is a base for other configs, or a config for testing"
+        )
+    _apply_train_arguments(cfg, args)
+    start_processes(cfg)
+    if args.estimate:
+        from .estimate import estimate
+
+        fits = estimate(cfg, args.estimate_out)
+        leave_processes()
+        raise SystemExit(not fits)
+    runner = build_runner(cfg, args.verbose)
+    _announce(runner, args)
+    try:
+        runner.train()
+    except RuntimeError:
+        asked = [getattr(hook, "asked_to_end", None) for hook in runner.hooks]
+        if runner.rank and any(asked):  # the main process has saved and exited; this one was asked to end as well
+            raise SystemExit(128 + next(filter(None, asked))) from None
+        raise
+    leave_processes()
+
+
+def _train_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Train the model of a config")
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="PATH",
+        help="resume from a checkpoint; without PATH, from the last one in the work dir, if there is one",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="remove the checkpoints and results of an earlier run in the work dir, and start over",
+    )
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="multiply the learning rate by (images per iteration on all GPUs) / auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="only run a few iterations, and report how long training takes and whether memory and disk suffice",
+    )
+    parser.add_argument(
+        "--estimate-out", metavar="FILE.json", help="like --estimate, but also write the figures to a file"
+    )
+    return parser
+
+
+def _apply_train_arguments(cfg: "Config", args: argparse.Namespace) -> None:
+    """Applies the arguments of `otcxr train` to the config, and checks the work dir."""
+    if args.amp:
+        _use_amp(cfg)
+    if args.auto_scale_lr:
+        if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
+            raise SystemExit(f"--auto-scale-lr: {args.config} has no auto_scale_lr = dict(base_batch_size=...)")
+        cfg.auto_scale_lr.enable = True
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(name) and not cfg[name].get("num_workers"):
+            cfg[name].persistent_workers = False  # torch refuses it without workers
+    if args.resume:
+        path = latest_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
+        if path is None:
+            print(f"--resume: no checkpoint in {cfg.work_dir} yet, training starts from the beginning")
+        elif not os.path.isfile(path):
+            raise SystemExit(f"--resume {path}: no such checkpoint")
+        else:
+            cfg.resume, cfg.load_from = True, path
+    elif not args.estimate and not args.overwrite:
+        refuse_to_overwrite(cfg.work_dir)
+    if not args.estimate:
+        check_writable(cfg.work_dir)
+
+
+def _use_amp(cfg: "Config") -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+    else:
+        cfg.optim_wrapper.type = "otcxr_mm.BFloat16OptimWrapper"
+
+
+def _announce(runner: "Runner", args: argparse.Namespace) -> None:
+    """Logs what is trained, where, and with which batch and learning rate."""
+    if args.overwrite and runner.rank == 0:
+        remove_run(runner.work_dir)
+    batch, processes = runner.cfg.train_dataloader.get("batch_size") or 1, runner.world_size
+    size = f"{batch} images x {processes} process" + (f"es = {batch * processes}" if processes > 1 else "")
+    lr = ((runner.cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("lr")
+    runner.logger.info(
+        f"training {args.config}: batches of {size}, learning rate {lr}"
+        f"{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
+        f"log: {os.path.relpath(runner.logger.log_file)}",
+        extra={"at_once": True},
+    )
+    _warn_of_schedule(runner.cfg, runner.logger)
+
+
+def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
+    """Warns if the learning rate is scheduled for another number of epochs or iterations than training has."""
+    schedulers = cfg.get("param_scheduler") or []
+    for by_epoch, key, unit in ((True, "max_epochs", "epoch"), (False, "max_iters", "iteration")):
+        own = [s for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) == by_epoch]
+        ends = [s.get("end") for s in own if s.get("end")]
+        length = (cfg.get("train_cfg") or {}).get(key)
+        if ends and length and max(ends) != length:
+            logger.warning(
+                f"train_cfg.{key} is {length}, but the learning-rate schedule ends at {unit} {max(ends)}: also set "
+                f"param_scheduler.{len(schedulers) - 1}.end={length}"
+            )

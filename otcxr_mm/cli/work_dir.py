@@ -1,0 +1,58 @@
+"""Finds, protects and removes what earlier runs left in a work dir."""
+
+import os
+
+from ..utils.checkpoints import files_in
+from ..utils.machine import cannot_write
+
+# files that show that a run is there, and that training would overwrite or remove
+CHECKPOINTS = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "interrupted.pth", "best_*.pth", "linear.pth", "knn.pth")
+RESULTS = (
+    "backbone.pth",
+    "backbone.json",
+    "manifest.json",
+    "overlays.png",
+    "predictions.npz",
+    "reliability.png",
+    "results.csv",
+    "results.json",
+    "*.pth.tmp.*",
+)
+
+
+def config_of(work_dir: str) -> str:
+    """The config that a run left in its work dir, including its --cfg-options."""
+    found = files_in(work_dir, ("*.py",))
+    if len(found) != 1:
+        raise SystemExit(f"{work_dir}: expected one config (*.py) in this folder, found {len(found)}: name the config")
+    return found[0]
+
+
+def check_writable(work_dir: str) -> None:
+    """Ends the process if a folder is not writable.
+
+    Raises:
+        SystemExit: With the reason.
+    """
+    if reason := cannot_write(work_dir):
+        raise SystemExit(f"{work_dir}: the work dir cannot be written to ({reason}): name another with --work-dir")
+
+
+def refuse_to_overwrite(work_dir: str) -> None:
+    """Ends the process if a run has left its checkpoints in the work dir.
+
+    Raises:
+        SystemExit: With the remedies.
+    """
+    found = files_in(work_dir, CHECKPOINTS)
+    if found:
+        raise SystemExit(
+            f"{work_dir} already holds a run ({os.path.basename(found[0])}): resume it (--resume), write elsewhere "
+            "(--work-dir DIR), or remove its checkpoints and results (--overwrite)"
+        )
+
+
+def remove_run(work_dir: str) -> None:
+    """Removes the checkpoints and results of a run; its logs, cached features and other files stay."""
+    for path in files_in(work_dir, (*CHECKPOINTS, *RESULTS)):
+        os.remove(path)

@@ -1,0 +1,1 @@
+"""Published collections, one file each."""

@@ -1,0 +1,90 @@
+"""Builds the data sets of a config, looks inside their wrappers, and counts what they hold."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+
+import numpy as np
+from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import DATASETS, DefaultScope
+
+from .base import BaseCXRDataset
+
+ROLES = ("train", "val", "test")
+
+
+def leaves(dataset: object) -> Iterator[object]:
+    """The data sets inside ConcatDataset, RepeatDataset and the like; for a torch Subset, only its part."""
+    inner = getattr(dataset, "datasets", None)
+    if inner is not None:
+        for child in inner:
+            yield from leaves(child)
+    elif getattr(dataset, "dataset", None) is not None:
+        if hasattr(dataset, "full_init"):
+            dataset.full_init()  # KFoldDataset selects its part here
+        children = list(leaves(dataset.dataset))
+        known = all(isinstance(child, BaseCXRDataset) for child in children)
+        # only if the rows are those of the inner data sets
+        if hasattr(dataset, "indices") and known and sum(map(len, children)) == len(dataset.dataset):
+            rows, starts = np.asarray(dataset.indices), np.cumsum([0, *map(len, children)])
+            inside = [rows[(rows >= a) & (rows < b)] - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
+            children = [child.get_subset(own) for child, own in zip(children, inside, strict=True) if len(own)]
+        yield from children
+    else:
+        yield dataset
+
+
+def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES) -> dict[str, object]:
+    """Builds the data sets of a config's dataloaders, for :func:`audit`.
+
+    Args:
+        cfg: Config, with any of `train_dataloader`, `val_dataloader` and `test_dataloader`.
+        prefix: ``'pretrain/'`` for the earlier run.
+        roles: Roles to build.
+
+    Returns:
+        Data sets by prefix and role. Equal configs give the same object.
+    """
+    built: dict[str, object] = {}
+    seen: list[tuple[object, object]] = []
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+        for role in roles:
+            spec = (cfg.get(f"{role}_dataloader") or {}).get("dataset")
+            if spec is None:
+                continue
+            known = next((dataset for other, dataset in seen if other == spec), None)
+            dataset = known if known is not None else DATASETS.build(deepcopy(spec))
+            seen.append((spec, dataset))
+            built[prefix + role] = dataset
+    return built
+
+
+def counts(dataset: object) -> dict:
+    """Numbers of images and known patients of a data set, and the SHA-256 of its list."""
+    parts = list(leaves(dataset))
+    known = all(isinstance(part, BaseCXRDataset) for part in parts)
+    for part in parts if known else ():
+        part.full_init()
+    patients = {(part.collection, p) for part in parts for p in part.records.patient.tolist()} if known else set()
+    return {
+        "images": len(dataset),
+        "patients": sum(patient != "" for _, patient in patients) if known else None,
+        "sha256": data_sha256(dataset),
+    }
+
+
+def data_sha256(dataset: object) -> str | None:
+    """SHA-256 over the images and patients of a data set, in order; over its parts for concatenated ones.
+
+    Equal if and only if the same images (by their paths relative to the root) of the same patients are there. None for
+    a data set that is neither a :class:`otcxr_mm.BaseCXRDataset` nor MMEngine's concatenation, repetition or balancing
+    of such.
+    """
+    if getattr(dataset, "records", None) is not None:
+        records = dataset.records
+        lines = (f"{path}\t{patient}\n" for path, patient in zip(records.path, records.patient, strict=True))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    if isinstance(dataset, (RepeatDataset, ClassBalancedDataset)):
+        return data_sha256(dataset.dataset)
+    digests = [data_sha256(part) for part in dataset.datasets] if isinstance(dataset, ConcatDataset) else [None]
+    return None if None in digests else hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Your own images: a folder, a table, or images with masks."""

@@ -1,0 +1,140 @@
+"""An epoch loop that goes on in the middle of an epoch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+from mmengine.dist import get_world_size
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader, Sampler
+
+from ...models import OTCXR
+from ...registry import LOOPS
+from ..model import unwrap_model
+
+
+class _Rest:
+    """What a sampler yields after its first `skip` indices."""
+
+    def __init__(self, sampler: Sampler, skip: int) -> None:
+        self.sampler, self.skip = sampler, skip
+
+    def __iter__(self) -> Iterator[int]:
+        return islice(iter(self.sampler), self.skip, None)
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # the loader's length stays that of a whole epoch
+
+
+@contextmanager
+def _skipping(loader: DataLoader, batches: int) -> Iterator[None]:
+    """Within it, a new iterator of the loader begins after so many batches, without loading them."""
+    batch_sampler = loader.batch_sampler
+    sampler = batch_sampler.sampler
+    batch_sampler.sampler = _Rest(sampler, batches * batch_sampler.batch_size)
+    try:
+        yield
+    finally:
+        batch_sampler.sampler = sampler
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's EpochBasedTrainLoop that, resumed from the middle of an epoch, runs the rest of that epoch.
+
+    MMEngine's starts the epoch anew, so that the images seen, and schedules by iteration, come out of step.
+
+    Args:
+        runner: The runner.
+        dataloader: The loader or its config.
+        max_epochs: Epochs to train.
+        max_iters: In place of it, iterations to train: so that 1 % of the labels get as many as all of them.
+        val_interval: Epochs between validations; with `max_iters`, iterations, rounded up to whole epochs.
+        **kwargs: See MMEngine's EpochBasedTrainLoop.
+
+    Raises:
+        ValueError: Before training, if not one of `max_epochs` and `max_iters` is given, it is below 1, an epoch has no
+            iteration, or OTCXR would get a batch of one image.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_epochs: int | None = None,
+        max_iters: int | None = None,
+        val_interval: int = 1,
+        **kwargs: object,
+    ) -> None:
+        if (max_epochs is None) == (max_iters is None):
+            raise ValueError(
+                f"ResumableTrainLoop takes max_epochs or max_iters, got {max_epochs} and {max_iters}: set one of "
+                "them to None"
+            )
+        name, length = ("max_iters", max_iters) if max_epochs is None else ("max_epochs", max_epochs)
+        if length < 1:
+            raise ValueError(f"ResumableTrainLoop: train_cfg.{name} is at least 1, got {length}")
+        super().__init__(runner, dataloader, max_epochs or 1, val_interval=val_interval, **kwargs)
+        loader = self.dataloader
+        self._check_batches(loader)
+        if max_iters is not None:
+            self._max_epochs, self._max_iters = -(-max_iters // len(loader)), max_iters
+            self.val_interval = -(-val_interval // len(loader))
+            self.dynamic_intervals = [self.val_interval]
+
+    def _check_batches(self, loader: DataLoader) -> None:
+        images, batch = len(loader.sampler), loader.batch_sampler.batch_size
+        if not len(loader):
+            raise ValueError(
+                f"{images} images per process and batches of {batch} with drop_last=True make no iteration: "
+                "set train_dataloader.batch_size to at most that, or drop_last=False"
+            )
+        if not isinstance(unwrap_model(self.runner), OTCXR) or get_world_size() > 1:
+            return
+        need = "OTCXR's statistics need at least 2 images per batch"
+        if images == 1:
+            raise ValueError(f"{need}, and the training set has 1 image: take more images")
+        if batch == 1:
+            raise ValueError(f"{need}, got train_dataloader.batch_size=1: set it to 2 or more")
+        if images % batch == 1 and not loader.drop_last:
+            raise ValueError(
+                f"{need}, and {images} images in batches of {batch} leave a last batch of 1: set "
+                "train_dataloader.drop_last=True, or another batch_size"
+            )
+
+    def run(self) -> nn.Module:
+        """Trains; a run that has been trained to its end says so."""
+        if self._epoch >= self._max_epochs:
+            self.runner.logger.warning(
+                f"the checkpoint has been trained for {self._epoch} epochs, train_cfg.max_epochs is "
+                f"{self._max_epochs}: nothing is left to do"
+            )
+        return super().run()
+
+    def run_epoch(self) -> None:
+        """Runs an epoch, or what is left of it.
+
+        Raises:
+            ValueError: If the checkpoint's iteration does not fit this data, batch size and number of processes.
+        """
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        if not 0 <= done <= len(self.dataloader):
+            raise ValueError(
+                f"the checkpoint is at epoch {self._epoch}, iteration {self._iter}, which does not fit "
+                f"{len(self.dataloader)} iterations per epoch: resume with the data, batch size and number of "
+                "processes of the run that wrote it"
+            )
+        if done:
+            self.runner.logger.info(
+                f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations"
+            )
+        with _skipping(self.dataloader, done):
+            for idx, batch in enumerate(self.dataloader, done):
+                self.run_iter(idx, batch)
+                if self._iter == self._max_iters:  # may be in the middle of the last epoch
+                    break
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1

@@ -1,0 +1,126 @@
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmpretrain.models import ResNet
+
+import otcxr_mm
+from otcxr_mm.backbones import load_backbone, save_backbone
+from otcxr_mm.datasets.inspection import data_sha256
+
+
+def test_nothing_half_written_is_left(tmp_path, monkeypatch):
+    model = SimpleNamespace(backbone=torch.nn.Linear(2, 2), data_preprocessor=otcxr_mm.CXRDataPreprocessor())
+    cfg = {"model": {"backbone": {"type": "Linear"}}}
+    save_backbone(model, tmp_path / "new" / "b.pth", cfg, epochs=3)
+    assert sorted(os.listdir(tmp_path / "new")) == ["b.json", "b.pth"]
+    assert json.loads((tmp_path / "new" / "b.json").read_text())["epochs"] == 3
+    before = (tmp_path / "new" / "b.pth").read_bytes()
+
+    def full_disk(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    model.backbone = torch.nn.Linear(3, 3)
+    with pytest.raises(OSError, match="no space left"):
+        save_backbone(model, tmp_path / "new" / "b.pth", cfg)
+    assert (tmp_path / "new" / "b.pth").read_bytes() == before
+    assert sorted(os.listdir(tmp_path / "new")) == ["b.json", "b.pth"]
+
+
+# loading ------------------------------------------------------------------------------------------
+
+
+def resnet(channels=1, depth=18):
+    return ResNet(depth, in_channels=channels, base_channels=8, stem_channels=8, out_indices=(3,))
+
+
+@pytest.fixture
+def file(tmp_path):
+    torch.save(resnet().state_dict(), tmp_path / "backbone.pth")
+    return tmp_path / "backbone.pth"
+
+
+def same(backbone, state):
+    return all(torch.equal(v, state[n]) for n, v in backbone.state_dict().items() if v.dtype.is_floating_point)
+
+
+def test_an_exported_backbone_comes_back(file):
+    backbone = resnet()
+    load_backbone(backbone, file)
+    assert same(backbone, torch.load(file, weights_only=True))
+
+
+@pytest.mark.parametrize("form", ["checkpoint", "ddp", "torchvision"])
+def test_other_forms_of_the_same_weights(file, tmp_path, form):
+    state = torch.load(file, weights_only=True)
+    prefixed = {f"backbone.{n}": v for n, v in state.items()}
+    other = {
+        "checkpoint": {"meta": {"epoch": 3}, "state_dict": {**prefixed, "head.w": state["conv1.weight"]}},
+        "ddp": {"model": {f"module.{n}": v for n, v in state.items()}},
+        "torchvision": {**state, "fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)},
+    }[form]
+    torch.save(other, tmp_path / "other.pth")
+    backbone = resnet()
+    load_backbone(backbone, tmp_path / "other.pth")
+    assert same(backbone, state)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3)])
+def test_a_stem_of_other_channels_gives_the_same_for_a_grey_image(tmp_path, given, wanted):
+    source, target = resnet(given), resnet(wanted)
+    torch.save(source.state_dict(), tmp_path / "b.pth")
+    load_backbone(target, tmp_path / "b.pth")
+    image = torch.rand(2, 1, 32, 32)
+    source.eval()
+    target.eval()
+    outputs = [m(image.expand(-1, n, -1, -1))[0] for m, n in ((source, given), (target, wanted))]
+    torch.testing.assert_close(*outputs)
+
+
+def test_what_does_not_fit_is_refused_by_name(file, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file of weights"):
+        load_backbone(resnet(), tmp_path / "nowhere.pth")
+    backbone = resnet(depth=34)
+    before = {n: v.clone() for n, v in backbone.state_dict().items()}
+    with pytest.raises(ValueError, match=r"only \d+ of the backbone's \d+ tensors.*missing: layer1\.2\.conv1\.weight"):
+        load_backbone(backbone, file)
+    assert same(backbone, before)
+    wide = ResNet(18, in_channels=1, base_channels=16, stem_channels=16)
+    with pytest.raises(ValueError, match=r"of another shape: conv1\.weight \(8, 1, 7, 7\) instead of \(16, 1, 7, 7\)"):
+        load_backbone(wide, file)
+    torch.save({"state_dict": {"head.fc.weight": torch.zeros(2)}}, tmp_path / "head.pth")
+    with pytest.raises(ValueError, match=r"only 0 of .*It holds head\.fc\.weight"):
+        load_backbone(resnet(), tmp_path / "head.pth")
+
+
+def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr("otcxr_mm.backbones.weights.print_log", lambda text, *args: lines.append(text))
+    state = torch.load(file, weights_only=True)
+    torch.save({n: v for n, v in state.items() if n != "conv1.weight"}, tmp_path / "no_stem.pth")
+    with pytest.raises(ValueError, match=r"missing: conv1\.weight"):
+        load_backbone(resnet(), tmp_path / "no_stem.pth", min_matched=0.5)
+    torch.save({n: v for n, v in state.items() if n != "bn1.weight"}, tmp_path / "no_bn.pth")
+    load_backbone(resnet(), tmp_path / "no_bn.pth")
+    assert "bn1.weight" in lines[0]
+
+
+def test_the_record_holds_no_path_and_the_hash_of_the_data(tmp_path, nih_folder):
+    from mmengine.dataset import ConcatDataset
+    from torch.utils.data import Subset
+
+    model = SimpleNamespace(backbone=torch.nn.Linear(2, 2), data_preprocessor=otcxr_mm.CXRDataPreprocessor())
+    backbone = {"type": "Linear", "init_cfg": {"type": "Pretrained", "checkpoint": "/home/someone/secret.pth"}}
+    dataset = {"type": "NIHChestXray14", "data_root": "/data/secret", "packed": "secret", "views": ["PA", "/secret/x"]}
+    cfg = {"model": {"backbone": backbone}, "train_dataloader": {"batch_size": 8, "dataset": dataset}}
+    save_backbone(model, tmp_path / "b.pth", cfg)
+    text = (tmp_path / "b.json").read_text()
+    assert json.loads(text)["config"]["train_dataloader"]["batch_size"] == 8
+    assert "secret" not in text
+    whole, train = (otcxr_mm.NIHChestXray14(nih_folder, split=split) for split in ("all", "train_val"))
+    assert data_sha256(whole) != data_sha256(train) != data_sha256(ConcatDataset([train, train]))
+    assert data_sha256(train) == data_sha256(otcxr_mm.NIHChestXray14(nih_folder))
+    assert data_sha256(Subset(train, [0])) is None

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from otcxr_mm.evaluation.statistics.auc import bootstrap_per_class
+from otcxr_mm.evaluation.statistics.bootstrap import interval, mean_over_classes, patient_codes, patient_weights
+
+
+def test_codes_follow_sorted_ids_and_an_image_without_id_is_a_unit():
+    assert patient_codes(["b", "", "a", "b", ""]).tolist() == [1, 2, 0, 1, 3]
+    assert patient_codes(["", ""]).tolist() == [0, 1]
+
+
+def test_each_draw_has_as_many_patients_and_depends_on_their_number_and_the_seed_alone():
+    counts = patient_weights(np.array([0, 1, 2, 2, 2, 3]), draws=500)
+    assert counts.shape == (500, 4) and (counts.sum(1) == 4).all()
+    assert counts.mean(0) == pytest.approx(np.ones(4), abs=0.15)
+    assert counts.var() == pytest.approx(0.75, abs=0.1)  # of a binomial of 4 with 1/4
+    assert np.array_equal(counts, patient_weights(np.array([3, 2, 1, 0]), draws=500))
+    assert not np.array_equal(counts, patient_weights(np.arange(4), draws=500, seed=1))
+    # a longer list begins with the shorter one
+    assert np.array_equal(counts[:7], patient_weights(np.arange(4), draws=7))
+
+
+def test_draws_in_blocks_are_those_at_once(monkeypatch):
+    at_once = patient_weights(np.arange(30), draws=100)
+    monkeypatch.setattr("otcxr_mm.evaluation.statistics.bootstrap._BLOCK", 70)
+    assert np.array_equal(at_once, patient_weights(np.arange(30), draws=100))
+
+
+@pytest.mark.parametrize("codes", [np.array([]), np.array([0.0, 1.0]), np.array([-1, 0]), np.array(["a"])])
+def test_ids_in_place_of_codes_are_refused(codes):
+    with pytest.raises(ValueError, match="patient_codes makes them of ids"):
+        patient_weights(codes)
+
+
+def test_interval():
+    values = np.arange(1001) / 1000
+    assert interval(values) == pytest.approx((0.025, 0.975))
+    assert interval(np.append(values, [np.nan] * 400), 0.9) == pytest.approx((0.05, 0.95))
+    assert np.isnan(interval(np.append(values, [np.nan] * 1100))).all()
+    assert np.isnan(interval(np.zeros(0))).all()
+    with pytest.raises(ValueError, match="level lies between 0 and 1, got 95"):
+        interval(values, 95)
+
+
+def test_a_draw_that_lacks_a_class_is_left_out_of_the_mean():
+    values = np.array([[0.5, np.nan, np.nan], [0.5, 1.0, np.nan], [np.nan, np.nan, np.nan]])
+    means = mean_over_classes(values, np.array([True, True, False]))
+    assert means[1] == 0.75 and np.isnan(means[[0, 2]]).all()
+    assert np.isnan(mean_over_classes(values, np.zeros(3, dtype=bool))).all()
+
+
+def test_intervals_hold_the_true_auroc_about_as_often_as_they_say():
+    rng, true, held, naive = np.random.default_rng(0), 0.760250, 0, 0  # Phi(1 / sqrt 2)
+    rounds = 150
+    for _ in range(rounds):
+        # 60 patients of 4 equal images each
+        y = np.arange(60) % 3 == 0
+        labels = np.repeat(y, 4)[:, None].astype(float)
+        scores = np.repeat(rng.normal(y, 1), 4)[:, None]
+        for patient in (np.repeat(np.arange(60), 4), np.arange(240)):
+            auroc, _ = bootstrap_per_class(labels, scores, patient, patient_weights(patient, 200))
+            low, high = interval(auroc[:, 0])
+            if len(np.unique(patient)) == 60:
+                held += low <= true <= high
+            else:
+                naive += low <= true <= high
+    print(f"coverage {held / rounds:.2f} over patients, {naive / rounds:.2f} over images")
+    assert 0.88 <= held / rounds <= 0.99
+    assert naive / rounds < 0.8  # images of a patient are no further evidence
+
+
+def test_images_that_are_there_twice_change_nothing():
+    rng = np.random.default_rng(0)
+    labels, scores = (rng.random((40, 2)) < 0.4).astype(float), rng.random((40, 2))
+    patient = np.arange(40) // 2
+    counts = patient_weights(patient, 100)
+    once = bootstrap_per_class(labels, scores, patient, counts)
+    twice = bootstrap_per_class(*(np.repeat(x, 2, axis=0) for x in (labels, scores, patient)), counts)
+    for a, b in zip(once, twice, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+def test_one_patient_is_every_draw():
+    labels, scores = np.array([[0.0], [1.0], [1.0]]), np.array([[0.3], [0.2], [0.9]])
+    patient = np.zeros(3, int)
+    auroc, _ = bootstrap_per_class(labels, scores, patient, patient_weights(patient, 50))
+    assert (auroc == roc_auc_score(labels[:, 0], scores[:, 0])).all()
