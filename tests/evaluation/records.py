@@ -79,3 +79,18 @@ def _write(folder, record, arrays):
     (folder / "results.json").write_text(json.dumps(record))
     np.savez_compressed(folder / "predictions.npz", **arrays)
     return folder
+
+
+def replace_arrays(folder, **arrays):
+    """Replaces arrays of a run's predictions."""
+    file = folder / "predictions.npz"
+    np.savez_compressed(file, **{**np.load(file), **arrays})
+
+
+def few_patients(folder):
+    """Makes Hernia a finding of nine patients, too few for an interval."""
+    arrays = np.load(folder / "predictions.npz")
+    labels = arrays["labels"]
+    labels[:, 1] = np.isin(arrays["patient"], range(9))
+    replace_arrays(folder, labels=labels)
+    return folder
