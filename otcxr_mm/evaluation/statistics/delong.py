@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from .bootstrap import LEVEL
+
 _NOTHING = 1e-20  # a variance this small is rounding
 
 
@@ -45,15 +47,14 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return below.mean(1), np.cov(below).reshape(k, k) / m + np.cov(above).reshape(k, k) / n
 
 
-def delong_interval(labels: np.ndarray, scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Normal interval of one AUROC, clipped to [0, 1]; images count as independent.
+def delong_interval(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Normal 95 % interval of one AUROC, clipped to [0, 1]; images count as independent.
 
     At an AUROC of 0 or 1 it has no width, however few the images.
 
     Args:
         labels: (n,), 1 or 0.
         scores: (n,).
-        level: Coverage.
 
     Returns:
         Lower and upper end, NaN with fewer than two positives or negatives.
@@ -61,7 +62,7 @@ def delong_interval(labels: np.ndarray, scores: np.ndarray, level: float = 0.95)
     from scipy.stats import norm  # slow to import
 
     auroc, covariance = delong(labels, np.asarray(scores)[None])
-    half = norm.ppf((1 + level) / 2) * np.sqrt(max(covariance[0, 0], 0.0) if np.isfinite(covariance[0, 0]) else np.nan)
+    half = norm.ppf((1 + LEVEL) / 2) * np.sqrt(max(covariance[0, 0], 0.0) if np.isfinite(covariance[0, 0]) else np.nan)
     return float(np.clip(auroc[0] - half, 0, 1)), float(np.clip(auroc[0] + half, 0, 1))
 
 
