@@ -48,18 +48,6 @@ def test_means_intervals_and_arrays():
     assert (details["patients"], details["unit"], details["hd95_unit"]) == (6, "patient", "pixel")
 
 
-def test_intervals_over_patients_are_wider_than_over_images_if_patients_differ():
-    data = samples(40)
-    for i, sample in enumerate(data):  # all images of a patient fare alike
-        sample["pred_masks"]["data"] = torch.from_numpy(np.roll(sample["gt_masks"]["data"], 3 * (i // 10), axis=2))
-        sample["patient_id"] = str(i // 10)
-    width = []
-    for given in (data, [{**sample, "patient_id": ""} for sample in data]):
-        low, high = evaluate(given)[1].details["mean"]["dice"]["interval"]
-        width.append(high - low)
-    assert width[0] > 1.5 * width[1]
-
-
 def test_distances_are_in_millimetres_if_the_spacing_is_known():
     pixels, (millimetres, metric) = evaluate(samples())[0], evaluate(samples(spacing=(0.2, 0.2)))
     assert millimetres["mask/hd95"] == pytest.approx(0.2 * pixels["mask/hd95"])

@@ -220,9 +220,7 @@ def test_a_picture_over_fractions_holds_every_method(tmp_path):
 @pytest.mark.parametrize(("by", "lines"), [("class", ["macro", *CLASSES]), ("fraction", ["100 %"])])
 def test_a_picture_of_one_fraction_has_a_line_per_column(tmp_path, by, lines):
     few_patients(write_run(tmp_path / "a", "a"))
-    write_run(tmp_path / "b", "b", protocol="knn", data_seed=0, test=dict(sha256="b" * 64))
-    runs = load_runs([tmp_path / "a"])
-    (table,) = build_tables(tasks(runs), by=by, draws=DRAWS)
+    (table,) = tables(tmp_path, by=by)
     (axis,) = table_picture(table).axes
     assert [text.get_text() for text in axis.get_yticklabels()] == lines
     points = np.concatenate([container[0].get_xdata() for container in axis.containers])

@@ -69,8 +69,8 @@ def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> n
 def enough_patients(labels: np.ndarray, patient: np.ndarray) -> np.ndarray:
     """Which classes have enough patients for an interval: at least 10 with the finding and 10 without.
 
-    Draws of a handful of patients hold the same few again and again, so that the interval is far too narrow: where one
-    positive image has the highest score, each draw has an AUROC of 1, and the interval is [1, 1].
+    Draws of a handful of patients repeat the same few, so the interval is far too narrow: if the only positive image
+    has the highest score, each draw has an AUROC of 1, and the interval is [1, 1].
 
     Args:
         labels: (n, C): 1, 0, or NaN for unknown.
@@ -106,7 +106,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Mean over the classes that are defined on the test set itself, in each draw.
 
-    A draw that lacks positives of one of them is left out (NaN): a mean over fewer classes is another quantity.
+    A draw without positives of one of them is left out (NaN): a mean over fewer classes is another quantity.
 
     Args:
         values: (draws, C), NaN where not defined.

@@ -1,7 +1,7 @@
 """Variance of AUROCs without resampling, after DeLong et al. (1988), in n log n after Sun and Xu (2014).
 
-It treats images as independent. Where patients have several images its intervals are too narrow: report those of the
-bootstrap over patients (:mod:`.bootstrap`) then.
+It treats images as independent. If patients have several images, its intervals are too narrow: report those of the
+bootstrap over patients (:mod:`.bootstrap`) instead.
 """
 
 import math
@@ -18,7 +18,7 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Args:
         labels: (n,), 1 or 0 (or bool).
-        scores: (k, n), a row a model.
+        scores: (k, n), one row per model.
 
     Returns:
         AUROCs, (k,), NaN without positives or without negatives; covariance, (k, k), NaN with fewer than two of either.
@@ -30,7 +30,7 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if labels.ndim != 1 or scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(f"labels are (n,) and scores (k, n), got {labels.shape} and {scores.shape}")
     if not (np.isfinite(scores).all() and np.isfinite(labels.astype(np.float64)).all()):
-        raise ValueError("scores must be finite and labels known: take the images with a label only")
+        raise ValueError("scores must be finite and labels known: use only images with a label")
     from scipy.stats import rankdata  # slow to import
 
     positive = labels > 0.5
@@ -50,7 +50,7 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def delong_interval(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
     """Normal 95 % interval of one AUROC, clipped to [0, 1]; images count as independent.
 
-    At an AUROC of 0 or 1 it has no width, however few the images.
+    At an AUROC of 0 or 1 its width is zero, however few the images.
 
     Args:
         labels: (n,), 1 or 0.
@@ -72,10 +72,10 @@ def delong_p(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float
     Args:
         labels: (n,), 1 or 0.
         first: Scores of one model, (n,).
-        second: Of the other, (n,).
+        second: Scores of the other model, (n,).
 
     Returns:
-        p; 1 for equal AUROCs without variance, NaN for a difference that has none or if the variance is unknown.
+        p; 1 for equal AUROCs without variance, NaN for a difference without variance or of unknown variance.
     """
     auroc, covariance = delong(labels, np.stack([first, second]))
     difference = auroc[0] - auroc[1]
