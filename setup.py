@@ -82,7 +82,7 @@ setup(
         "matplotlib",
         "numpy",
         "packaging",
-        "pandas",
+        "pandas>=2.1",
         "pillow",
         "pot",
         "rich",

@@ -38,7 +38,7 @@ def table_picture(table: Table) -> "Figure":
     axes = figure.subplots(1, len(protocols), sharex=True, sharey=True, squeeze=False)[0]
     for axis, protocol in zip(axes, protocols, strict=True):
         _dots(axis, table, cells[cells["protocol"] == protocol], methods, over_fractions)
-        axis.set_title(protocol if protocol or len(protocols) == 1 else "no protocol", fontsize=10)
+        axis.set_title(protocol, fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, linewidth=0.6, axis="both" if over_fractions else "x")
         metric = table.name + (", lower is better" if table.metric == "hd95" else "")

@@ -135,9 +135,8 @@ def tasks(runs: Iterable[Run], by_test_set: bool = False) -> list[list[Run]]:
             other = seen.setdefault(key, run)
             if other is not run:
                 raise ValueError(
-                    f"{other.folder} and {run.folder} are the same run: protocol {key[0]!r}, method {key[1]!r}, "
-                    f"fraction {key[2]:g}, draw {key[3]}, seed {key[4]}. Leave one out, or rename it: "
-                    f"--name {run.folder}=NAME"
+                    f"{other.folder} and {run.folder} have the same protocol, method, fraction, draw and seed: leave "
+                    f"one out, or rename it with --name {run.folder}=NAME"
                 )
     return list(groups.values())
 

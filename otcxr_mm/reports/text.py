@@ -87,16 +87,16 @@ def escape(text: str) -> str:
     return text.translate(str.maketrans(_LATEX))
 
 
-def _training_differs(runs: Sequence[Run]) -> Iterator[str]:
-    first: dict[tuple, Run] = {}
+def _training_differs(runs: Sequence[Run]) -> list[str]:
+    trained: dict[tuple, dict[str, Run]] = {}
     for run in (run for run in runs if run.train_sha256):
-        other = first.setdefault((run.fraction, run.draw), run)
-        if run.train_sha256 != other.train_sha256:
-            yield (
-                f"{other.folder} and {run.folder} were trained on different images, although fraction "
-                f"{run.fraction:g} and draw {run.draw} are the same: {short(other.train_sha256)} and "
-                f"{short(run.train_sha256)}"
-            )
+        trained.setdefault((run.fraction, run.draw), {}).setdefault(run.train_sha256, run)
+    return [
+        f"{joined((run.folder for run in found.values()), ' and ')} were trained on different images, although "
+        f"fraction {fraction:g} and draw {draw} are the same"
+        for (fraction, draw), found in trained.items()
+        if len(found) > 1
+    ]
 
 
 def _grids(table: Table, clean: Callable[[str], str], bold: str, times: str) -> Iterator[pd.DataFrame]:

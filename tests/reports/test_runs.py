@@ -31,7 +31,7 @@ def test_runs_on_other_predictions_are_refused(tmp_path, name):
 def test_a_run_given_twice_is_one_but_a_copy_is_refused(tmp_path):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
     assert len(load_runs([a, a / "results.json", tmp_path])) == 2
-    with pytest.raises(ValueError, match=f"{a} and {b} are the same run: .* --name {b}=NAME"):
+    with pytest.raises(ValueError, match=f"{a} and {b} have the same protocol, .* --name {b}=NAME"):
         tasks(load_runs([a, b]))
 
 
