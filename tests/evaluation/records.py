@@ -8,12 +8,12 @@ import numpy as np
 CLASSES = ["Mass", "Hernia", "Edema"]
 
 
-def write_run(folder, method="otcxr", strength=1.0, *, images=120, patients=40, data_seed=0, noise=None, **changes):
+def write_run(folder, method="otcxr", strength=1.0, *, noise=None, **changes):
     """A classification run; `changes` of the record, those of `test` and `train` merged."""
-    rng = np.random.default_rng(data_seed)
+    images, rng = 120, np.random.default_rng(0)
     labels = (rng.random((images, 3)) < [0.4, 0.3, 0.5]).astype(np.float32)
     labels[rng.random(images) < 0.1, 1] = np.nan
-    patient = np.unique(rng.integers(0, patients, images), return_inverse=True)[1].astype(np.int64)
+    patient = np.unique(rng.integers(0, 40, images), return_inverse=True)[1].astype(np.int64)
     own = np.random.default_rng([zlib.crc32(method.encode()) if noise is None else noise, changes.get("draw", 0)])
     scores = own.normal(size=(images, 3)) + strength * np.nan_to_num(labels, nan=0.5)
     arrays = {
@@ -25,10 +25,10 @@ def write_run(folder, method="otcxr", strength=1.0, *, images=120, patients=40, 
     return _write(folder, _record("classification", method, images, patient, CLASSES, changes), arrays)
 
 
-def write_masks(folder, method="otcxr", quality=0.8, *, images=60, patients=30, hd95_unit="pixel", **changes):
+def write_masks(folder, method="otcxr", quality=0.8, *, hd95_unit="pixel", **changes):
     """A segmentation run."""
-    rng = np.random.default_rng(0)
-    patient = np.unique(rng.integers(0, patients, images), return_inverse=True)[1].astype(np.int64)
+    images, rng = 60, np.random.default_rng(0)
+    patient = np.unique(rng.integers(0, 30, images), return_inverse=True)[1].astype(np.int64)
     pixels = rng.integers(50, 500, (images, 2))
     own = np.random.default_rng(int(quality * 1000))
     dice = np.clip(own.normal(quality, 0.05, (images, 2)), 0, 1)

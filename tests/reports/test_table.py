@@ -85,7 +85,7 @@ def test_differences_are_over_the_draws_that_both_have(tmp_path):
     assert a.difference == cell(of_two, "a").difference
 
 
-def test_columns_of_classes_make_one_table_per_fraction(tmp_path):
+def test_columns_of_classes(tmp_path):
     a = write_run(tmp_path / "a", "a")
     write_run(tmp_path / "b", "b", fraction=0.1)
     arrays = dict(np.load(a / "predictions.npz"))
