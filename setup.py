@@ -78,9 +78,11 @@ setup(
     install_requires=[
         "click>=8.1",
         "filelock",
+        "jinja2",  # for pandas' to_latex
         "matplotlib",
         "numpy",
         "packaging",
+        "pandas>=2.1",
         "pillow",
         "pot",
         "rich",

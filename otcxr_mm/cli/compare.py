@@ -14,28 +14,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FILE.json", help="file for the unrounded figures")
     args = parser.parse_args(argv)
 
-    from .. import reports as tables
-    from ..reports.draws import DRAWS
-    from ..reports.pair import pair_rows
+    from ..reports import compare_runs, load_runs
+    from ..reports.draws import DRAWS, NAMES
     from ..utils.markdown import markdown
 
     try:
-        pairs = [tables.load_runs([path]) for path in (args.run_a, args.run_b)]
-        for path, found in zip((args.run_a, args.run_b), pairs, strict=True):
-            if len(found) > 1:
-                raise ValueError(f"{path} holds {len(found)} runs, such as {found[0].folder}: name one of them")
-        (a,), (b,) = pairs
-        rows = tables.compare_runs(a, b)
+        runs = []
+        for path in (args.run_a, args.run_b):
+            run, *more = load_runs([path])
+            if more:
+                raise ValueError(f"{path} holds {1 + len(more)} runs, such as {run.folder}: name one of them")
+            runs.append(run)
+        rows = compare_runs(*runs)
     except (FileNotFoundError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
-    for letter, run in (("A", a), ("B", b)):
-        r = run.record
-        print(f"{letter}: {run.folder}: {run.method}, {r['protocol'] or 'no protocol'}, {100 * r['fraction']:g} %")
-    test = a.test
+    for letter, run in zip("AB", runs, strict=True):
+        print(f"{letter}: {run.folder}: {run.method}, {run.protocol or 'no protocol'}, {100 * run.fraction:g} %")
+    test = runs[0].test
     print(f"{test['type']}, {test['split']}: {test['images']} images, {test['patients']} patients\n")
     head = ["metric", "class", "A", "B", "A minus B", "p (DeLong)"]
-    print("\n".join(markdown(head, pair_rows(rows))))
+    print("\n".join(markdown(head, [[NAMES[row["metric"]], row["class"], *_shown(row)] for row in rows])))
     print(
         f"\nBrackets: 95 % interval over {DRAWS} bootstrap draws of patients, the same for both. DeLong's test treats "
         "images as independent. Neither is corrected for the number of classes."
@@ -44,3 +43,13 @@ def main(argv: list[str] | None = None) -> int:
         with open(args.out, "w", encoding="utf-8") as stream:
             json.dump(rows, stream, indent=2)
     return 0
+
+
+def _shown(row: dict) -> list[str]:
+    a, b, difference, p = (
+        "–" if row[key] is None else f"{row[key]:{form}}"
+        for key, form in (("a", ".3f"), ("b", ".3f"), ("difference", "+.3f"), ("p", ".2g"))
+    )
+    if row["difference"] is not None:
+        difference += " [–]" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    return [a, b, difference, p]

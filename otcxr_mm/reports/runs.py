@@ -1,4 +1,4 @@
-"""Records of finished tests: found, read, checked, and sorted by what was tested."""
+"""Finished tests, read from what :class:`otcxr_mm.ResultsHook` writes, and grouped by what they were tested on."""
 
 import json
 import os
@@ -9,253 +9,159 @@ from pathlib import Path
 
 import numpy as np
 
-VERSION = 1
-_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "metrics", "details")
-_ARRAYS = {"classification": ("scores", "labels"), "segmentation": ("dice", "iou", "hd95", "pixels")}
 
-
-@dataclass
+@dataclass(eq=False)
 class Run:
     """A finished test.
 
     Attributes:
-        folder: Of the record.
-        record: `results.json`.
+        folder: Its work dir.
+        task: classification or segmentation.
+        method: Name in tables.
+        protocol: How the backbone was evaluated, such as linear or finetune.
+        config: Name of the config.
+        seed: Seed of the training.
+        fraction: Share of the training patients.
+        draw: Which draw of the training patients.
+        train_sha256: Digest of the training images; None if unknown.
+        test: The test set: type, split, images, patients, sha256, classes.
+        unit: Unit of HD95; None for classification.
         arrays: `predictions.npz`.
-        method: Its name in tables.
-        test_name: What the data set is called in titles; '' for its type.
+        title: Name of the data set in titles.
     """
 
     folder: Path
-    record: dict
-    arrays: dict[str, np.ndarray]
+    task: str
     method: str
-    test_name: str = ""
-
-    @property
-    def task(self) -> str:
-        """What was done, classification or segmentation."""
-        return self.record["task"]
-
-    @property
-    def test(self) -> dict:
-        """What was tested on."""
-        return self.record["test"]
+    protocol: str
+    config: str
+    seed: int | None
+    fraction: float
+    draw: int
+    train_sha256: str | None
+    test: dict
+    unit: str | None
+    arrays: dict[str, np.ndarray]
+    title: str
 
     @property
     def classes(self) -> tuple[str, ...]:
         """A name for each column of the predictions."""
         return tuple(self.test["classes"])
 
-    @property
-    def key(self) -> tuple:
-        """What tells runs of a table apart (protocol, method, fraction, draw, seed)."""
-        r = self.record
-        return r["protocol"], self.method, r["fraction"], r["draw"], r["seed"]
-
 
 def load_runs(paths: Iterable[str | os.PathLike]) -> list[Run]:
-    """Reads records.
+    """Reads finished tests.
 
     Args:
-        paths: Work dirs, their `results.json`, or folders to search for such.
+        paths: Work dirs, their `results.json`, or folders to search for work dirs.
 
     Raises:
-        FileNotFoundError: If a path holds no record, or a record lacks its predictions.
-        ValueError: If a record or its predictions are damaged.
+        FileNotFoundError: If a path holds no `results.json`, or one without `predictions.npz` beside it.
+        ValueError: If a file cannot be read.
     """
-    found: dict[Path, None] = {}
-    for path in paths:
-        path = Path(path).expanduser()
-        files = [path] if path.is_file() else [path / "results.json"]
-        if not files[0].is_file():
-            files = sorted(path.rglob("results.json"))
+    found = []
+    for path in map(Path, paths):
+        file = path if path.is_file() else path / "results.json"
+        files = [file] if file.is_file() else sorted(path.rglob("results.json"))
         if not files:
-            raise FileNotFoundError(
-                f"{path}: no results.json"
-                + ("" if path.exists() else " (no such folder)")
-                + ". The test writes it: otcxr test CONFIG CHECKPOINT --work-dir "
-                f"{path}, with the config of that run and otcxr_mm.ResultsHook among its hooks"
-            )
-        found.update((file.resolve(), None) for file in files)
-    return [_read(file) for file in found]
+            raise FileNotFoundError(f"{path}: no results.json. Test the run first: otcxr test")
+        found += files
+    return [_read(file) for file in {file.resolve(): file for file in found}.values()]
 
 
 def _read(file: Path) -> Run:
+    predictions = file.with_name("predictions.npz")
+    if not predictions.is_file():
+        raise FileNotFoundError(f"{predictions}: not found. A test with MultiLabelAUC or MaskMetric writes it")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: no valid JSON ({error}): test this run again") from error
-    if not isinstance(record, dict) or "version" not in record:
-        raise ValueError(f"{file}: no record of otcxr_mm.ResultsHook")
-    if record["version"] != VERSION:
-        raise ValueError(f"{file}: record of version {record['version']}, not {VERSION}: test this run again")
-    missing = [key for key in _KEYS if key not in record]
-    if missing or record["task"] not in _ARRAYS:
-        what = f"lacks {', '.join(missing)}" if missing else f"task {record['task']!r} is not known"
-        raise ValueError(f"{file}: the record {what}: test this run again")
-    return Run(_shown(file.parent), record, _arrays(file.parent / "predictions.npz", record), record["method"])
-
-
-def _shown(folder: Path) -> Path:
-    """A folder as one would type it from here."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-
-
-def _arrays(file: Path, record: dict) -> dict[str, np.ndarray]:
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{file}: no such file. It is written beside results.json by a test whose metric keeps its predictions "
-            "(otcxr_mm.MultiLabelAUC, or a metric of segmentation with `arrays`): test this run again with one"
+        with np.load(predictions, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        return Run(
+            folder=file.parent,
+            **{key: record[key] for key in ("task", "method", "protocol", "config", "seed", "fraction", "draw")},
+            train_sha256=record["train"]["sha256"],
+            test=record["test"],
+            unit=record["details"].get("hd95_unit"),
+            arrays=arrays,
+            title=record["test"]["type"],
         )
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise ValueError(f"{file}: damaged ({error}): test this run again") from error
-    wanted = ("sample_idx", "patient", *_ARRAYS[record["task"]])
-    missing = [name for name in wanted if name not in arrays]
-    if missing:
-        raise ValueError(f"{file}: lacks {', '.join(missing)}: test this run again")
-    images = record["test"]["images"]
-    lengths = {name: len(arrays[name]) for name in wanted}
-    if set(lengths.values()) != {images}:
-        raise ValueError(f"{file}: {lengths} rows, but {images} test images in results.json: test this run again")
-    columns = arrays[_ARRAYS[record["task"]][0]].shape[1]
-    if len(record["test"]["classes"]) != columns:
-        raise ValueError(
-            f"{file}: {columns} classes, but {len(record['test']['classes'])} names in results.json: set the "
-            "classes of the metric, and test this run again"
-        )
-    return arrays
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise ValueError(f"{file}: not a readable record ({error!r}). Test this run again: otcxr test") from error
 
 
 def rename(runs: Sequence[Run], names: Mapping[str, str]) -> None:
-    """Gives methods, single runs, or data sets other names.
+    """Renames methods, single runs, or data sets.
 
     Args:
         runs: Changed in place.
-        names: Method, type of a data set (in titles), or folder of a run, to its name in tables.
+        names: Type of a data set, method, or work dir of a run, to its name in tables.
 
     Raises:
-        ValueError: If a name fits no run.
+        ValueError: If a name matches no run.
     """
+    before = {run: run.method for run in runs}
     for old, new in names.items():
-        of_type = [r for r in runs if r.test["type"] == old]
-        for run in of_type:
-            run.test_name = new
-        if of_type:
-            continue
-        chosen = [r for r in runs if r.record["method"] == old] or [
-            r for r in runs if r.folder.resolve() == Path(old).expanduser().resolve()
-        ]
-        if not chosen:
-            methods = sorted({r.record["method"] for r in runs})
-            raise ValueError(
-                f"--name {old}={new}: neither a run, a data set nor one of the methods {', '.join(methods)}"
-            )
-        for run in chosen:
-            run.method = new
+        of_type = [run for run in runs if run.test["type"] == old]
+        named = [run for run in runs if before[run] == old]
+        chosen = named or [run for run in runs if run.folder.resolve() == Path(old).resolve()]
+        if not of_type and not chosen:
+            methods = ", ".join(sorted(set(before.values())))
+            raise ValueError(f"--name {old}={new}: neither a run, a data set nor one of the methods {methods}")
+        for run in of_type or chosen:
+            setattr(run, "title" if of_type else "method", new)
 
 
-def tasks(runs: Sequence[Run], by_test_set: bool = False) -> list[list[Run]]:
-    """Runs that were tested on the same images and classes, together.
+def tasks(runs: Iterable[Run], by_test_set: bool = False) -> list[list[Run]]:
+    """Groups runs by task, data set and classes.
 
     Args:
-        runs: Their arrays are brought to one order of images, in place.
-        by_test_set: Whether runs on different images of a collection are tables of their own, not an error.
-
-    Returns:
-        One list a task, in the order of first appearance.
+        runs: The runs.
+        by_test_set: Whether runs tested on different images of a data set are groups of their own, not an error.
 
     Raises:
-        ValueError: If runs of a task were not tested on the same images, classes and labels, or a run is there twice.
+        ValueError: If runs of a group were not tested on the same images, labels and patients, or two are the same run.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.task, run.test["type"], run.classes, run.test["sha256"]), []).append(run)
-    if not by_test_set:
-        firsts = [group[0] for group in groups.values()]
-        for i, a in enumerate(firsts):
-            for b in firsts[:i]:
-                _refuse_similar(b, a)
+        key = (run.task, run.test["type"], run.classes, run.test["sha256"] if by_test_set else None)
+        groups.setdefault(key, []).append(run)
     for group in groups.values():
-        for run in group[1:]:
+        seen: dict[tuple, Run] = {}
+        for run in group:
             check_same_test(group[0], run)
-        _check_repetition(group)
+            key = (run.protocol, run.method, run.fraction, run.draw, run.seed)
+            other = seen.setdefault(key, run)
+            if other is not run:
+                raise ValueError(
+                    f"{other.folder} and {run.folder} have the same protocol, method, fraction, draw and seed: leave "
+                    f"one out, or rename it with --name {run.folder}=NAME"
+                )
     return list(groups.values())
 
 
-def _refuse_similar(a: Run, b: Run) -> None:
-    """Refuses tasks that differ in their images or in their classes; in both, they are two tasks."""
-    if (a.task, a.test["type"]) != (b.task, b.test["type"]):
-        return
-    images, classes = a.test["sha256"] != b.test["sha256"], a.classes != b.classes
-    if images and not classes:
-        what = "were tested on different images: " + " and ".join(_test_line(run) for run in (a, b))
-    elif classes and not images:
-        what = f"were tested on different classes: {', '.join(a.classes)} and {', '.join(b.classes)}"
-    else:
-        return
-    raise ValueError(
-        f"{a.folder} and {b.folder} {what}. Test them on the same, or give --by-test-set for a table of each"
-    )
+def check_same_test(a: Run, b: Run) -> None:
+    """Checks that two runs were tested on the same images, classes, labels and patients.
 
-
-def _test_line(run: Run) -> str:
-    return f"split {run.test['split']!r}, {run.test['images']} images, SHA-256 {short(run.test['sha256'])}"
+    Raises:
+        ValueError: If they differ.
+    """
+    pair = f"{a.folder} and {b.folder}"
+    for name in ("task", "classes"):
+        if getattr(a, name) != getattr(b, name):
+            raise ValueError(f"{pair}: {name} differ: {getattr(a, name)} and {getattr(b, name)}")
+    if a.test["sha256"] != b.test["sha256"]:
+        images = (f"split {t['split']!r}, {t['images']} images, SHA-256 {short(t['sha256'])}" for t in (a.test, b.test))
+        raise ValueError(
+            f"{pair} were tested on different images: {' and '.join(images)}. Test them on the same images, or use "
+            "otcxr table --by-test-set for a table per test set"
+        )
+    for name in ("sample_idx", "labels" if a.task == "classification" else "pixels", "patient"):
+        if not np.array_equal(a.arrays[name], b.arrays[name], equal_nan=True):
+            raise ValueError(f"{pair} differ in {name}: test both again with the same test_dataloader")
 
 
 def short(digest: str | None) -> str:
-    """A digest as it is printed."""
+    """The first digits of a digest."""
     return digest[:12] if digest else "unknown"
-
-
-def check_same_test(a: Run, b: Run) -> None:
-    """Brings the images of `b` into the order of `a`.
-
-    Raises:
-        ValueError: If images, patients or labels of the two differ.
-    """
-    for key in ("task", "classes"):
-        if getattr(a, key) != getattr(b, key):
-            raise ValueError(f"{a.folder} and {b.folder}: {key} differ: {getattr(a, key)} and {getattr(b, key)}")
-    if a.test["sha256"] != b.test["sha256"]:
-        raise ValueError(
-            f"{a.folder} and {b.folder} were tested on different images: {_test_line(a)} and {_test_line(b)}. "
-            "Test them on the same"
-        )
-    x, y = a.arrays["sample_idx"], b.arrays["sample_idx"]
-    if not np.array_equal(x, y):
-        if len(np.unique(x)) < len(x) or not np.array_equal(np.sort(x), np.sort(y)):
-            raise ValueError(f"{a.folder} and {b.folder}: sample_idx differs in their predictions.npz. {_AGAIN}")
-        order = np.argsort(y)[np.argsort(np.argsort(x))]
-        b.arrays = {name: values[order] for name, values in b.arrays.items()}
-    truth = "labels" if a.task == "classification" else "pixels"
-    if not np.array_equal(a.arrays[truth], b.arrays[truth], equal_nan=True):
-        differing = ~np.isclose(a.arrays[truth], b.arrays[truth], equal_nan=True).all(1)
-        raise ValueError(
-            f"{a.folder} and {b.folder}: {truth} of {differing.sum()} of {len(x)} images differ in their "
-            f"predictions.npz. {_AGAIN}"
-        )
-    if not np.array_equal(a.arrays["patient"], b.arrays["patient"]):
-        raise ValueError(
-            f"{a.folder} and {b.folder}: the patients differ in their predictions.npz. One of them was tested with "
-            "otcxr_mm.PackCXR, which keeps patient ids, the other one not, perhaps. " + _AGAIN
-        )
-
-
-_AGAIN = "Test both again with the same test_dataloader"
-
-
-def _check_repetition(group: Sequence[Run]) -> None:
-    seen: dict[tuple, Run] = {}
-    for run in group:
-        if run.key in seen:
-            protocol, method, fraction, draw, seed = run.key
-            raise ValueError(
-                f"{seen[run.key].folder} and {run.folder} are the same run: method {method!r}, "
-                f"protocol {protocol!r}, fraction {fraction:g}, draw {draw}, seed {seed}. Leave one of them out, or "
-                f"name one otherwise, as in --name {run.folder}=NAME"
-            )
-        seen[run.key] = run

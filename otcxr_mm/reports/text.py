@@ -1,143 +1,127 @@
 """Tables as Markdown, LaTeX and csv."""
 
-import csv
-import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 
-from ..utils.markdown import markdown
-from .build import Cell, Table
+import numpy as np
+import pandas as pd
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
-_CSV = (
-    "table",
-    "task",
-    "test_type",
-    "test_split",
-    "test_sha256",
-    "images",
-    "patients",
-    "protocol",
-    "method",
-    "fraction",
-)
-_CSV += ("class", "metric", "value", "low", "high", "sd", "best", "runs", "draws", "seeds", "configs")
-_CSV += ("reference", "difference", "difference_low", "difference_high")
+from ..evaluation.statistics.bootstrap import FEWEST
+from ..utils.markdown import markdown
+from .build import Table, joined
+from .runs import Run, short
+
 MISSING = "–"
-NO_INTERVAL = f" [{MISSING}]"
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
 
 
 def table_markdown(table: Table) -> str:
-    """A table, that of its differences, and what the figures mean."""
-    lines = [f"## {table.title}", ""]
-    for head, rows in _parts(table, lambda text: text.replace("|", r"\|"), "**{}**".format):
-        lines += [*markdown(head, rows), ""]
-    return "\n".join([*lines, *(f"- {note}" for note in table.notes())]) + "\n"
+    """The table, its differences, and what the figures mean."""
+    lines = [f"## {title(table)}", ""]
+    for grid in _grids(table, lambda text: text.replace("|", r"\|"), "**{}**", " x{}"):
+        lines += [*markdown(list(grid), grid.to_numpy().tolist()), ""]
+    return "\n".join([*lines, *(f"- {note}" for note in notes(table))]) + "\n"
 
 
 def table_latex(table: Table) -> str:
-    r"""The same for LaTeX; needs `\usepackage{booktabs}`, and `graphicx` for many columns."""
-    lines = []
-    for number, (head, rows) in enumerate(_parts(table, escape, r"\textbf{{{}}}".format, r" $\times${}")):
-        wide = len(head) > 7
-        lines += [r"\begin{table}", r"\centering"]
-        caption = table.title + (f", differences to {table.reference}" if number else "")
-        lines.append(rf"\caption{{{escape(caption)}}}")
-        lines += [r"\resizebox{\textwidth}{!}{%"] if wide else []
-        lines += [rf"\begin{{tabular}}{{{'l' * len(head)}}}", r"\toprule", " & ".join(head) + r" \\", r"\midrule"]
-        before = None
-        for row in rows:
-            if before not in (None, row[0]):
-                lines.append(r"\midrule")
-            lines.append(" & ".join(row if row[0] != before else ["", *row[1:]]) + r" \\")
-            before = row[0]
-        lines += [r"\bottomrule", r"\end{tabular}" + ("}" if wide else "")]
-        notes = [] if number else [rf"\par\smallskip\footnotesize {escape(' '.join(table.notes()))}"]
-        lines += [*notes, r"\end{table}", ""]
-    return "\n".join(lines)
+    r"""The same for LaTeX; needs `\usepackage{booktabs}`."""
+    parts = []
+    for grid in _grids(table, escape, r"\textbf{{{}}}", r" $\times${}"):
+        caption = title(table) + (f", differences to {table.reference}" if parts else "")
+        parts.append(grid.to_latex(index=False, escape=False, caption=escape(caption)))
+    return "\n".join([*parts, r"{\footnotesize " + escape(" ".join(notes(table))) + "}\n"])
 
 
 def table_csv(tables: Sequence[Table]) -> str:
-    """All figures of `tables` as csv, one row a cell, unrounded; in cells that are not defined, nothing."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, _CSV, lineterminator="\n")
-    writer.writeheader()
+    """All figures of `tables`, a row per cell, unrounded; empty where not defined."""
+    rows = []
     for number, table in enumerate(tables, 1):
-        for row in _long_rows(table):
-            writer.writerow({"table": number, **row})
-    return stream.getvalue()
+        test = table.runs[0].test
+        common = {"table": number, "task": table.runs[0].task}
+        common |= {f"test_{key}": test[key] for key in ("type", "split", "sha256")}
+        common |= {key: test[key] for key in ("images", "patients")}
+        rows += [{**common, **cell} for cell in table.cells.drop(columns="difference_runs").to_dict("records")]
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False)
+
+
+def title(table: Table) -> str:
+    """A table's title, one line."""
+    run, by_class = table.runs[0], table.by == "class"
+    text = f"{table.name}{' by class' if by_class else ''}: {run.title}"
+    text += f", {run.test['split']}" if run.test["split"] else ""
+    return text + (f", {percent(run.fraction)} of the training patients" if by_class else "")
+
+
+def notes(table: Table) -> list[str]:
+    """What the figures mean, for below the table."""
+    test, units = table.runs[0].test, len(np.unique(table.runs[0].arrays["patient"]))
+    patients = f"{test['patients']} patients" if test["patients"] else "patients unknown"
+    if test["patients"] and units != test["patients"]:
+        patients += f", {units} units drawn (an image without a patient is one)"
+    lines = [
+        f"Test set: {test['images']} images, {patients}, {len(test['classes'])} classes, "
+        f"SHA-256 {short(test['sha256'])}.",
+        f"{table.name}{', lower is better' if table.metric == 'hd95' else ''}; "
+        + ("mean over the classes that are defined. " if table.by == "fraction" else "")
+        + f"Brackets: 95 % interval over {table.draws} bootstrap draws of patients, the same draws for all runs. Where "
+        "a cell is the mean of several runs (xN), the runs are resampled as well, so that the interval also covers "
+        "other draws of training patients and other seeds (it is a little too narrow for few runs).",
+    ]
+    if (table.cells["value"].notna() & table.cells["low"].isna()).any():
+        lines.append(f"[–]: no interval, a class has fewer than {FEWEST} patients with the finding, or without it.")
+    differs = " In the differences: the interval excludes zero; not corrected for their number."
+    lines.append("Bold: the best of a column within its protocol." + (differs if table.reference else ""))
+    used = {key: joined(getattr(run, key) for run in table.runs) for key in ("config", "seed", "draw")}
+    lines.append("; ".join(f"{key}s: {values}" for key, values in used.items()) + ".")
+    return lines + [f"Warning: {line}" for line in _training_differs(table.runs)]
+
+
+def percent(fraction: float) -> str:
+    """A fraction as printed."""
+    return f"{100 * fraction:g} %"
 
 
 def escape(text: str) -> str:
     """Text for LaTeX."""
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found.group()], text)
+    return text.translate(str.maketrans(_LATEX))
 
 
-def _parts(
-    table: Table, clean: Callable[[str], str], bold: Callable[[str], str], times: str = " x{}"
-) -> Iterator[tuple[list[str], list[list[str]]]]:
-    """Head and rows of the table and of its differences."""
+def _training_differs(runs: Sequence[Run]) -> list[str]:
+    trained: dict[tuple, dict[str, Run]] = {}
+    for run in (run for run in runs if run.train_sha256):
+        trained.setdefault((run.fraction, run.draw), {}).setdefault(run.train_sha256, run)
+    return [
+        f"{joined((run.folder for run in found.values()), ' and ')} were trained on different images, although "
+        f"fraction {fraction:g} and draw {draw} are the same"
+        for (fraction, draw), found in trained.items()
+        if len(found) > 1
+    ]
 
-    def shown(cell: Cell | None, marked: bool, sign: str = "") -> str:
-        if cell is None or cell.value is None:
+
+def _grids(table: Table, clean: Callable[[str], str], bold: str, times: str) -> Iterator[pd.DataFrame]:
+    """The table, and its differences if there are any, as text."""
+
+    def shown(value: float, low: float, high: float, runs: float, marked: bool, sign: str) -> str:
+        if np.isnan(value):
             return MISSING
         form = f"{sign}.{table.digits}f"
-        value = f"{cell.value:{form}}"
-        text = bold(value) if marked else value
-        text += NO_INTERVAL if cell.low is None else f" [{cell.low:{form}}, {cell.high:{form}}]"
-        return text + (times.format(len(cell.runs)) if len(cell.runs) > 1 else "")
+        text = bold.format(f"{value:{form}}") if marked else f"{value:{form}}"
+        text += f" [{MISSING}]" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+        return text + (times.format(int(runs)) if runs > 1 else "")
 
-    columns = [clean(table.head(column)) for column in table.columns]
-    rows = []
-    for protocol, method in table.rows:
-        cells = [table.cells.get((protocol, method, column)) for column in table.columns]
-        rows.append([clean(protocol), clean(method), *(shown(c, c is not None and c.best) for c in cells)])
-    yield ["protocol", "method", *columns], rows
-    if not table.differences:
-        return
-    rows = []
-    for protocol, method in table.rows:
-        cells = [table.differences.get((protocol, method, column)) for column in table.columns]
-        if any(cells):
-            shown_cells = (shown(c, c is not None and c.differs, "+") for c in cells)
-            rows.append([clean(protocol), clean(method), *shown_cells])
-    yield ["protocol", clean(f"minus {table.reference}"), *columns], rows
+    def grid(cells: pd.DataFrame, head: str, keys: Sequence[str], sign: str = "") -> pd.DataFrame:
+        text = [shown(*row, sign) for row in cells[list(keys)].itertuples(index=False)]
+        found = cells.assign(text=text).pivot(index=["protocol", "method"], columns=table.by, values="text")
+        rows = [row for row in table.rows if row in found.index]
+        found = found.reindex(index=rows, columns=table.columns).fillna(MISSING).reset_index()
+        heads = [percent(column) if table.by == "fraction" else column for column in table.columns]
+        found[["protocol", "method"]] = found[["protocol", "method"]].map(clean)
+        return found.set_axis(["protocol", *map(clean, [head, *heads])], axis=1)
 
-
-def _long_rows(table: Table) -> Iterator[dict]:
-    test = table.runs[0].test
-    for (protocol, method, column), cell in table.cells.items():
-        row = {
-            "task": table.task,
-            "test_type": test["type"],
-            "test_split": test["split"],
-            "test_sha256": test["sha256"],
-            "images": test["images"],
-            "patients": test["patients"],
-            "protocol": protocol,
-            "method": method,
-            "fraction": column if table.by == "fraction" else table.fraction,
-            "class": "macro" if table.by == "fraction" else column,
-            "metric": table.metric,
-            "value": cell.value,
-            "low": cell.low,
-            "high": cell.high,
-            "sd": cell.sd,
-            "best": int(cell.best),
-            "runs": len(cell.runs),
-        }
-        for key in ("draw", "seed", "config"):
-            row[f"{key}s"] = " ".join(dict.fromkeys(str(run.record[key]) for run in cell.runs))
-        difference = table.differences.get((protocol, method, column))
-        if difference is not None:
-            row["reference"] = table.reference
-            row.update(difference=difference.value, difference_low=difference.low, difference_high=difference.high)
-        yield row
+    yield grid(table.cells, "method", ("value", "low", "high", "runs", "best"))
+    if table.reference:
+        cells = table.cells.dropna(subset="reference")
+        cells = cells.assign(differs=(cells["difference_low"] > 0) | (cells["difference_high"] < 0))
+        keys = ("difference", "difference_low", "difference_high", "difference_runs", "differs")
+        yield grid(cells, f"minus {table.reference}", keys, "+")

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often what a model says with 30 % is there."""
+"""Reliability diagrams: how often a finding with a score of 30 % is present."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ _COLUMNS = 5
 
 
 def picture(rows: Sequence[Mapping]) -> "Figure":
-    """A reliability diagram a class, with the number of images in each bin below it.
+    """One reliability diagram per class, with the number of images in each bin below it.
 
     Args:
         rows: ``details['classes']`` of :class:`otcxr_mm.MultiLabelAUC`; a class without bins is left out.
@@ -30,7 +30,7 @@ def picture(rows: Sequence[Mapping]) -> "Figure":
 
     rows = [row for row in rows if row["reliability"]]
     if not rows:
-        raise ValueError("no class has bins of calibration: the scores are no probabilities")
+        raise ValueError("no class has bins of calibration: the scores are not probabilities")
     columns = min(len(rows), _COLUMNS)
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(2.7 * columns + 0.4, 3.5 * lines + 0.3), layout="constrained")

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ...evaluation.metrics.multilabel_auc import per_class
+from ...evaluation.statistics.auc import per_class
 from ...registry import LOOPS
 from .frozen import FrozenEvalLoop
 

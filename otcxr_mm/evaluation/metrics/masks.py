@@ -1,7 +1,6 @@
 """Masks against masks, with intervals over patients."""
 
 import logging
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,15 +8,11 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..statistics.bootstrap import interval, mean_over_classes, patient_codes, patient_weights, unit_id
+from ..statistics.bootstrap import DRAWS, interval, mean_over_classes, patient_codes, patient_weights, unit_id
 from ..statistics.masks import hd95, overlap, patient_means
+from ..statistics.plain import number, pair
 
 MEASURES = ("dice", "iou", "hd95")
-
-
-def _plain(value: float) -> float | None:
-    """For JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
 
 
 def as_masks(field: object) -> np.ndarray:
@@ -32,14 +27,13 @@ class MaskMetric(BaseMetric):
     """Dice, IoU and HD95 of each image and class at the resolution of the original, and their means.
 
     HD95 is the 95th percentile of the Hausdorff distance (:func:`otcxr_mm.evaluation.statistics.masks.hd95`), in
-    pixels of the original; in millimetres if every sample has `pixel_spacing`, height and width of a pixel.
+    pixels of the original, or in millimetres if every sample has `pixel_spacing`, height and width of a pixel.
 
-    Empty masks: where prediction and truth both are, Dice and IoU are 1 and HD95 is 0; where one of them is, Dice and
-    IoU are 0 and HD95 is the image's diagonal. `dice_present` and the like are means over the images that have the
-    structure.
+    If prediction and truth are both empty, Dice and IoU are 1 and HD95 is 0; if only one is, Dice and IoU are 0 and
+    HD95 is the image's diagonal. `dice_present` and the like are means over the images that have the structure.
 
-    A mean over several classes is the mean of their means. Intervals (95 %) are percentiles over draws of patients with
-    replacement; where samples have no `patient_id` images are drawn.
+    A mean over several classes is the mean of their means. Intervals (95 %) come from a bootstrap over patients;
+    images whose samples have no `patient_id` are drawn one by one.
 
     Attributes:
         details: After an evaluation: means, intervals, counts of each class, and the unit; plain JSON.
@@ -47,11 +41,10 @@ class MaskMetric(BaseMetric):
             (n,) codes, `dice`, `iou`, `hd95`, `pixels` (true area) (n, K), in the order of the data set.
 
     Args:
-        classes: Names of the classes; default `mask_classes` of the samples.
-        draws: Number of draws of patients.
-        seed: Of the draws.
+        classes: Names of the classes; default: `mask_classes` of the samples.
+        draws: Bootstrap draws.
         collect_device: Where results of several processes are gathered.
-        prefix: Before the names of the metrics.
+        prefix: Prefix of the metrics' names.
     """
 
     default_prefix = "mask"
@@ -59,13 +52,12 @@ class MaskMetric(BaseMetric):
     def __init__(
         self,
         classes: Sequence[str] | None = None,
-        draws: int = 2000,
-        seed: int = 0,
+        draws: int = DRAWS,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.classes, self.draws, self.seed = classes, draws, seed
+        self.classes, self.draws = classes, draws
         self._named: Sequence[str] | None = None
         self.details: dict = {}
         self.arrays: dict[str, np.ndarray] = {}
@@ -104,13 +96,13 @@ class MaskMetric(BaseMetric):
             self.results.append((int(sample.get("sample_idx", -1)), image, who, given is not None, table))
 
     def compute_metrics(self, results: list[tuple[int, str, str, bool, np.ndarray]]) -> dict[str, float]:
-        """The means; a class's own under `dice/NAME`.
+        """Computes the means; those of a class are called `dice/NAME`.
 
         Args:
             results: What :meth:`process` kept, of all processes.
 
         Raises:
-            ValueError: If there are not as many names as classes, or only some samples have `pixel_spacing`.
+            ValueError: If the number of names is not that of classes, or only some samples have `pixel_spacing`.
         """
         sample_idx, image, who, spaced, tables = zip(*results, strict=True)
         if any(spaced) and not all(spaced):
@@ -120,17 +112,17 @@ class MaskMetric(BaseMetric):
         values = dict(zip((*MEASURES, "pixels"), np.stack(tables, 1), strict=True))
         names = list(self.classes or self._named or map(str, range(values["dice"].shape[1])))
         if len(names) != values["dice"].shape[1]:
-            raise ValueError(f"{len(names)} names of classes, {values['dice'].shape[1]} masks an image")
+            raise ValueError(f"{len(names)} names of classes, {values['dice'].shape[1]} masks per image")
         patient = patient_codes(who)
         unknown = sum(not name for name in who)
         if unknown:
             print_log(
-                f"{unknown} of {len(who)} images have no patient id: the intervals draw images in place of patients",
+                f"{unknown} of {len(who)} images have no patient id: the bootstrap draws these images one by one",
                 "current",
                 logging.WARNING,
             )
         present = values["pixels"] > 0
-        times = patient_weights(patient, self.draws, self.seed).astype(np.float64)
+        times = patient_weights(patient, self.draws).astype(np.float64)
         metrics, overall = {}, {}
         rows = [
             {"name": name, "images": len(who), "present": int(n)} for name, n in zip(names, present.sum(0), strict=True)
@@ -142,11 +134,11 @@ class MaskMetric(BaseMetric):
                 known = np.isfinite(mean)
                 whole, whole_drawn = mean_over_classes(mean[None], known)[0], mean_over_classes(drawn, known)
                 metrics[key] = float(whole)
-                overall[key] = {"mean": _plain(whole), "interval": [*map(_plain, interval(whole_drawn))]}
+                overall[key] = {"mean": number(whole), "interval": pair(interval(whole_drawn))}
                 for k, row in enumerate(rows):
                     if chosen is None:
                         metrics[f"{key}/{row['name']}"] = float(mean[k])
-                    row[key] = {"mean": _plain(mean[k]), "interval": [*map(_plain, interval(drawn[:, k]))]}
+                    row[key] = {"mean": number(mean[k]), "interval": pair(interval(drawn[:, k]))}
         self.arrays = {
             "sample_idx": np.array(sample_idx, np.int64),
             "image": np.array(image),

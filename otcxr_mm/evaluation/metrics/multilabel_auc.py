@@ -8,48 +8,36 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..statistics.auc import per_class
 from ..statistics.bootstrap import DRAWS, patient_codes, unit_id
 from ..statistics.classification import report
-from ..statistics.subgroups import ATTRIBUTES
 from .log_table import table
 
-__all__ = ["MultiLabelAUC", "per_class"]
-
-# where a data sample says it
-_PLACES = {"sex": "sex", "age": "age", "view": "view_position"}
-_KEPT = ("sample_idx", "image", "patient_id", "collection", *_PLACES.values())
+_KEPT = ("sample_idx", "image", "sex", "age", "view_position")
 
 
 @METRICS.register_module()
 class MultiLabelAUC(BaseMetric):
     """AUROC and AUPRC per class and their means over the classes that are defined.
 
-    A class without positives or without negatives is left out of the mean, named in the log, and counted in `classes`.
-    Intervals (95 %) come from a bootstrap over patients; images whose samples bring no `patient_id` (see
-    :class:`otcxr_mm.PackCXR`) are drawn one by one. Scores are taken as probabilities for the calibration, as
-    MultiLabelLinearClsHead gives them.
+    A class without positives or without negatives is left out of the mean; `classes` counts those in it.
+    Intervals (95 %) come from a bootstrap over patients; images whose samples have no `patient_id` (see
+    :class:`otcxr_mm.PackCXR`) are drawn one by one. Calibration takes the scores as probabilities, as
+    MultiLabelLinearClsHead returns them.
 
     Attributes:
         thresholds: Class to threshold, chosen on other images (such as ``details['best_f1']`` of a validation); set it
             before the evaluation to get F1, sensitivity, specificity and predictive values there.
-        details: After an evaluation, on the main process: what :func:`.classification.report` gives, and images,
+        details: After an evaluation, on the main process: the result of :func:`.classification.report`, and images,
             patients (known), without_patient (images), units that the bootstrap draws ('patients', 'images', or both).
-        arrays: After an evaluation, on the main process, in the order of sample_idx: sample_idx (n,) int64, image (n,),
-            the images' paths below their data roots, to join the predictions with a table; classes (C,), patient (n,)
-            int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
+        arrays: After an evaluation, on the main process, in the order of the data set: sample_idx (n,) int64, image
+            (n,), the images' paths below their data roots, to join the predictions with a table; classes (C,), patient
+            (n,) int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
 
     Args:
-        classes: Names of the classes; default those of the data set.
+        classes: Names of the classes; default: those of the data set.
         collect_device: Where results of several processes are gathered.
-        prefix: Before the names of the metrics.
+        prefix: Prefix of the metrics' names.
         draws: Bootstrap draws; 0: no intervals.
-        seed: Of the draws.
-        specificities: At which the sensitivity is given.
-        subgroups: Attributes whose groups are reported: of 'sex', 'age' and 'view'.
-
-    Raises:
-        ValueError: For an unknown attribute, a specificity outside [0, 1], or negative draws.
     """
 
     default_prefix = "multilabel"
@@ -60,26 +48,15 @@ class MultiLabelAUC(BaseMetric):
         collect_device: str = "cpu",
         prefix: str | None = None,
         draws: int = DRAWS,
-        seed: int = 0,
-        specificities: Sequence[float] = (0.9, 0.95),
-        subgroups: Sequence[str] = ATTRIBUTES,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        unknown = [name for name in subgroups if name not in ATTRIBUTES]
-        if unknown:
-            raise ValueError(f"MultiLabelAUC: subgroups are of {list(ATTRIBUTES)}, got {unknown}")
-        if not all(0 <= value <= 1 for value in specificities):
-            raise ValueError(f"MultiLabelAUC: specificities lie in [0, 1], got {list(specificities)}")
-        if draws < 0:
-            raise ValueError(f"MultiLabelAUC: draws is a number of bootstrap draws, or 0 for none, got {draws}")
-        self.classes, self.draws, self.seed = classes, draws, seed
-        self.specificities, self.subgroups = tuple(specificities), tuple(subgroups)
+        self.classes, self.draws = classes, draws
         self.thresholds: Mapping[str, float | None] | None = None
         self.details: dict | None = None
         self.arrays: dict[str, np.ndarray] | None = None
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keeps scores, labels, and whose they are, of a batch.
+        """Keeps scores, labels and patients of a batch.
 
         Args:
             data_batch: Unused.
@@ -93,58 +70,45 @@ class MultiLabelAUC(BaseMetric):
                 raise ValueError(
                     "a sample has no gt_score: the data set must have labels, and its pipeline end in PackInputs"
                 )
-            scores, labels = torch.as_tensor(sample["pred_score"]), torch.as_tensor(sample["gt_score"])
-            who = {name: sample.get(name) for name in _KEPT}
-            self.results.append((scores.float().cpu().numpy(), labels.float().cpu().numpy(), who))
+            values = (torch.as_tensor(sample[key]).float().cpu().numpy() for key in ("pred_score", "gt_score"))
+            self.results.append((*values, {"unit": unit_id(sample), **{name: sample.get(name) for name in _KEPT}}))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> dict[str, float]:
-        """The metrics; a class's own under `auroc/NAME`, NaN if undefined.
+        """Computes the metrics; those of a class are called `auroc/NAME`, NaN if undefined.
 
         Args:
             results: What :meth:`process` kept, of all processes.
 
         Raises:
-            ValueError: If no class is defined, or there are not as many names as scores.
+            ValueError: If no class is defined, or the number of names is not that of scores.
         """
-        index, results = _in_order(results)
-        scores, labels = (np.stack([row[part] for row in results]) for part in (0, 1))
+        scores, labels, who = zip(*results, strict=True)
+        scores, labels = np.stack(scores), np.stack(labels)
+        of_images = {key: [image[key] for image in who] for key in who[0]}
         names = self.classes or (self.dataset_meta or {}).get("classes") or [str(c) for c in range(scores.shape[1])]
+        names = [str(name) for name in names]
         if len(names) != scores.shape[1]:
             raise ValueError(
-                f"{len(names)} names of classes, {scores.shape[1]} scores: does num_classes of the head fit?"
+                f"{len(names)} names of classes, {scores.shape[1]} scores: does num_classes of the head match?"
             )
-        ids = np.array([unit_id(who) for *_, who in results])
-        patient = patient_codes(ids)
+        patient = patient_codes(of_images["unit"])
         details = report(
             labels.astype(np.float64),
             scores.astype(np.float64),
             patient,
             names,
             self.draws,
-            self.seed,
-            self.specificities,
             self.thresholds,
-            {name: _people(name, results) for name in self.subgroups},
+            _people(of_images),
         )
-        undefined = [row["name"] for row in details["classes"] if row["auroc"] is None]
-        defined = len(names) - len(undefined)
-        if not defined:
+        if not details["macro"]["classes"]:
             raise ValueError(f"no class has both positives and negatives among the {len(labels)} images")
-        if undefined:
-            print_log(
-                f"macro AUROC over {defined} of {len(names)} classes; without positives or without negatives: "
-                f"{', '.join(undefined)}",
-                "current",
-            )
-        without = int((ids == "").sum())
-        known = len(np.unique(ids[ids != ""]))
-        units = "patients" if not without else "patients and images" if known else "images"
-        who = {"images": len(labels), "patients": known, "without_patient": without, "units": units}
-        self.details = {**who, **details}
+        self.details = {**_units(of_images["unit"]), **details}
+        index = [i if given is None else int(given) for i, given in enumerate(of_images["sample_idx"])]
         self.arrays = {
-            "sample_idx": index,
-            "image": np.array([str(who["image"] or "") for *_, who in results]),
-            "classes": np.array([str(name) for name in names]),
+            "sample_idx": np.array(index, dtype=np.int64),
+            "image": np.array([str(image or "") for image in of_images["image"]]),
+            "classes": np.array(names),
             "patient": patient,
             "scores": scores,
             "labels": labels,
@@ -156,41 +120,31 @@ class MultiLabelAUC(BaseMetric):
         macro = details["macro"]
         metrics = {"auroc": macro["auroc"], "auprc": macro["auprc"], "classes": macro["classes"]}
         if self.draws:
-            metrics["auroc_low"], metrics["auroc_high"] = macro["auroc_interval"] or (float("nan"),) * 2
+            metrics["auroc_low"], metrics["auroc_high"] = macro["auroc_interval"] or (None, None)
         if self.thresholds is not None:
-            metrics["f1"] = float("nan") if macro["f1"] is None else macro["f1"]
+            metrics["f1"] = macro["f1"]
         for row in details["classes"]:
-            for name in ("auroc", "auprc"):
-                metrics[f"{name}/{row['name']}"] = float("nan") if row[name] is None else row[name]
-        return metrics
+            metrics |= {f"{name}/{row['name']}": row[name] for name in ("auroc", "auprc")}
+        return {name: float("nan") if value is None else value for name, value in metrics.items()}
 
 
-def _in_order(results: list[tuple[np.ndarray, np.ndarray, dict]]) -> tuple[np.ndarray, list]:
-    """The results in the data set's order, whatever process they come from, and their indices in it.
-
-    Where indices are unknown or stand there twice, as those of concatenated data sets, the order is as gathered.
-    """
-    index = [who["sample_idx"] for *_, who in results]
-    if None in index or len(set(map(int, index))) < len(index):
-        return np.arange(len(results)), results
-    index = np.array(index, dtype=np.int64)
-    order = np.argsort(index)
-    return index[order], [results[i] for i in order]
+def _people(of_images: Mapping[str, list]) -> dict[str, np.ndarray]:
+    """Sex, age (NaN for unknown) and view ('' for unknown) of each image."""
+    ages = np.array([np.nan if age is None else float(age) for age in of_images["age"]])
+    sex, view = (np.array([str(value or "") for value in of_images[key]]) for key in ("sex", "view_position"))
+    return {"sex": sex, "age": ages, "view": view}
 
 
-def _people(attribute: str, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> np.ndarray:
-    values = [who[_PLACES[attribute]] for *_, who in results]
-    if attribute == "age":
-        return np.array([np.nan if value is None else float(value) for value in values])
-    return np.array([str(value or "") for value in values])
+def _units(ids: Sequence[str]) -> dict[str, int | str]:
+    """What the bootstrap draws."""
+    without, known = list(ids).count(""), len({*ids} - {""})
+    units = "patients" if not without else "patients and images" if known else "images"
+    return {"images": len(ids), "patients": known, "without_patient": without, "units": units}
 
 
 def _heading(details: dict) -> str:
     text = f"{details['images']} images of {details['patients']} patients"
-    if details["units"] == "images":
-        text = f"{details['images']} images without patient ids"
-    elif details["without_patient"]:
-        text += f", {details['without_patient']} images without a patient id"
+    text += f", {details['without_patient']} without a patient id" if details["without_patient"] else ""
     if not details["draws"]:
         return text
     return f"{text}; [95 % intervals] by bootstrap, {details['draws']} draws of {details['units']}"

@@ -1,4 +1,4 @@
-"""AUROC and average precision a class, of the images as they are and of many bootstrap draws at once."""
+"""AUROC and average precision per class, of the images themselves and of many bootstrap draws at once."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ _BLOCK = 2**18  # float64 numbers of one array at a time: 2 MiB, which stay in t
 
 
 def check(labels: np.ndarray, scores: np.ndarray) -> None:
-    """Refuses what no metric can be computed of.
+    """Checks that metrics can be computed.
 
     Raises:
         ValueError: For shapes that differ, or scores that are not finite.
@@ -94,8 +94,8 @@ class Steps:
     """One class's images, added up over the distinct scores that a positive has ("steps", K from high to low).
 
     Both areas are sums over the steps: of the positives there, the negatives tied with them, and the negatives between
-    this step and the one above. Weights of patients become those of steps by a sparse product, so that the work of a
-    draw is one pass over the images and a few over K.
+    this step and the one above. A sparse product turns weights of patients into weights of steps, so a draw costs one
+    pass over the images and a few over K.
 
     Args:
         y: Whether an image is positive, (n,), both kinds among them.
@@ -138,7 +138,7 @@ class Steps:
         return positives, tied, false, self.negatives @ weights
 
     def sensitivity(self, weights: np.ndarray, specificities: Sequence[float]) -> np.ndarray:
-        """Largest sensitivity at least so specific, (draws, specificities); NaN for a draw that lacks a kind."""
+        """Largest sensitivity at each specificity, (draws, specificities); NaN for a draw without both kinds."""
         positives, _, false, negatives = self.curve(weights)
         total = positives.sum(0)
         usable = (total > 0) & (negatives > 0)

@@ -1,10 +1,11 @@
-"""Intervals over patients: the one bootstrap that every metric and comparison takes."""
+"""Intervals over patients: the bootstrap of every metric and comparison."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 DRAWS = 2000
+LEVEL = 0.95
 FEWEST = 10  # patients with a finding, and without it, for an interval
 _BLOCK = 2**22  # numbers drawn at once: 32 MiB
 
@@ -16,7 +17,7 @@ def patient_codes(patient: Sequence[str]) -> np.ndarray:
         patient: Patient id of each image, '' for unknown, (n,).
 
     Returns:
-        int64 (n,): place among the sorted patient ids; after them, in the order of the images, those without one.
+        int64 (n,): rank among the sorted patient ids; images without one come after them, in their order.
     """
     patient = np.asarray(patient, dtype=str)
     known = patient != ""
@@ -28,26 +29,26 @@ def patient_codes(patient: Sequence[str]) -> np.ndarray:
 
 
 def unit_id(sample: Mapping) -> str:
-    """Patient of a data sample, told apart from those of other collections; '' for unknown."""
+    """Patient of a data sample, distinct from patients of other collections; '' for unknown."""
     patient = sample.get("patient_id") or ""
     return f"{sample.get('collection') or ''}\n{patient}" if patient else ""
 
 
 def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each patient stands in each draw of as many patients, with replacement.
+    """How often each patient occurs in each draw of as many patients, with replacement.
 
-    The draws depend on the number of patients and the seed alone, so that two models on the same images get the same.
+    The draws depend only on the number of patients and the seed, so that two models on the same images get the same.
 
     Args:
-        patient: Codes of the patients, 0 to P - 1, of each image, (n,).
+        patient: Code of each image's patient, from 0 to P - 1, (n,).
         draws: Number of draws.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         uint16 (draws, P); an image's weight in a draw is its patient's.
 
     Raises:
-        ValueError: For codes that are no integers from 0 on, or none.
+        ValueError: If there are no codes, or they are not integers from 0 on.
     """
     patient = np.asarray(patient)
     if patient.ndim != 1 or not len(patient) or patient.dtype.kind not in "iu" or patient.min() < 0:
@@ -68,8 +69,8 @@ def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> n
 def enough_patients(labels: np.ndarray, patient: np.ndarray) -> np.ndarray:
     """Which classes have enough patients for an interval: at least 10 with the finding and 10 without.
 
-    Draws of a handful of patients hold the same few again and again, so that the interval is far too narrow: where one
-    positive image has the highest score, each draw has an AUROC of 1, and the interval is [1, 1].
+    Draws of a handful of patients repeat the same few, so the interval is far too narrow: if the only positive image
+    has the highest score, each draw has an AUROC of 1, and the interval is [1, 1].
 
     Args:
         labels: (n, C): 1, 0, or NaN for unknown.
@@ -85,33 +86,27 @@ def enough_patients(labels: np.ndarray, patient: np.ndarray) -> np.ndarray:
     return found
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws.
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval of bootstrap draws.
 
     Args:
         values: Of each draw, NaN where it is not defined, (draws,).
-        level: Coverage.
 
     Returns:
         Lower and upper end; both NaN if fewer than half of the draws are defined.
-
-    Raises:
-        ValueError: For a level outside (0, 1).
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level lies between 0 and 1, got {level}")
     values = np.asarray(values, dtype=np.float64)
     defined = values[np.isfinite(values)]
     if not len(defined) or 2 * len(defined) < len(values):
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def mean_over_classes(values: np.ndarray, defined: np.ndarray) -> np.ndarray:
     """Mean over the classes that are defined on the test set itself, in each draw.
 
-    A draw that lacks positives of one of them is left out (NaN): a mean over fewer classes is another quantity.
+    A draw without positives of one of them is left out (NaN): a mean over fewer classes is another quantity.
 
     Args:
         values: (draws, C), NaN where not defined.

@@ -1,12 +1,14 @@
 """Variance of AUROCs without resampling, after DeLong et al. (1988), in n log n after Sun and Xu (2014).
 
-It treats images as independent. Where patients have several images its intervals are too narrow: report those of the
-bootstrap over patients (:mod:`.bootstrap`) then.
+It treats images as independent. If patients have several images, its intervals are too narrow: report those of the
+bootstrap over patients (:mod:`.bootstrap`) instead.
 """
 
 import math
 
 import numpy as np
+
+from .bootstrap import LEVEL
 
 _NOTHING = 1e-20  # a variance this small is rounding
 
@@ -16,7 +18,7 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Args:
         labels: (n,), 1 or 0 (or bool).
-        scores: (k, n), a row a model.
+        scores: (k, n), one row per model.
 
     Returns:
         AUROCs, (k,), NaN without positives or without negatives; covariance, (k, k), NaN with fewer than two of either.
@@ -28,7 +30,7 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if labels.ndim != 1 or scores.ndim != 2 or scores.shape[1] != len(labels):
         raise ValueError(f"labels are (n,) and scores (k, n), got {labels.shape} and {scores.shape}")
     if not (np.isfinite(scores).all() and np.isfinite(labels.astype(np.float64)).all()):
-        raise ValueError("scores must be finite and labels known: take the images with a label only")
+        raise ValueError("scores must be finite and labels known: use only images with a label")
     from scipy.stats import rankdata  # slow to import
 
     positive = labels > 0.5
@@ -45,15 +47,14 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return below.mean(1), np.cov(below).reshape(k, k) / m + np.cov(above).reshape(k, k) / n
 
 
-def delong_interval(labels: np.ndarray, scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Normal interval of one AUROC, clipped to [0, 1]; images count as independent.
+def delong_interval(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Normal 95 % interval of one AUROC, clipped to [0, 1]; images count as independent.
 
-    At an AUROC of 0 or 1 it has no width, however few the images.
+    At an AUROC of 0 or 1 its width is zero, however few the images.
 
     Args:
         labels: (n,), 1 or 0.
         scores: (n,).
-        level: Coverage.
 
     Returns:
         Lower and upper end, NaN with fewer than two positives or negatives.
@@ -61,7 +62,7 @@ def delong_interval(labels: np.ndarray, scores: np.ndarray, level: float = 0.95)
     from scipy.stats import norm  # slow to import
 
     auroc, covariance = delong(labels, np.asarray(scores)[None])
-    half = norm.ppf((1 + level) / 2) * np.sqrt(max(covariance[0, 0], 0.0) if np.isfinite(covariance[0, 0]) else np.nan)
+    half = norm.ppf((1 + LEVEL) / 2) * np.sqrt(max(covariance[0, 0], 0.0) if np.isfinite(covariance[0, 0]) else np.nan)
     return float(np.clip(auroc[0] - half, 0, 1)), float(np.clip(auroc[0] + half, 0, 1))
 
 
@@ -71,10 +72,10 @@ def delong_p(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> float
     Args:
         labels: (n,), 1 or 0.
         first: Scores of one model, (n,).
-        second: Of the other, (n,).
+        second: Scores of the other model, (n,).
 
     Returns:
-        p; 1 for equal AUROCs without variance, NaN for a difference that has none or if the variance is unknown.
+        p; 1 for equal AUROCs without variance, NaN for a difference without variance or of unknown variance.
     """
     auroc, covariance = delong(labels, np.stack([first, second]))
     difference = auroc[0] - auroc[1]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .masks import overlap
+
 RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
 
 
@@ -15,8 +17,8 @@ class MaskProbe:
     Attributes:
         predicted: (n, H, W), bool.
         dice: (n,).
-        blind: (n,): Dice of the mean training mask, which looks at no image.
-        ridge: The one with the best validation Dice.
+        blind: Dice of the mean training mask, which ignores the image, (n,).
+        ridge: The strength with the best validation Dice.
     """
 
     predicted: np.ndarray
@@ -25,33 +27,16 @@ class MaskProbe:
     ridge: float
 
 
-def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Dice coefficient of each image; 1 where both masks are empty.
-
-    Args:
-        predicted: (n, H, W), bool.
-        true: (n, H, W), bool.
-
-    Returns:
-        (n,), in [0, 1].
-    """
-    total = predicted.sum((1, 2)) + true.sum((1, 2))
-    return np.where(total, 2 * (predicted & true).sum((1, 2)) / np.maximum(total, 1), 1.0)
-
-
-def mask_probe(
-    tokens: Sequence[np.ndarray], masks: Sequence[np.ndarray], grid: tuple[int, int], ridges: Sequence[float] = RIDGES
-) -> MaskProbe:
+def mask_probe(tokens: Sequence[np.ndarray], masks: Sequence[np.ndarray], grid: tuple[int, int]) -> MaskProbe:
     """Ridge regression from each token alone to the pixels of its cell, thresholded at 1/2.
 
     Args:
         tokens: Of training, validation and test images, (n, h w, C) each.
         masks: Their masks, (n, H, W), bool, H and W multiples of h and w.
         grid: (h, w).
-        ridges: Strengths to choose from, on validation images.
 
     Returns:
-        What it does on test images.
+        Predictions for the test images, with the ridge that has the best Dice on validation images.
 
     Raises:
         ValueError: If masks and grid do not fit.
@@ -77,12 +62,7 @@ def mask_probe(
     def predict(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return join((x - mean) / std @ weights + offset) > 0.5
 
-    best = None
-    for ridge in ridges:
-        weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
-        score = dice(predict(tokens[1], weights), masks[1]).mean()
-        if best is None or score > best[0]:
-            best = score, ridge, weights
-    predicted = predict(tokens[2], best[2])
-    blind = np.broadcast_to(masks[0].mean(0) > 0.5, masks[2].shape)
-    return MaskProbe(predicted, dice(predicted, masks[2]), dice(blind, masks[2]), best[1])
+    fits = {ridge: np.linalg.solve(gram + ridge * np.eye(len(gram)), cross) for ridge in RIDGES}
+    ridge = max(RIDGES, key=lambda r: overlap(predict(tokens[1], fits[r]), masks[1])[0].mean())
+    predicted, blind = predict(tokens[2], fits[ridge]), np.broadcast_to(masks[0].mean(0) > 0.5, masks[2].shape)
+    return MaskProbe(predicted, overlap(predicted, masks[2])[0], overlap(blind, masks[2])[0], ridge)

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def overlap(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -22,25 +25,12 @@ def overlap(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nda
     return dice, np.where(total, common / np.maximum(total - common, 1), 1.0)
 
 
-def _window(mask: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns that a mask lies in."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def _contour(mask: np.ndarray) -> np.ndarray:
-    """Row and column of the pixels that erosion by a cross takes away, (points, 2); outside of the mask is empty."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.argwhere(mask & ~inside)
-
-
 def hd95(predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] = (1.0, 1.0)) -> float:
     """95th percentile of the Hausdorff distance between the contours of two masks.
 
-    A contour is what erosion by a cross takes away, pixels at the image's border included. Of either contour the
-    distances of its pixels to the other are taken, and their 95th percentile; the greater of the two counts. This is
-    MONAI's `HausdorffDistanceMetric(percentile=95)`, but for empty masks, where MONAI's is NaN.
+    A contour is what erosion by a cross removes, including pixels at the image's border. The result is the larger of
+    the 95th percentiles of the distances from each contour's pixels to the other contour. It equals MONAI's
+    `HausdorffDistanceMetric(percentile=95)`, except for empty masks, where MONAI returns NaN.
 
     Args:
         predicted: (H, W), bool.
@@ -50,18 +40,22 @@ def hd95(predicted: np.ndarray, true: np.ndarray, spacing: Sequence[float] = (1.
     Returns:
         In the unit of `spacing`; 0 if both masks are empty, the diagonal of the image if one is.
     """
-    from scipy.spatial import cKDTree  # half a second, only where needed
+    from scipy.spatial import cKDTree  # slow to import
 
     some = bool(predicted.any()), bool(true.any())
     if not all(some):
-        height, width = true.shape
-        return float(np.hypot(height * spacing[0], width * spacing[1])) if any(some) else 0.0
-    window = _window(predicted | true)  # outside of it both are empty
-    predicted, true = (_contour(mask[window]) * np.asarray(spacing, np.float64) for mask in (predicted, true))
+        return float(np.hypot(*np.multiply(true.shape, spacing))) if any(some) else 0.0
+    x, y, width, height = cv2.boundingRect((predicted | true).astype(np.uint8))
+    points = []
+    for mask in (predicted, true):
+        window = mask[y : y + height, x : x + width].astype(np.uint8)
+        inside = cv2.erode(window, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+        points.append(np.argwhere(window > inside) * np.asarray(spacing, np.float64))
     # a contour has few pixels: a tree takes a tenth of the time of a distance transform
-    trees = [cKDTree(points, balanced_tree=False, compact_nodes=False) for points in (true, predicted)]
-    to_other = [tree.query(points)[0] for tree, points in zip(trees, (predicted, true), strict=True)]
-    return float(max(np.percentile(distances, 95) for distances in to_other))
+    distances = (
+        cKDTree(other, balanced_tree=False, compact_nodes=False).query(own)[0] for own, other in (points, points[::-1])
+    )
+    return float(max(np.percentile(values, 95) for values in distances))
 
 
 def patient_means(
@@ -71,8 +65,8 @@ def patient_means(
 
     Args:
         values: (n, K).
-        patient: (n,), codes, 0 to P - 1.
-        times: (draws, P), how often each draw holds each patient.
+        patient: (n,), codes from 0 to P - 1.
+        times: (draws, P), how often each draw contains each patient.
         chosen: (n, K), bool: the images that count for each class; None: all.
 
     Returns:

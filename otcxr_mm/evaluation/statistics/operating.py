@@ -10,14 +10,6 @@ import numpy as np
 from .auc import Steps, blocks
 
 
-def _steps(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct scores from high to low, and the true and the false positives with each as threshold, (K,) each."""
-    order = np.argsort(-scores, kind="stable")
-    y, s = labels[order] > 0.5, scores[order]
-    last = np.append(s[1:] != s[:-1], True)[: len(s)]
-    return s[last], np.cumsum(y)[last], np.cumsum(~y)[last]
-
-
 def sensitivity_at(labels: np.ndarray, scores: np.ndarray, specificities: Sequence[float]) -> list[float]:
     """Largest sensitivity of any threshold whose specificity is at least as given.
 
@@ -27,21 +19,16 @@ def sensitivity_at(labels: np.ndarray, scores: np.ndarray, specificities: Sequen
         specificities: Each in [0, 1].
 
     Returns:
-        One a specificity; NaN without positives or without negatives.
+        One per specificity; NaN without positives or without negatives.
     """
-    _, true, false = _steps(labels, scores)
-    if not len(true) or not true[-1] or not false[-1]:
-        return [float("nan")] * len(specificities)
-    specificity = 1 - np.append(0, false) / false[-1]
-    true = np.append(0, true)  # a threshold above all scores
-    # 1 - 1/10 and 0.9 may differ in the last bit
-    return [float(true[specificity >= wanted - 1e-12].max() / true[-1]) for wanted in specificities]
+    units = np.arange(len(labels))
+    return bootstrap_sensitivity(labels, scores, specificities, units, np.ones((1, len(labels))))[0].tolist()
 
 
 def bootstrap_sensitivity(
     labels: np.ndarray, scores: np.ndarray, specificities: Sequence[float], patient: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """:func:`sensitivity_at` in each bootstrap draw, whose thresholds are its own.
+    """:func:`sensitivity_at` in each bootstrap draw, with thresholds of its own.
 
     Args:
         labels: (n,), 1 or 0.
@@ -63,9 +50,9 @@ def bootstrap_sensitivity(
 
 
 def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Threshold, one of the scores, with the best F1 on these images; the highest of several.
+    """Threshold, one of the scores, with the best F1 on these images; the highest if there are several.
 
-    It is chosen on one set of images (validation) and judged on another.
+    Choose it on one set of images (validation) and judge it on another.
 
     Args:
         labels: (n,), 1 or 0.
@@ -74,10 +61,13 @@ def best_f1(labels: np.ndarray, scores: np.ndarray) -> float:
     Returns:
         The threshold; NaN without positives or without negatives.
     """
-    threshold, true, false = _steps(labels, scores)
-    if not len(true) or not true[-1] or not false[-1]:
+    order = np.argsort(-scores, kind="stable")
+    y, s = labels[order] > 0.5, scores[order]
+    if not 0 < y.sum() < len(y):
         return float("nan")
-    return float(threshold[np.argmax(2 * true / (true + false + true[-1]))])
+    last = np.append(s[1:] != s[:-1], True)  # of equal scores
+    threshold, true, called = s[last], np.cumsum(y)[last], np.arange(1, len(y) + 1)[last]
+    return float(threshold[np.argmax(2 * true / (called + y.sum()))])
 
 
 def at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
@@ -92,19 +82,10 @@ def at_threshold(labels: np.ndarray, scores: np.ndarray, threshold: float) -> di
         f1, sensitivity, specificity, ppv, npv; NaN where the denominator is 0 (ppv if nothing is called positive).
     """
     y, called = labels > 0.5, scores >= threshold
-    tp, fp = int((y & called).sum()), int((~y & called).sum())
-    fn, tn = int((y & ~called).sum()), int((~y & ~called).sum())
-
-    def share(part: int, whole: int) -> float:
-        return part / whole if whole else float("nan")
-
-    return {
-        "f1": share(2 * tp, 2 * tp + fp + fn),
-        "sensitivity": share(tp, tp + fn),
-        "specificity": share(tn, tn + fp),
-        "ppv": share(tp, tp + fp),
-        "npv": share(tn, tn + fn),
-    }
+    tp, fp, fn, tn = (int(found.sum()) for found in (y & called, ~y & called, y & ~called, ~y & ~called))
+    shares = {"f1": (2 * tp, 2 * tp + fp + fn), "sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp)}
+    shares |= {"ppv": (tp, tp + fp), "npv": (tn, tn + fn)}
+    return {name: part / whole if whole else float("nan") for name, (part, whole) in shares.items()}
 
 
 def bootstrap_f1(

@@ -9,15 +9,10 @@ def reference(labels, scores):
     """From the definition: every positive against every negative."""
     positive, negative = scores[:, labels == 1], scores[:, labels == 0]
     wins = np.sign(positive[:, :, None] - negative[:, None, :]) / 2 + 0.5  # (k, m, n)
-    of_positives, of_negatives = wins.mean(2), wins.mean(1)
-    k = len(scores)
-    covariance = np.zeros((k, k))
-    for values in (of_positives, of_negatives):
-        number = values.shape[1]
-        for a in range(k):
-            for b in range(k):
-                products = (values[a] - values[a].mean()) * (values[b] - values[b].mean())
-                covariance[a, b] += products.sum() / (number - 1) / number
+    covariance = 0
+    for values in (wins.mean(2), wins.mean(1)):  # of positives, of negatives
+        centred, number = values - values.mean(1, keepdims=True), values.shape[1]
+        covariance += (centred[:, None] * centred[None]).sum(2) / (number - 1) / number
     return wins.mean((1, 2)), covariance
 
 

@@ -1,0 +1,57 @@
+import json
+
+import cv2
+import pytest
+
+from otcxr_mm.cli.compare import main as compare
+from otcxr_mm.cli.table import main as table
+from tests.evaluation.records import few_patients, write_masks, write_run
+
+
+def test_tables_are_printed_and_written(tmp_path, capsys):
+    for fraction in (0.1, 1.0):
+        write_run(tmp_path / "runs" / f"a{fraction}", "otcxr", 1.5, fraction=fraction)
+        write_run(tmp_path / "runs" / f"b{fraction}", "random init", 0.5, fraction=fraction)
+    write_masks(tmp_path / "runs" / "lungs")
+    out = tmp_path / "out"
+    assert table([str(tmp_path / "runs"), "--out", str(out), "--name", "otcxr=Ours, guarded"]) == 0
+    printed = capsys.readouterr().out
+    text = (out / "table.md").read_text()
+    assert printed.startswith(text)
+    assert "| linear   | Ours, guarded | **" in text
+    assert "| protocol | minus random init | 10 % " in text
+    assert "over 2000 bootstrap draws of patients" in text
+    files = ["table.csv", "table.md", "table.tex", "table_1.png", "table_2.png"]
+    assert sorted(path.name for path in out.iterdir()) == files
+    assert cv2.imread(str(out / "table_1.png")).std() > 5
+
+
+def test_refusals_end_with_status_2(tmp_path, capsys):
+    a = write_run(tmp_path / "a", "a")
+    b = write_run(tmp_path / "b", "b", test=dict(sha256="b" * 64))
+    assert table([str(a), str(b)]) == 2
+    assert f"error: {a} and {b} were tested on different images" in capsys.readouterr().err
+    assert table([str(a), str(b), "--by-test-set"]) == 0
+    assert capsys.readouterr().out.count("## AUROC") == 2
+    with pytest.raises(SystemExit):
+        table([str(a), "--name", "label"])
+    assert "--name: expected RUN_METHOD_OR_TYPE=LABEL" in capsys.readouterr().err
+
+
+def test_two_runs_are_compared(tmp_path, capsys):
+    a, b = (few_patients(write_run(tmp_path / name, name, strength)) for name, strength in (("a", 2.0), ("b", 0.2)))
+    assert compare([str(a), str(b), "--out", str(tmp_path / "pair.json")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"A: {a}: a, linear, 100 %\nB: {b}: b, linear, 100 %\nNIHChestXray14, test: 120 images")
+    rows = {row["class"]: row for row in json.loads((tmp_path / "pair.json").read_text()) if row["metric"] == "auroc"}
+    mass, hernia = rows["Mass"], rows["Hernia"]
+    assert f"| {mass['difference']:+.3f} [{mass['low']:+.3f}, {mass['high']:+.3f}] | {mass['p']:.2g} " in out
+    assert f"| {hernia['difference']:+.3f} [–] " in out
+
+
+def test_a_comparison_of_anything_but_two_runs_ends_with_status_2(tmp_path, capsys):
+    a, b = write_run(tmp_path / "a", "a"), write_masks(tmp_path / "b")
+    assert compare([str(tmp_path), str(b)]) == 2
+    assert f"{tmp_path} holds 2 runs, such as {a}: name one of them" in capsys.readouterr().err
+    assert compare([str(a), str(b)]) == 2
+    assert "task differ: classification and segmentation" in capsys.readouterr().err

@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+import pytest
+
+from otcxr_mm.reports import build_tables, compare_runs, load_runs, tasks
+from tests.evaluation.records import CLASSES, replace_arrays, write_masks, write_run
+
+DRAWS = 30
+
+
+def test_runs_on_other_images_are_refused_or_grouped_apart(tmp_path):
+    a = write_run(tmp_path / "a", "a")
+    b = write_run(tmp_path / "b", "b", test=dict(sha256="b" * 64, split="val"))
+    message = f"{a} and {b} were tested on different images: split 'test', 120 images, SHA-256 a+ and split 'val', 120"
+    with pytest.raises(ValueError, match=message):
+        tasks(load_runs([a, b]))
+    assert [len(group) for group in tasks(load_runs([a, b]), by_test_set=True)] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["sample_idx", "labels", "patient"])
+def test_runs_on_other_predictions_are_refused(tmp_path, name):
+    a, b = write_run(tmp_path / "a", "a"), write_run(tmp_path / "b", "b")
+    values = np.load(b / "predictions.npz")[name]
+    values[-1] = 1 - values[-1]
+    replace_arrays(b, **{name: values})
+    with pytest.raises(ValueError, match=f"{a} and {b} differ in {name}: test both again"):
+        tasks(load_runs([a, b]))
+
+
+def test_a_run_given_twice_is_one_but_a_copy_is_refused(tmp_path):
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
+    assert len(load_runs([a, a / "results.json", tmp_path])) == 2
+    with pytest.raises(ValueError, match=f"{a} and {b} have the same protocol, .* --name {b}=NAME"):
+        tasks(load_runs([a, b]))
+
+
+def test_a_missing_record_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no results.json"):
+        load_runs([tmp_path / "nowhere"])
+    folder = write_run(tmp_path / "run")
+    (folder / "predictions.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="predictions.npz: not found"):
+        load_runs([folder])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("predictions.npz", lambda data: data[:200]),
+        ("predictions.npz", lambda data: b""),
+        ("predictions.npz", lambda data: data[:300] + b"\0" * 40 + data[340:]),
+        ("results.json", lambda data: b"{"),
+        ("results.json", lambda data: b"[]"),
+        ("results.json", lambda data: json.dumps({**json.loads(data), "test": {}}).encode()),
+    ],
+)
+def test_a_damaged_or_foreign_record_is_an_error(tmp_path, name, damage):
+    file = write_run(tmp_path / "run") / name
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match="results.json: not a readable record"):
+        load_runs([tmp_path])
+
+
+def test_a_comparison_has_the_differences_of_a_table(tmp_path):
+    for name, strength in (("a", 2.0), ("b", 0.3)):
+        write_run(tmp_path / name, name, strength)
+    a, b = load_runs([tmp_path / "a", tmp_path / "b"])
+    rows = compare_runs(a, b, draws=DRAWS)
+    names = ["macro", *CLASSES]
+    assert [(row["metric"], row["class"]) for row in rows] == [(m, name) for m in ("auroc", "auprc") for name in names]
+    assert [row["p"] is not None for row in rows] == [False] + [True] * 3 + [False] * 4
+    (table,) = build_tables([[a, b]], by="class", reference="b", draws=DRAWS)
+    expected = table.cells[table.cells["method"] == "a"][["value", "difference", "difference_low", "difference_high"]]
+    found = [[row[key] for key in ("a", "difference", "low", "high")] for row in rows[:4]]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_comparison_of_masks(tmp_path):
+    masks = [write_masks(tmp_path / f"m{q}", "m", q) for q in (0.7, 0.9)]
+    rows = compare_runs(*load_runs(masks), draws=DRAWS)
+    assert [row["metric"] for row in rows if row["class"] == "macro"] == ["dice", "iou", "hd95"]
+    assert rows[0]["high"] < 0 < rows[6]["low"]
