@@ -8,7 +8,6 @@ import numpy as np
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
-_LINK = -1
 
 
 def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES) -> list[str]:
@@ -33,43 +32,6 @@ def stem(path: str) -> str:
     name = os.path.basename(path)
     base, suffix = os.path.splitext(name)
     return base if suffix.lower() in SUFFIXES else name
-
-
-def resolve(root: str, paths: Sequence[str], listed: dict[str, dict[str, int]]) -> tuple[list[str], list[int]]:
-    """Where files really are. Folders are listed, which is faster than a look at each file.
-
-    Args:
-        root: Folder that the paths are relative to.
-        paths: Of the files, which need not exist.
-        listed: What was listed before, by folder; filled here.
-
-    Returns:
-        Absolute path without links of each file, and its inode, 0 if it does not exist.
-    """
-    real: dict[str, str] = {}
-    files, inodes = [], []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in real:
-            real[folder] = os.path.realpath(os.path.join(root, folder))
-            if real[folder] not in listed:
-                listed[real[folder]] = _inodes(real[folder])
-        file, inode = f"{real[folder]}/{name}", listed[real[folder]].get(name, 0)
-        if inode == _LINK:
-            file = os.path.realpath(file)
-            inode = os.stat(file).st_ino if os.path.exists(file) else 0
-        files.append(file)
-        inodes.append(inode)
-    return files, inodes
-
-
-def _inodes(folder: str) -> dict[str, int]:
-    """Inode of each file of a folder, `_LINK` for symbolic links; {} if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: _LINK if entry.is_symlink() else entry.inode() for entry in entries}
-    except OSError:
-        return {}
 
 
 def find_by_stem(
