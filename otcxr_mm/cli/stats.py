@@ -30,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_config(args)
 
     from ..datasets.inspection import build_datasets
-    from ..visualization.stats import picture, report, statistics
+    from ..datasets.summary import statistics
+    from ..visualization.stats import picture, report
 
     built = build_datasets(cfg)
     if not built:
