@@ -13,12 +13,12 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
 def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES) -> list[str]:
     """Image files below `root / prefix`, sorted, as paths relative to `root`.
 
-    Hidden files and folders, and an archive's droppings, are passed over; links are followed, once.
+    Hidden files and what archives leave behind are skipped; links are followed, each folder once.
     """
     found, visited = [], set()
     for folder, subfolders, names in os.walk(root / prefix, followlinks=True):
         real = os.path.realpath(folder)
-        # a link may lead back up; hidden files and __MACOSX are an archive's droppings
+        # a link may lead back up; macOS archives leave __MACOSX behind
         subfolders[:] = [] if real in visited else [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
         names = [] if real in visited else [n for n in names if not n.startswith(".")]
         visited.add(real)
@@ -43,14 +43,14 @@ def find_by_stem(
         root: The data root.
         prefix: Folder below it, searched with its subfolders.
         stems: Names, (n,).
-        suffix: Extension to take; None for any.
-        default: Extension of the path of an image that is not there.
+        suffix: Extension of the images; None for any.
+        default: Extension of the path of an image that does not exist.
 
     Returns:
         Paths relative to `root`, (n,), and the files found.
 
     Raises:
-        ValueError: If an image is there twice.
+        ValueError: If an image exists twice.
     """
     wanted = set(stems.tolist())
     files = walk_images(root, prefix, SUFFIXES if suffix is None else (suffix.lower(),))
@@ -59,7 +59,7 @@ def find_by_stem(
         name = stem(path)
         if name in wanted and path_of.setdefault(name, path) != path:
             raise ValueError(
-                f"{root / path}: {name} is there as {path_of[name]} too: name the folder with img_prefix or the "
+                f"{root / path}: {name} is there as {path_of[name]} too: set the folder with img_prefix or the "
                 "extension with img_suffix"
             )
     paths = [path_of.get(name) or os.path.join(prefix, name + (suffix or default)) for name in stems.tolist()]
