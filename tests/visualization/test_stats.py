@@ -25,12 +25,6 @@ def test_grey_values_are_over_pixels_with_each_image_weighing_the_same(tmp_path)
     assert intensity(otcxr_mm.UnlabeledCXR(tmp_path), max_images=1)["images"] == 1
 
 
-def test_sixteen_bits_are_on_the_same_scale(tmp_path):
-    assert cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8), 4095 // 2, np.uint16))
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[dict(type="otcxr_mm.LoadCXR", max_value=4095)])
-    assert intensity(data)["mean"] == pytest.approx(127.5, abs=0.1)
-
-
 def test_labels_and_pairs_of_labels(nih_folder):
     data = otcxr_mm.NIHChestXray14(nih_folder, split="all", classes=("Cardiomegaly", "Effusion", "Hernia"))
     data.records.labels[1, 2] = np.nan
@@ -65,11 +59,6 @@ def test_a_broken_file_is_counted_and_only_without_any_other_an_error(tmp_path):
     (tmp_path / "2.png").write_bytes(b"")
     with pytest.raises(ValueError, match="none of 3 images can be read; the first one: .*0.png: the file is empty"):
         intensity(otcxr_mm.UnlabeledCXR(tmp_path))
-
-
-def test_images_that_are_not_files_are_read(real_data):
-    data = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="val")
-    assert intensity(data, 0)["mean"] == pytest.approx(data.images["val"].mean())
 
 
 def test_mean_and_std_of_training_join_its_sets(tmp_path):
@@ -110,10 +99,8 @@ def test_the_command_on_real_radiographs(real_data, tmp_path, capsys):
     assert found["sets"]["test"]["labels"]["Pneumonia"]["positive"] == 153
     assert found["sets"]["train"]["sex"] == {"M": 437, "F": 410}
     assert found["sets"]["train"]["age"]["known"] == 847
-    assert 100 < found["mean"] < 180
     assert cv2.imread(str(out / "stats.png")).shape[1] > 1200
     for name in ("stats.json", "stats.md"):
         text = (out / name).read_text()
         assert str(real_data) not in text
         assert "00002658" not in text
-    assert (out / "stats.md").read_text().strip() in printed

@@ -68,12 +68,6 @@ def test_captions_tell_labels_and_no_ids_unless_asked(nih_folder):
     assert named[7].caption == "set 1, image 3, PA, Pleural_Thickening\npatient 3, images/00000003_000.png"
 
 
-def test_images_that_are_not_files_are_drawn(real_data):
-    data = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="val", pipeline=PIPELINE)
-    (pair,) = view_pairs(data, 1)
-    assert np.array_equal(pair.image, data.images["val"][int(pair.caption.split(",")[0].split()[1])])
-
-
 def test_a_sheet_outlines_the_crops(slope):
     pairs = view_pairs(slope, 3)
     figure = contact_sheet(pairs, grid=3)
