@@ -74,19 +74,16 @@ class Audit:
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join([*lines, f"{len(self.leaks)} leaks" if self.leaks else "no leak found"])
 
-    def check(self, show_ids: bool = True) -> None:
-        """Raises an error if there is a leak.
-
-        Args:
-            show_ids: Whether the message names patients and paths, up to 10.
+    def check(self) -> None:
+        """Raises an error if there is a leak; it names no patient.
 
         Raises:
             ValueError: With the leaks.
         """
         if self.leaks:
-            lines = "\n".join(f"  {leak.describe(show_ids)}" for leak in self.leaks)
-            hint = "" if show_ids else " (otcxr audit CONFIG --show-ids names them)"
+            lines = "\n".join(f"  {leak.describe()}" for leak in self.leaks)
             raise ValueError(
                 f"leak between training and evaluation:\n{lines}\nA model tested on patients it was trained on scores "
-                f"too high: split by patient, with the official lists, split_by_hash or a split_file{hint}"
+                "too high: split by patient, with the official lists, split_by_hash or a split_file (`otcxr audit "
+                "CONFIG --show-ids` names them)"
             )

@@ -72,11 +72,9 @@ def log(caplog):
 
 def test_a_leak_to_a_test_set_that_training_never_builds_ends_the_run(table, runner, caplog):
     run = runner(table(TRAIN)("train"), test=table(TEST, "test.csv")("test"))
-    with pytest.raises(ValueError, match=r"train and test: 1 patients \(1 and 1 images\)\n.*--show-ids names them"):
+    with pytest.raises(ValueError, match=r"train and test: 1 patients \(1 and 1 images\)\n.*--show-ids` names them"):
         otcxr_mm.LeakAuditHook().before_run(run)
     assert "3.png" not in caplog.text
-    with pytest.raises(ValueError, match=r"1 patients \(1 and 1 images\): one\n"):
-        otcxr_mm.LeakAuditHook(show_ids=True).before_run(run)
     otcxr_mm.LeakAuditHook(strict=False).before_run(run)
     assert [r.levelname for r in caplog.records if "leak between training" in r.getMessage()] == ["WARNING"]
 
@@ -146,7 +144,7 @@ def test_an_error_of_the_audit_reaches_every_process(table, runner, monkeypatch,
         sent.extend(message)
         message[0] = "disc is gone"
 
-    def broken(*args):
+    def broken(*args, **kwargs):
         raise RuntimeError("disc is gone")
 
     monkeypatch.setattr(module, "get_rank", lambda: rank)

@@ -33,9 +33,7 @@ class LeakAuditHook(Hook):
             in it is run. Default: the config beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`,
             which is read without running any code; if there is none, or if it holds more than plain settings, a warning
             says that nothing was compared.
-        pixels: Whether to read all images as well and compare their content.
-        origins: See :func:`otcxr_mm.datasets.audit.audit`.
-        show_ids: Whether the log may name patients and paths.
+        origins: See :func:`otcxr_mm.datasets.audit.audit`. ``otcxr audit`` also compares pixels and names patients.
         strict: Whether a leak ends the run; otherwise it is a warning.
 
     Raises:
@@ -48,15 +46,12 @@ class LeakAuditHook(Hook):
     def __init__(
         self,
         pretrain_config: str | None = None,
-        pixels: bool = False,
         origins: str | None = None,
-        show_ids: bool = False,
         strict: bool = True,
     ) -> None:
         if pretrain_config is not None and not os.path.isfile(pretrain_config):
             pretrain_config = str(find_config(pretrain_config))
-        self.pretrain_config, self.pixels, self.origins = pretrain_config, pixels, origins
-        self.show_ids, self.strict = show_ids, strict
+        self.pretrain_config, self.origins, self.strict = pretrain_config, origins, strict
 
     def before_run(self, runner: Runner) -> None:
         """Audits, in one process for all of them.
@@ -76,17 +71,17 @@ class LeakAuditHook(Hook):
 
     def _audit(self, runner: Runner) -> None:
         datasets = self._datasets(runner)
-        for hook in getattr(runner, "hooks", ()):
+        for hook in runner.hooks:
             if hasattr(hook, "keep_datasets"):  # saves reading the tables again
                 hook.keep_datasets({role: dataset for role, dataset in datasets.items() if role in ROLES})
-        found = audit(datasets, self.pixels, self.origins)
-        runner.logger.info(f"Leak audit:\n{found.text(self.show_ids)}")
+        found = audit(datasets, origins=self.origins)
+        runner.logger.info(f"Leak audit:\n{found.text()}")
         try:
-            found.check(self.show_ids)
+            found.check()
         except ValueError as error:
             if self.strict:
                 raise
-            runner.logger.warning(error)
+            runner.logger.warning(str(error))
 
     def _datasets(self, runner: Runner) -> dict[str, object]:
         datasets = {}
@@ -99,12 +94,10 @@ class LeakAuditHook(Hook):
                 datasets.update(_build({f"{role}_dataloader": loader}, role))
         if self.pretrain_config is not None:
             datasets.update(_build(Config.fromfile(self.pretrain_config), "train", PRETRAIN))
-        else:
-            checkpoints = [
-                hook.checkpoint for hook in getattr(runner, "hooks", ()) if isinstance(hook, LoadBackboneHook)
-            ]
-            for checkpoint in filter(None, checkpoints):
-                datasets.update(_build_beside(checkpoint))
+            return datasets
+        for hook in runner.hooks:
+            if isinstance(hook, LoadBackboneHook) and hook.checkpoint:
+                datasets.update(_build_beside(hook.checkpoint))
         return datasets
 
 
