@@ -72,12 +72,12 @@ def _read_origins(file: Path) -> dict[str, str]:
 
 def _read_pixels(parts: Sequence[AuditedSet]) -> list[str]:
     """Reads each image once; returns notes on what could not be read or compared."""
-    rows = {(part.form, file): (reader(part.dataset), row) for part in parts for row, file in enumerate(part.files)}
+    rows = {(part.store, file): (reader(part.dataset), row) for part in parts for row, file in enumerate(part.files)}
     found = map_in_threads(lambda item: pixel_digest(*item), list(rows.values()), "Reading images")
     digest_of = dict(zip(rows, found, strict=True))
     notes = []
     for part in parts:
-        part.pixels = [digest_of[part.form, file] for file in part.files]
+        part.pixels = [digest_of[part.store, file] for file in part.files]
         if unread := part.pixels.count(""):
             notes.append(f"{part.name}: {unread} of {len(part.files)} images cannot be read and were not compared")
     forms = {part.name: part.form for part in parts}

@@ -33,7 +33,8 @@ class AuditedSet:
         image: Name of each image in `source`.
         traced: Number of images whose original in a containing collection is known.
         pixels: Digest of each image's pixels, if they are compared.
-        form: Size that the images were packed at.
+        store: Folder that the images are packed in, if they are.
+        form: Size that they were packed at.
     """
 
     def __init__(self, split: str, name: str, dataset: BaseCXRDataset, origins: Mapping[str, str]) -> None:
@@ -47,6 +48,7 @@ class AuditedSet:
         self.patient = normal_ids(dataset.records.patient).tolist()
         self.files = [os.path.join(self.root, path) for path in paths]
         self.inodes = list(map(_inode, self.files))
+        self.store = None if dataset.packed is None else dataset.packed.folder
         self.form = "not packed" if dataset.packed is None else f"packed at {dataset.packed.record['size']}"
         self.pixels: list[str] = []
         name_of = getattr(dataset, "image_id", stem) if dataset.collection else lambda path: ""
