@@ -10,7 +10,6 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from ..registry import DATASETS as OWN_DATASETS
 from .base import BaseCXRDataset
-from .transforms import LoadCXR
 
 ROLES = ("train", "val", "test")
 
@@ -78,10 +77,9 @@ def build_untrusted(spec: object) -> list[BaseCXRDataset]:
 
     Args:
         spec: Settings of a data set of this package, or of MMEngine's concatenation, repetition or balancing of such.
-            Of the pipelines, only LoadCXR is built.
 
     Returns:
-        The data sets, without wrappers.
+        The data sets, without wrappers and pipelines.
 
     Raises:
         ValueError: If the settings name any other data set.
@@ -92,10 +90,7 @@ def build_untrusted(spec: object) -> list[BaseCXRDataset]:
     known = {f"otcxr_mm.{name}": dataset for name, dataset in OWN_DATASETS.module_dict.items()}
     if not isinstance(kind, str) or kind not in known:
         raise ValueError(f"its training data is {kind!r}, not a data set of otcxr_mm")
-    settings = {key: value for key, value in spec.items() if key != "type"}
-    steps = [dict(step) for step in settings.pop("pipeline", ()) if isinstance(step, Mapping)]
-    load = [LoadCXR(**step) for step in steps if step.pop("type", None) == "otcxr_mm.LoadCXR"]
-    return [known[kind](**settings, pipeline=load)]
+    return [known[kind](**{key: value for key, value in spec.items() if key not in ("type", "pipeline")})]
 
 
 def counts(dataset: object) -> dict:
