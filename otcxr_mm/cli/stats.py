@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 from .config_file import add_config_arguments, load_config
 from .console import ArgumentParser, command
@@ -30,18 +31,18 @@ def main(argv: list[str] | None = None) -> None:
     cfg = load_config(args)
 
     from ..datasets.inspection import build_datasets
-    from ..visualization.stats import picture, report, statistics
+    from ..datasets.summary import statistics
+    from ..visualization.stats import picture, report
 
     built = build_datasets(cfg)
     if not built:
         parser.error(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
     found = statistics(built, args.max_images, args.seed)
-    out = args.out or os.path.join(cfg.work_dir, "stats")
-    os.makedirs(out, exist_ok=True)
+    out = Path(args.out or os.path.join(cfg.work_dir, "stats"))
+    out.mkdir(parents=True, exist_ok=True)
     text = report(found)
-    for name, content in (("stats.md", text), ("stats.json", json.dumps(found, indent=2) + "\n")):
-        with open(os.path.join(out, name), "w", encoding="utf-8") as stream:
-            stream.write(content)
-    picture(found).savefig(os.path.join(out, "stats.png"), dpi=100)
+    (out / "stats.md").write_text(text, encoding="utf-8")
+    (out / "stats.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    picture(found).savefig(out / "stats.png", dpi=100)
     print(text)
     print(f"{out}: stats.md, stats.png, stats.json")

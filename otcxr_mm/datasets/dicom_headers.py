@@ -18,26 +18,26 @@ from .splits import normal_ids
 from .transforms.dicom import is_dicom
 
 TAGS = {"patient": "PatientID", "age": "PatientAge", "sex": "PatientSex", "view": "ViewPosition"}
-# what tools write in place of an id that they remove, without spaces and signs
+# what tools write in place of an id that they remove, without spaces and punctuation
 PLACEHOLDER = re.compile(
     "(anon(ym(ous|i[sz]ed)?)?|deidentified|unknown|undefined|none|null|na|nan|x*|no(patient)?id|(patient)?id|patient"
     "|default|removed|redacted|hidden)"
 )
-# of so many files one patient is not believed
+# a single id in at least this many files is not believed
 SEVERAL = 3
 UNPROTECTED = "nothing keeps these patients out of two splits: give an ann_file with a column of patients"
 
 
 def read_headers(records: Records, root: Path, source: str, patients: bool = True) -> None:
-    """Fills the columns of which nothing is known from the headers of those images that are DICOM, in place.
+    """Fills those columns that are entirely unknown from the headers of DICOM images, in place.
 
-    What a header does not say in DICOM's terms is unknown, and so is a patient whose id is a placeholder, such as
-    ANONYMOUS, or the only one there is, in three or more files; a warning says so. No message contains an id.
+    A value that is not valid DICOM is unknown. So is a patient whose id is a placeholder such as ANONYMOUS, or whose id
+    is the only one in three or more files; a warning says so. No message contains an id.
 
     Args:
-        records: Of the images.
+        records: Records of the images.
         root: Folder that the paths are relative to.
-        source: Named by messages.
+        source: Data set, named in messages.
         patients: Whether to read patients.
     """
     unknown = [name for name in TAGS if (patients or name != "patient") and _is_unknown(getattr(records, name)).all()]
@@ -49,11 +49,12 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
         import pydicom.config
     except ImportError:
         if "patient" in unknown:
-            text = f"the headers of {len(rows)} DICOM files are not read, as pydicom is missing (otcxr_mm[dicom])"
+            text = f"the headers of {len(rows)} DICOM files were not read, because pydicom is missing (otcxr_mm[dicom])"
             print_log(f"{source}: {text}; {UNPROTECTED}", "current", logging.WARNING)
         return
     files = [os.path.join(root, path) for path in records.path[rows].tolist()]
-    with warnings.catch_warnings(), pydicom.config.disable_value_validation():  # a warning per file, which may quote it
+    # it would warn for each file, and quote the value
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         headers = map_in_threads(lambda file: _header(file, stamp(file)), files, "Reading DICOM headers")
     said = {name: np.array(column) for name, column in zip(TAGS, zip(*headers, strict=True), strict=True)}
@@ -75,26 +76,23 @@ def _is_unknown(column: np.ndarray) -> np.ndarray:
 
 @cache  # splits of one folder are data sets of their own
 def _header(file: str, _: tuple[int, int]) -> tuple[str, ...]:
-    """Values of TAGS in a file with this stamp; '' where there is none, or the file cannot be read."""
+    """Values of TAGS in a file with this stamp; '' for a missing value, or if the file cannot be read."""
     import pydicom
 
     nothing = ("",) * len(TAGS)
     try:
-        if not os.path.isfile(file):  # opening a pipe would wait for ever
-            return nothing
         with open(file, "rb") as stream:
             if not is_dicom(file, stream.read(132)):
                 return nothing
-            stream.seek(0)
-            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True)
-            return tuple(str(data.get(tag) or "").strip() for tag in TAGS.values())
+        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True)
+        return tuple(str(data.get(tag) or "").strip() for tag in TAGS.values())
     except Exception:
-        # pydicom raises anything at damaged files; reading the image says what is wrong
+        # pydicom raises all kinds of errors for damaged files; reading the image says what is wrong
         return nothing
 
 
 def _believed(patient: np.ndarray, source: str) -> np.ndarray:
-    """The ids, '' for those that name no patient."""
+    """The ids, with '' in place of those that name no patient."""
     forms = normal_ids(patient)
     names, counts = np.unique(forms[forms != ""], return_counts=True)
     if len(names) == 1 and counts[0] >= SEVERAL:

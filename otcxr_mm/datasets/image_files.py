@@ -8,18 +8,17 @@ import numpy as np
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
-_LINK = -1
 
 
 def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES) -> list[str]:
     """Image files below `root / prefix`, sorted, as paths relative to `root`.
 
-    Hidden files and folders, and an archive's droppings, are passed over; links are followed, once.
+    Hidden files and what archives leave behind are skipped; links are followed, each folder once.
     """
     found, visited = [], set()
     for folder, subfolders, names in os.walk(root / prefix, followlinks=True):
         real = os.path.realpath(folder)
-        # a link may lead back up; hidden files and __MACOSX are an archive's droppings
+        # a link may lead back up; macOS archives leave __MACOSX behind
         subfolders[:] = [] if real in visited else [s for s in subfolders if not s.startswith((".", "__MACOSX"))]
         names = [] if real in visited else [n for n in names if not n.startswith(".")]
         visited.add(real)
@@ -35,43 +34,6 @@ def stem(path: str) -> str:
     return base if suffix.lower() in SUFFIXES else name
 
 
-def resolve(root: str, paths: Sequence[str], listed: dict[str, dict[str, int]]) -> tuple[list[str], list[int]]:
-    """Where files really are. Folders are listed, which is faster than a look at each file.
-
-    Args:
-        root: Folder that the paths are relative to.
-        paths: Of the files, which need not exist.
-        listed: What was listed before, by folder; filled here.
-
-    Returns:
-        Absolute path without links of each file, and its inode, 0 if it does not exist.
-    """
-    real: dict[str, str] = {}
-    files, inodes = [], []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in real:
-            real[folder] = os.path.realpath(os.path.join(root, folder))
-            if real[folder] not in listed:
-                listed[real[folder]] = _inodes(real[folder])
-        file, inode = f"{real[folder]}/{name}", listed[real[folder]].get(name, 0)
-        if inode == _LINK:
-            file = os.path.realpath(file)
-            inode = os.stat(file).st_ino if os.path.exists(file) else 0
-        files.append(file)
-        inodes.append(inode)
-    return files, inodes
-
-
-def _inodes(folder: str) -> dict[str, int]:
-    """Inode of each file of a folder, `_LINK` for symbolic links; {} if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name: _LINK if entry.is_symlink() else entry.inode() for entry in entries}
-    except OSError:
-        return {}
-
-
 def find_by_stem(
     root: Path, prefix: str, stems: np.ndarray, suffix: str | None, default: str
 ) -> tuple[np.ndarray, set[str]]:
@@ -81,14 +43,14 @@ def find_by_stem(
         root: The data root.
         prefix: Folder below it, searched with its subfolders.
         stems: Names, (n,).
-        suffix: Extension to take; None for any.
-        default: Extension of the path of an image that is not there.
+        suffix: Extension of the images; None for any.
+        default: Extension of the path of an image that does not exist.
 
     Returns:
         Paths relative to `root`, (n,), and the files found.
 
     Raises:
-        ValueError: If an image is there twice.
+        ValueError: If an image exists twice.
     """
     wanted = set(stems.tolist())
     files = walk_images(root, prefix, SUFFIXES if suffix is None else (suffix.lower(),))
@@ -97,7 +59,7 @@ def find_by_stem(
         name = stem(path)
         if name in wanted and path_of.setdefault(name, path) != path:
             raise ValueError(
-                f"{root / path}: {name} is there as {path_of[name]} too: name the folder with img_prefix or the "
+                f"{root / path}: {name} is there as {path_of[name]} too: set the folder with img_prefix or the "
                 "extension with img_suffix"
             )
     paths = [path_of.get(name) or os.path.join(prefix, name + (suffix or default)) for name in stems.tolist()]

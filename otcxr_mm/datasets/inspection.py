@@ -8,14 +8,15 @@ import numpy as np
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DATASETS, DefaultScope
 
+from ..registry import DATASETS as OWN_DATASETS
 from .base import BaseCXRDataset
 
 ROLES = ("train", "val", "test")
 
 
 def leaves(dataset: object) -> Iterator[object]:
-    """The data sets inside ConcatDataset, RepeatDataset and the like; for a torch Subset, only its part."""
-    inner = getattr(dataset, "datasets", None)
+    """The data sets inside a list, ConcatDataset, RepeatDataset and the like; for a torch Subset, only its part."""
+    inner = dataset if isinstance(dataset, list) else getattr(dataset, "datasets", None)
     if inner is not None:
         for child in inner:
             yield from leaves(child)
@@ -32,6 +33,18 @@ def leaves(dataset: object) -> Iterator[object]:
         yield from children
     else:
         yield dataset
+
+
+def named_leaves(datasets: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """The data sets inside wrappers, each with its role and a name: the role, or ``'train[0]'`` and so on if several.
+
+    Args:
+        datasets: Data sets by role.
+    """
+    for role, dataset in datasets.items():
+        inner = list(leaves(dataset))
+        for i, leaf in enumerate(inner):
+            yield role, f"{role}[{i}]" if len(inner) > 1 else role, leaf
 
 
 def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES) -> dict[str, object]:
@@ -57,6 +70,27 @@ def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES)
             seen.append((spec, dataset))
             built[prefix + role] = dataset
     return built
+
+
+def build_untrusted(spec: object) -> list[BaseCXRDataset]:
+    """Builds the data sets in settings of unknown origin, without importing or calling anything else that they name.
+
+    Args:
+        spec: Settings of a data set of this package, or of MMEngine's concatenation, repetition or balancing of such.
+
+    Returns:
+        The data sets, without wrappers and pipelines.
+
+    Raises:
+        ValueError: If the settings name any other data set.
+    """
+    kind = spec.get("type") if isinstance(spec, Mapping) else None
+    if kind in ("ConcatDataset", "RepeatDataset", "ClassBalancedDataset"):
+        return [leaf for child in spec.get("datasets") or [spec.get("dataset")] for leaf in build_untrusted(child)]
+    known = {f"otcxr_mm.{name}": dataset for name, dataset in OWN_DATASETS.module_dict.items()}
+    if not isinstance(kind, str) or kind not in known:
+        raise ValueError(f"its training data is {kind!r}, not a data set of otcxr_mm")
+    return [known[kind](**{key: value for key, value in spec.items() if key not in ("type", "pipeline")})]
 
 
 def counts(dataset: object) -> dict:

@@ -6,26 +6,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from mmcv.transforms import RandomFlip
 from mmpretrain.datasets import MultiView
 
-from .transforms import FlipCXR, MaskedCrop, PackViews, TwoViewCrop
+from .transforms import MaskedCrop, PackViews, TwoViewCrop
 from .transforms.flip import mirrored_order
 
 _OTHER = {"left": "right", "right": "left", "lt": "rt", "rt": "lt", "l": "r", "r": "l"}
 
 
 def _words(name: str) -> tuple[str, ...]:
-    """Words of a name in lower case, split at camel case and at what is not a letter."""
+    """Words of a name in lower case, split at camel case and at anything that is not a letter."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return tuple(word.lower() for word in re.findall(r"[^\W\d_]+", apart))
 
 
 def sided(names: Sequence[str]) -> dict[str, str | None]:
-    """Names that have a side: with the word left, right, lt or rt; or with l or r, if both counterparts are there.
+    """Finds names with a side: those with the word left, right, lt or rt, and those with l or r beside a counterpart.
 
     Args:
-        names: Of classes.
+        names: Names of classes.
 
     Returns:
-        Each such name, to the one of the other side among `names`; None if there is none.
+        For each such name, its counterpart among `names`; None if there is none.
     """
     by_words = {_words(name): name for name in names}
     found = {}
@@ -41,15 +41,15 @@ def sided(names: Sequence[str]) -> dict[str, str | None]:
 def check_sides(
     source: str, transforms: Iterable[object], classes: Sequence[str], mask_classes: Sequence[str] = ()
 ) -> None:
-    """Refuses a horizontal flip that would leave the labels of left and right where they are.
+    """Refuses a horizontal flip that would leave the labels of left and right unchanged.
 
-    Pipelines that make several viewpoints of an image are for pre-training without labels: nothing is asked of them.
+    Pipelines that make several views of an image are not checked: they are for pre-training without labels.
 
     Args:
-        source: Data set that the error names.
-        transforms: Of its pipeline.
-        classes: Of the labels of images.
-        mask_classes: Of the masks.
+        source: Data set, named in the error.
+        transforms: Transforms of its pipeline.
+        classes: Classes of the image labels.
+        mask_classes: Classes of the masks.
 
     Raises:
         ValueError: If a class with a side is in none of the transform's `flip_pairs`, or these name an unknown class.
@@ -61,33 +61,31 @@ def check_sides(
         names = mask_classes if isinstance(step, MaskedCrop) else classes
         pairs = getattr(step, "flip_pairs", ())
         mirrored_order(names, pairs, f"{source}: {type(step).__name__}")
-        named, found = {name for pair in pairs for name in pair}, sided(names)
-        missing = [name for name in found if name not in named]
+        named = {name for pair in pairs for name in pair}
+        missing = {name: other for name, other in sided(names).items() if name not in named}
         if missing and _flips(step):
             raise ValueError(
-                f"{source}: {type(step).__name__} flips images horizontally, but the classes {missing} have a side: "
-                f"in a flipped image their labels would be wrong. {_way_out(step, pairs, found, missing)}"
+                f"{source}: {type(step).__name__} flips images horizontally, but the classes {list(missing)} have a "
+                f"side: in a flipped image their labels would be wrong. {_way_out(pairs, missing)}"
             )
 
 
-def _way_out(
-    step: object, pairs: Sequence[tuple[str, str]], found: dict[str, str | None], missing: Sequence[str]
-) -> str:
-    name = type(step).__name__
-    off = {"MaskedCrop": "flip=0", "RandomHorizontalFlip": "p=0"}.get(name, "prob=0.0")
-    alone = [name for name in missing if found[name] is None]
+def _way_out(pairs: Sequence[tuple[str, str]], missing: dict[str, str | None]) -> str:
+    alone = [name for name, other in missing.items() if other is None]
     if alone:
-        return f"There is no class for the other side of {alone}: turn the flip off with {off}"
-    guess = list(dict.fromkeys(tuple(sorted((one, found[one]), key=list(found).index)) for one in missing))
-    guessed = {name for pair in guess for name in pair}
-    where = f"flip_pairs={[*(pair for pair in pairs if not guessed & set(pair)), *guess]}"
-    if not isinstance(step, (MaskedCrop, FlipCXR)):
-        where = f"dict(type='otcxr_mm.FlipCXR', {where}) in its place"
-    return f"Name those that change places with {where}, or turn the flip off with {off}"
+        return f"There is no class for the other side of {alone}: set the probability of the flip to 0"
+    guess = []
+    for name, other in missing.items():
+        if (other, name) not in guess:
+            guess.append((name, other))
+    return (
+        f"Name the classes that change places with flip_pairs={[*pairs, *guess]} of otcxr_mm.FlipCXR or "
+        "otcxr_mm.MaskedCrop, or set the probability of the flip to 0"
+    )
 
 
 def _flattened(transforms: Iterable[object]) -> Iterator[object]:
-    """Transforms and those inside wrappers, such as RandomApply and MMPretrain's of torchvision's."""
+    """Transforms, and those inside wrappers such as RandomApply and MMPretrain's wrapper of torchvision."""
     for step in transforms:
         yield step
         inner = getattr(step, "transforms", None) or getattr(step, "t", None)

@@ -1,30 +1,31 @@
-"""Pairs of viewpoints as a pipeline gives them, with what is known of their geometry."""
+"""Pairs of views as a pipeline makes them, with what is known of their geometry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from ..datasets import BaseCXRDataset
 from ..datasets.inspection import leaves
+from ..ops.geometry import cell_centres, to_image, to_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..datasets import BaseCXRDataset
-
-# orange and blue keep apart for the colour-blind, and on grey
+# orange and blue can be told apart by the colour-blind, and from grey
 COLOURS = ("#ff9f1c", "#3ec1f3")
 
 
 @dataclass(frozen=True)
 class ViewPair:
-    """Two viewpoints of a radiograph.
+    """Two views of a radiograph.
 
     Attributes:
-        image: The radiograph that the viewpoints were cut from, (H, W).
-        views: The two viewpoints, (h, w) each, on the scale 0 to 255.
+        image: The radiograph that the views were cropped from, (H, W).
+        views: The two views, (h, w) each, on the scale 0 to 255.
         view_to_image: (2, 2, 3), see `otcxr_mm.ops`.
         caption: What is known of the radiograph.
     """
@@ -40,28 +41,31 @@ def view_pairs(dataset: object, count: int, seed: int = 0, show_ids: bool = Fals
 
     Args:
         dataset: A :class:`otcxr_mm.BaseCXRDataset`, or a wrapper around some.
-        count: Images, drawn from all; fewer if there are fewer.
-        seed: Of the images, and of the pipeline's draws.
+        count: Number of images, drawn from all; fewer if there are fewer.
+        seed: Seed of the choice of images, and of the pipeline's draws.
         show_ids: Whether captions name patient and path.
 
     Returns:
         The pairs, in the order of the data set.
 
     Raises:
-        ValueError: If the pipeline makes no pair of viewpoints with known geometry.
+        ValueError: If the pipeline makes no pair of views with known geometry.
     """
-    parts = [leaf for leaf in leaves(dataset) if hasattr(leaf, "clock")]
+    parts = [leaf for leaf in leaves(dataset) if isinstance(leaf, BaseCXRDataset)]
     if not parts:
         raise ValueError(f"{type(dataset).__name__} holds no data set of otcxr_mm")
-    rows = [(part, i) for part in parts for i in range(len(part))]
+    rows = [(k, i) for k, part in enumerate(parts) for i in range(len(part))]
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:count])
     for stream, part in enumerate(parts):
         part.set_epoch(seed, 0, stream)
-    several = {id(part): f"set {k}, " for k, part in enumerate(parts)} if len(parts) > 1 else {}
-    return [_pair(part, i, several.get(id(part), ""), show_ids) for part, i in (rows[k] for k in chosen.tolist())]
+    pairs = []
+    for k, i in (rows[row] for row in chosen.tolist()):
+        name = f"set {k}, " if len(parts) > 1 else ""
+        pairs.append(_pair(parts[k], i, name, show_ids))
+    return pairs
 
 
-def _pair(dataset: "BaseCXRDataset", idx: int, name: str, show_ids: bool) -> ViewPair:
+def _pair(dataset: BaseCXRDataset, idx: int, name: str, show_ids: bool) -> ViewPair:
     image = matrices = None
     with dataset.clock.at(idx):
         info = dataset.get_data_info(idx)
@@ -73,64 +77,42 @@ def _pair(dataset: "BaseCXRDataset", idx: int, name: str, show_ids: bool) -> Vie
                 image, matrices = before, np.array(info["view_to_image"])
     if matrices is None or len(matrices) != 2:
         raise ValueError(
-            f"{type(dataset).__name__}: the pipeline gives no `view_to_image` of two viewpoints, as "
-            "otcxr_mm.TwoViewCrop does; there is nothing to compare"
+            f"{type(dataset).__name__}: the pipeline gives no `view_to_image` of two views, as otcxr_mm.TwoViewCrop "
+            "does; there is nothing to compare"
         )
     views = tuple(np.asarray(view[0], np.float32) for view in info["inputs"])
     return ViewPair(image, views, matrices, caption)
 
 
-def _caption(dataset: "BaseCXRDataset", info: dict, show_ids: bool) -> str:
+def _caption(dataset: BaseCXRDataset, info: dict, show_ids: bool) -> str:
     parts = [f"image {info['sample_idx']}", info["view_position"]]
     if "gt_score" in info:
         names = np.asarray(dataset.metainfo["classes"])
         unknown = int(np.isnan(info["gt_score"]).sum())
-        parts.append(", ".join(names[info["gt_score"] == 1]) or "no finding")
-        parts.append(f"{unknown} unknown" if unknown else "")
-    if show_ids:
-        parts += [f"\npatient {info['patient_id'] or 'unknown'}", str(dataset.records.path[info["sample_idx"]])]
-    return ", ".join(part for part in parts if part).replace(", \n", "\n")
+        parts += [", ".join(names[info["gt_score"] == 1]) or "no finding", f"{unknown} unknown" if unknown else ""]
+    text = ", ".join(filter(None, parts))
+    return f"{text}\npatient {info['patient_id'] or 'unknown'}, {info['image']}" if show_ids else text
 
 
-def correspondences(view_to_image: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A grid of points of the first viewpoint, and where the second one shows the same place.
+def contact_sheet(pairs: Sequence[ViewPair], grid: int = 4) -> "Figure":
+    """Radiographs with the outlines of both crops, and beside them the views, in which equal numbers mark equal places.
 
     Args:
-        view_to_image: (2, 2, 3).
-        grid: Points a side.
-
-    Returns:
-        Points (x, y) of the first viewpoint, (grid², 2), normalised to [0, 1]; the same places in the second one, which
-        may lie outside [0, 1]; and whether they lie inside, (grid²,).
-    """
-    axis = (np.arange(grid) + 0.5) / grid
-    first = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-    (linear_a, offset_a), (linear_b, offset_b) = ((m[:, :2], m[:, 2]) for m in view_to_image.astype(float))
-    second = np.linalg.solve(linear_b, (first @ linear_a.T + offset_a - offset_b).T).T
-    return first, second, ((second >= 0) & (second <= 1)).all(1)
-
-
-def contact_sheet(pairs: Sequence[ViewPair], columns: int = 2, grid: int = 4) -> "Figure":
-    """Radiographs with the outlines of both crops, beside them the viewpoints with the same places numbered alike.
-
-    Args:
-        pairs: At least one.
-        columns: Pairs a row of the sheet.
-        grid: Points a side of the first viewpoint.
+        pairs: At least one; two per row.
+        grid: Number of points per side of the first view.
 
     Returns:
         A matplotlib figure, for `savefig`.
     """
     from matplotlib.figure import Figure
 
-    columns = min(columns, len(pairs))
+    columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
     lines = max(pair.caption.count("\n") for pair in pairs)
     figure = Figure(figsize=(8.4 * columns, (3.05 + 0.17 * lines) * rows + 0.5), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.05)
     figure.suptitle(
-        "Dot: the viewpoint's upper left corner. Equal numbers: the same place. Cross: outside the other viewpoint",
-        fontsize=10,
+        "Dot: upper left corner of the view. Equal numbers: the same place. Cross: outside the other view", fontsize=10
     )
     boxes = figure.subfigures(rows, columns, squeeze=False, wspace=0.03)
     for box, pair in zip(boxes.flat, pairs, strict=False):
@@ -140,37 +122,30 @@ def contact_sheet(pairs: Sequence[ViewPair], columns: int = 2, grid: int = 4) ->
 
 
 def _draw(axes: "Sequence[Axes]", pair: ViewPair, grid: int) -> None:
-    from matplotlib.patches import Polygon
-
-    height, width = pair.image.shape[:2]
-    axes[0].imshow(pair.image, cmap="gray", vmin=0, vmax=255)
-    axes[0].set_title("radiograph", fontsize=9)
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    for matrix, colour in zip(pair.view_to_image, COLOURS, strict=True):
-        outline = (corners @ matrix[:, :2].T + matrix[:, 2]) * (width, height) - 0.5
-        axes[0].add_patch(Polygon(outline, fill=False, edgecolor=colour, linewidth=2, clip_on=False))
-        axes[0].plot(*outline[0], "o", color=colour, markersize=7, clip_on=False)
-    first, second, seen = correspondences(pair.view_to_image, grid)
-    names = ("viewpoint 1", "viewpoint 2")
-    for axis, view, matrix, points, colour, name in zip(
-        axes[1:], pair.views, pair.view_to_image, (first, second), COLOURS, names, strict=True
-    ):
-        axis.imshow(view, cmap="gray", vmin=0, vmax=255)
-        flipped = " (flipped)" if np.linalg.det(matrix[:, :2]) < 0 else ""
-        axis.set_title(name + flipped, fontsize=9)
-        for side in axis.spines.values():
-            side.set(color=colour, linewidth=3)
-        _number(axis, points * view.shape[::-1] - 0.5, seen, name == "viewpoint 1")
-    for axis in axes:
-        axis.set_xticks([])
-        axis.set_yticks([])
+    matrices = torch.from_numpy(pair.view_to_image).double()
+    corners = to_image(matrices, matrices.new_tensor([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])).numpy()
+    points = cell_centres(grid, grid, matrices)
+    others, seen = to_view(matrices[1:], to_image(matrices[:1], points))
+    pictures = {"radiograph": pair.image, "view 1": pair.views[0], "view 2": pair.views[1]}
+    for axis, (title, img) in zip(axes, pictures.items(), strict=True):
+        axis.imshow(img, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[], autoscale_on=False)
+    for k, (axis, places) in enumerate(zip(axes[1:], (points, others[0]), strict=True)):
+        x, y = (corners[k] * pair.image.shape[1::-1] - 0.5).T
+        axes[0].plot(x, y, color=COLOURS[k], linewidth=2, clip_on=False)
+        axes[0].plot(x[0], y[0], "o", color=COLOURS[k], markersize=7, clip_on=False)
+        if torch.det(matrices[k, :, :2]) < 0:
+            axis.set_title(f"view {k + 1} (flipped)", fontsize=9)
+        axis.spines[:].set(color=COLOURS[k], linewidth=3)
+        _number(axis, places.numpy() * pair.views[k].shape[::-1] - 0.5, seen[0].tolist())
 
 
-def _number(axis: "Axes", points: np.ndarray, seen: np.ndarray, all_of_them: bool) -> None:
-    """Numbers on the places that both viewpoints show; small dots on the others."""
-    for i, ((x, y), both) in enumerate(zip(points.tolist(), seen.tolist(), strict=True), 1):
+def _number(axis: "Axes", places: np.ndarray, seen: Sequence[bool]) -> None:
+    """Numbers the places that both views show, and crosses out the others."""
+    for i, ((x, y), both) in enumerate(zip(places.tolist(), seen, strict=True), 1):
         if both:
             label = dict(boxstyle="circle,pad=0.12", facecolor="#ffe94d", edgecolor="none", alpha=0.85)
             axis.text(x, y, str(i), fontsize=8, ha="center", va="center", color="black", bbox=label)
-        elif all_of_them:
+        else:
             axis.plot(x, y, "x", color="#ff5a5a", markersize=5)

@@ -47,7 +47,7 @@ def test_each_command_has_its_scripts_own_help(name, python):
         (["prepare", "otcxr_r50_nih", "out"], 1, "data_root='data/nih' is not a folder"),
         (["train", "otcxr_r18_cpu", "--cfg-options", "max_epochs=1"], 1, "set train_cfg.max_epochs"),
         (["test", "gone"], 1, "gone: no such config"),
-        (["audit", "gone.py"], 1, "gone.py: no such config"),
+        (["audit", "gone.py"], 2, "gone.py: no such config"),
         (["table", "gone"], 2, "no results.json"),
         (["compare", "gone", "gone"], 2, "no results.json"),
         (["prepare", "otcxr_mm.UnlabeledCXR", "out"], 1, "needs --data-root"),

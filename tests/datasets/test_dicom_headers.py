@@ -7,7 +7,6 @@ import pytest
 from mmengine.logging import MMLogger
 
 import otcxr_mm
-from otcxr_mm.datasets.audit import audit
 from tests.conftest import write_image
 from tests.datasets.dicoms import write_dicom
 
@@ -39,21 +38,17 @@ def test_a_folder_of_dicom_knows_its_patients(tmp_path, log):
     np.testing.assert_allclose(records.age, [60, 11 / 12, np.nan, np.nan], rtol=1e-6)
     assert records.sex.tolist() == ["F", "", "", ""]
     assert records.view.tolist() == ["PA", "AP", "", ""]
-    assert otcxr_mm.UnlabeledCXR(tmp_path, ann_file="list.txt", views=["AP"]).records.path.tolist() == ["1.2.840.3"]
-    assert "P1" not in log.text
-    assert "p1" not in log.text
+    assert "p1" not in log.text.lower()
     off = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="list.txt", dicom_headers=False).records
     assert set(off.patient.tolist()) == set(off.view.tolist()) == {""}
 
 
-def test_splits_by_hash_and_the_audit_keep_patients_of_headers_together(tmp_path):
-    folder = write(tmp_path / "a", [f"P{i // 2}" for i in range(20)])
+def test_splits_keep_patients_of_headers_together(tmp_path):
+    folder = write(tmp_path, [f"P{i // 2}" for i in range(20)])
     parts = dict(split_by_hash=(("train", 0.5), ("test", 0.5)))
     train, test = (set(otcxr_mm.UnlabeledCXR(folder, split=s, **parts).records.patient) for s in ("train", "test"))
     assert not train & test
     assert len(train | test) == 10
-    train, test = (otcxr_mm.UnlabeledCXR(folder, indices=rows) for rows in ([0, 2, 4], [1, 6]))
-    assert [(o.kind, o.names) for o in audit({"train": train, "test": test}).leaks] == [("patients", ("p0",))]
     (folder / "s.csv").write_text("path,split\n0.dcm,train\n1.dcm,test\n")
     with pytest.raises(ValueError, match="these patients appear in more than one split"):
         otcxr_mm.UnlabeledCXR(folder, split="train", split_file="s.csv")
@@ -62,42 +57,25 @@ def test_splits_by_hash_and_the_audit_keep_patients_of_headers_together(tmp_path
 def test_a_table_goes_before_the_headers(tmp_path):
     write(tmp_path, ["A", "B"], PatientSex="M", PatientAge="050Y")
     (tmp_path / "t.csv").write_text("path,patient,sex,label\n0.dcm,,F,1\n1.dcm,1,,0\n")
-    for data in (
-        otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv"),
-        otcxr_mm.CSVLabeledCXR(tmp_path, "t.csv", ["label"]),
-    ):
-        assert data.records.patient.tolist() == ["", "1"]
-        assert data.records.sex.tolist() == ["F", ""]
-        assert data.records.age.tolist() == [50, 50]
-    none = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", patient_column="").records
-    assert none.patient.tolist() == ["", ""]
-
-
-def test_masks_know_whose_their_dicom_images_are(tmp_path):
-    write(tmp_path / "images", ["A", "B"])
-    for i in range(2):
-        write_image(tmp_path / "masks" / f"{i}.png", PIXELS.shape, 255)
-    assert otcxr_mm.CXRSegmentation(tmp_path).records.patient.tolist() == ["A", "B"]
+    records = otcxr_mm.CSVLabeledCXR(tmp_path, "t.csv", ["label"]).records
+    assert records.patient.tolist() == ["", "1"]
+    assert records.sex.tolist() == ["F", ""]
+    assert records.age.tolist() == [50, 50]
+    assert set(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", patient_column="").records.patient) == {""}
 
 
 @pytest.mark.parametrize(
     ("patients", "known", "message"),
     [
-        (["HOSP-77"] * 3, [""] * 3, "all 3 DICOM files with a PatientID have the same one"),
         (["HOSP-77"] * 2, ["HOSP-77"] * 2, None),
-        (
-            ["Anonymous", "ANON", "77", "De-Identified"],
-            ["", "", "77", ""],
-            "PatientID of 3 of 4 DICOM files is a",
-        ),
-        (["", "HOSP-77", "HOSP-77", "HOSP-77"], [""] * 4, "all 3 DICOM files with a PatientID"),
+        (["", "HOSP-77", "HOSP-77", "HOSP-77"], [""] * 4, "all 3 DICOM files with a PatientID have the same one"),
+        (["Anonymous", "ANON", "77", "De-Identified"], ["", "", "77", ""], "PatientID of 3 of 4 DICOM files is a"),
         (["", "", ""], [""] * 3, None),
         (["ANON0001", "ANON0002"], ["ANON0001", "ANON0002"], None),
     ],
 )
 def test_ids_that_name_nobody_are_unknown(tmp_path, log, patients, known, message):
-    data = otcxr_mm.UnlabeledCXR(write(tmp_path, patients))
-    assert data.records.patient.tolist() == known
+    assert otcxr_mm.UnlabeledCXR(write(tmp_path, patients)).records.patient.tolist() == known
     warnings = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
     assert len(warnings) == (message is not None)
     for warning in warnings:
@@ -109,12 +87,12 @@ def test_ids_that_name_nobody_are_unknown(tmp_path, log, patients, known, messag
 @pytest.mark.filterwarnings("ignore")  # of writing them
 def test_headers_that_are_wrong_or_damaged_say_nothing(tmp_path, caplog):
     write(tmp_path, ["A"], PatientAge="old", PatientSex="X")
-    write_dicom(tmp_path / "4.dcm", PIXELS, PatientID="B" * 70)
-    caplog.clear()
     raw = write_dicom(tmp_path / "1.dcm", PIXELS, PatientID="B").read_bytes()
     (tmp_path / "1.dcm").write_bytes(raw[:200])
     (tmp_path / "2.dcm").write_bytes(b"")
-    (tmp_path / "3.dcm").write_bytes(write_image(tmp_path / "x.png").tobytes())
+    write_image(tmp_path / "x.png").tofile(tmp_path / "3.dcm")
+    write_dicom(tmp_path / "4.dcm", PIXELS, PatientID="B" * 70)
+    caplog.clear()
     records = otcxr_mm.UnlabeledCXR(tmp_path).records
     assert records.patient.tolist() == ["A", "", "", "", "B" * 70, ""]
     assert not [record for record in caplog.records if record.name == "pydicom"]
@@ -123,13 +101,14 @@ def test_headers_that_are_wrong_or_damaged_say_nothing(tmp_path, caplog):
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path):
-    assert otcxr_mm.UnlabeledCXR(write(tmp_path, ["A"])).records.patient.tolist() == ["A"]
-    assert otcxr_mm.UnlabeledCXR(write(tmp_path, ["Another"])).records.patient.tolist() == ["Another"]
+    for patient in ("A", "Another"):
+        assert otcxr_mm.UnlabeledCXR(write(tmp_path, [patient])).records.patient.tolist() == [patient]
 
 
 def test_without_pydicom_a_warning_says_that_patients_are_not_protected(tmp_path, log, monkeypatch):
-    write(tmp_path, ["A", "B"])
     monkeypatch.setitem(sys.modules, "pydicom", None)
+    for i in range(2):
+        (tmp_path / f"{i}.dcm").write_bytes(b"")
     assert otcxr_mm.UnlabeledCXR(tmp_path).records.patient.tolist() == ["", ""]
-    assert "the headers of 2 DICOM files are not read, as pydicom is missing" in log.text
+    assert "the headers of 2 DICOM files were not read, because pydicom is missing" in log.text
     assert "nothing keeps these patients out of two splits" in log.text

@@ -5,12 +5,12 @@ import torch
 
 import otcxr_mm
 from otcxr_mm.datasets.audit import audit
+from otcxr_mm.datasets.summary import intensity
 from otcxr_mm.datasets.transforms.errors import WhiteError
 from otcxr_mm.datasets.transforms.loading import read_grey
 from otcxr_mm.datasets.transforms.resize import resize
 from otcxr_mm.datasets.transforms.two_view import _overlap
 from otcxr_mm.ops import token_centres
-from otcxr_mm.visualization.stats import intensity
 from tests.conftest import write_image
 
 

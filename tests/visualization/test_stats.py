@@ -1,4 +1,3 @@
-import importlib.util
 import json
 
 import cv2
@@ -7,18 +6,10 @@ import pytest
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
-from otcxr_mm.visualization.stats import describe, intensity, picture, report, statistics
-from tests.conftest import ROOT, write_image
-
-
-@pytest.fixture(scope="module")
-def main():
-    """The command, within this process."""
-    path = ROOT / "tools" / "visualization" / "dataset_stats.py"
-    spec = importlib.util.spec_from_file_location("dataset_stats", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+from otcxr_mm.cli.stats import main
+from otcxr_mm.datasets.summary import describe, intensity, statistics
+from otcxr_mm.visualization.stats import picture, report
+from tests.conftest import write_image
 
 
 def test_grey_values_are_over_pixels_with_each_image_weighing_the_same(tmp_path):
@@ -34,14 +25,6 @@ def test_grey_values_are_over_pixels_with_each_image_weighing_the_same(tmp_path)
     assert intensity(otcxr_mm.UnlabeledCXR(tmp_path), max_images=1)["images"] == 1
 
 
-def test_sixteen_bits_are_on_the_same_scale(tmp_path):
-    assert cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8), 4095 // 2, np.uint16))
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[dict(type="otcxr_mm.LoadCXR", max_value=4095)])
-    found = intensity(data)
-    assert found["mean"] == pytest.approx(127.5, abs=0.1)
-    assert found["std"] == pytest.approx(0, abs=1e-2)
-
-
 def test_labels_and_pairs_of_labels(nih_folder):
     data = otcxr_mm.NIHChestXray14(nih_folder, split="all", classes=("Cardiomegaly", "Effusion", "Hernia"))
     data.records.labels[1, 2] = np.nan
@@ -51,39 +34,20 @@ def test_labels_and_pairs_of_labels(nih_folder):
     assert found["cooccurrence"] == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert (found["images"], found["patients"], found["most_images"]) == (4, 3, 2)
     assert found["view"] == {"PA": 3, "AP": 1}
-    assert found["sex"] == {"F": 4}
-    assert (found["age"]["known"], found["age"]["median"]) == (4, 50)
     text = report(statistics({"train": data}))
     assert "| Hernia       | 1 (33.3 %) of 3 known |" in text
     assert "| 1 Cardiomegaly |   1 |   1 |   0 |" in text
 
 
-def test_people_of_an_own_table(tmp_path):
+def test_ages_and_sexes_of_an_own_table(tmp_path):
     for name in "abc":
-        write_image(tmp_path / "png" / f"{name}.png")
+        write_image(tmp_path / f"{name}.png")
     (tmp_path / "table.csv").write_text("path,PatientAge,sex\nc.png,600Y,female\na.png,040Y,Male\nb.png,,\n")
-    data = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv", img_prefix="png")
-    assert describe(data)["sex"] == {"F": 1, "M": 1, "": 1}
-    assert "40 to 40, median 40 (of 1 images)" in report(statistics({"train": data}))
-    (tmp_path / "bare.csv").write_text("path\na.png\n")
-    for bare in (dict(), dict(ann_file="bare.csv", img_prefix="png")):
-        found = describe(otcxr_mm.UnlabeledCXR(tmp_path, **bare))
-        assert found["age"] is found["sex"] is None
+    text = report(statistics({"train": otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv")}))
+    assert "| F 1, M 1, unknown 1 | 40 to 40, median 40 (of 1 images) |" in text
 
 
-def test_people_whose_images_are_called_alike(tmp_path):
-    """As in CheXpert: every study has a view1_frontal.jpg."""
-    rows = ["path,age,sex"]
-    for i, (age, sex) in enumerate((("20", "F"), ("30", "F"), ("70", "M"))):
-        write_image(tmp_path / f"patient{i}" / "view1_frontal.png")
-        rows.append(f"patient{i}/view1_frontal.png,{age},{sex}")
-    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
-    found = describe(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="table.csv"))
-    assert found["sex"] == {"F": 2, "M": 1}
-    assert (found["age"]["min"], found["age"]["median"], found["age"]["max"]) == (20, 30, 70)
-
-
-def test_a_broken_file_is_counted_and_ends_nothing(tmp_path):
+def test_a_broken_file_is_counted_and_only_without_any_other_an_error(tmp_path):
     for i in range(3):
         write_image(tmp_path / f"{i}.png", (8, 8), 40)
     (tmp_path / "1.png").write_bytes(b"no image")
@@ -95,11 +59,6 @@ def test_a_broken_file_is_counted_and_ends_nothing(tmp_path):
     (tmp_path / "2.png").write_bytes(b"")
     with pytest.raises(ValueError, match="none of 3 images can be read; the first one: .*0.png: the file is empty"):
         intensity(otcxr_mm.UnlabeledCXR(tmp_path))
-
-
-def test_images_that_are_no_files_are_read(real_data):
-    data = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="val")
-    assert intensity(data, 0)["mean"] == pytest.approx(data.images["val"].mean())
 
 
 def test_mean_and_std_of_training_join_its_sets(tmp_path):
@@ -118,32 +77,30 @@ def test_mean_and_std_of_training_join_its_sets(tmp_path):
 
 def test_only_what_is_known_is_drawn(nih_folder, tmp_path):
     write_image(tmp_path / "black" / "1.png", (8, 8), 0)
-    bare = statistics({"train": otcxr_mm.UnlabeledCXR(tmp_path / "black")})
-    assert [axis.get_title() for axis in picture(bare).axes] == ["Grey values (mean ± std)"]
+    found = statistics({"train": otcxr_mm.UnlabeledCXR(tmp_path / "black")})
+    assert found["sets"]["train"]["age"] is found["sets"]["train"]["sex"] is None
+    titles = ["Grey values (mean ± std)", "Age", "Positives (counts at the bars)"]
+    assert [axis.get_title() for axis in picture(found).axes] == titles[:1]
     full = picture(statistics({"train": otcxr_mm.NIHChestXray14(nih_folder)}))
-    titles = [axis.get_title() for axis in full.axes]
-    assert titles[:4] == ["Grey values (mean ± std)", "Age", "Views and sex", "Positives (counts at the bars)"]
-    assert titles[4].startswith("train: % of a row's positives")
+    assert [axis.get_title() for axis in full.axes] == titles
 
 
-def test_the_command_on_real_radiographs(main, real_data, tmp_path, capsys):
+def test_the_command_on_real_radiographs(real_data, tmp_path, capsys):
     config, out = tmp_path / "mine.py", tmp_path / "stats"
     one = f"dict(type='otcxr_mm.NIHChestXray14', data_root={str(real_data / 'nih')!r}, split="
     config.write_text(
         f"default_scope = 'mmpretrain'\ntrain_dataloader = dict(dataset={one}'train_val'))\n"
         f"test_dataloader = dict(dataset={one}'test'))\n"
     )
-    main([str(config), "--out", str(out), "--max-images", "40"])
+    main([str(config), "--out", str(out), "--max-images", "20"])
     printed = capsys.readouterr().out
     assert "| train | NIHChestXray14 |    847 |      590 |" in printed
     found = json.loads((out / "stats.json").read_text())
     assert found["sets"]["test"]["labels"]["Pneumonia"]["positive"] == 153
     assert found["sets"]["train"]["sex"] == {"M": 437, "F": 410}
     assert found["sets"]["train"]["age"]["known"] == 847
-    assert 100 < found["mean"] < 180
     assert cv2.imread(str(out / "stats.png")).shape[1] > 1200
     for name in ("stats.json", "stats.md"):
         text = (out / name).read_text()
         assert str(real_data) not in text
         assert "00002658" not in text
-    assert text.strip() in printed

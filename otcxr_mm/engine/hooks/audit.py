@@ -1,8 +1,8 @@
 """Looks for leaks between training and evaluation before a run starts."""
 
-import glob
 import logging
 import os
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, get_rank
@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ...datasets.audit import PRETRAIN, audit
-from ...datasets.inspection import ROLES, build_datasets
+from ...datasets.inspection import ROLES, build_datasets, build_untrusted
 from ...registry import HOOKS
-from ...utils.configs import find_config
+from ...utils.configs import find_config, read_settings
 from .load import LoadBackboneHook
 
 
@@ -29,12 +29,11 @@ class LeakAuditHook(Hook):
 
     Args:
         pretrain_config: Config of the run that pre-trained the backbone, preferably the copy in its work dir, which
-            includes its ``--cfg-options``. Its training data is compared with this run's validation and test sets.
-            Default: the config beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`; if there is
-            none, a warning says that nothing was compared.
-        pixels: See :func:`otcxr_mm.datasets.audit.audit`; anything but False reads every file.
-        origins: See :func:`otcxr_mm.datasets.audit.audit`.
-        show_ids: Whether the log may name patients and paths.
+            includes its ``--cfg-options``. Its training data is compared with this run's validation and test sets. Code
+            in it is run. Default: the config beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`,
+            which is read without running any code; if there is none, or if it holds more than plain settings, a warning
+            says that nothing was compared.
+        origins: See :func:`otcxr_mm.datasets.audit.audit`. ``otcxr audit`` also compares pixels and names patients.
         strict: Whether a leak ends the run; otherwise it is a warning.
 
     Raises:
@@ -47,20 +46,12 @@ class LeakAuditHook(Hook):
     def __init__(
         self,
         pretrain_config: str | None = None,
-        pixels: bool | str = False,
         origins: str | None = None,
-        show_ids: bool = False,
         strict: bool = True,
     ) -> None:
         if pretrain_config is not None and not os.path.isfile(pretrain_config):
-            try:
-                pretrain_config = str(find_config(pretrain_config))
-            except FileNotFoundError:
-                raise FileNotFoundError(
-                    f"LeakAuditHook: pretrain_config={pretrain_config!r} is neither a file nor a config of this package"
-                ) from None
-        self.pretrain_config, self.pixels, self.origins = pretrain_config, pixels, origins
-        self.show_ids, self.strict = show_ids, strict
+            pretrain_config = str(find_config(pretrain_config))
+        self.pretrain_config, self.origins, self.strict = pretrain_config, origins, strict
 
     def before_run(self, runner: Runner) -> None:
         """Audits, in one process for all of them.
@@ -68,33 +59,29 @@ class LeakAuditHook(Hook):
         Raises:
             ValueError: If there is a leak and `strict` is set.
         """
-        message, failure = [None], None
+        error, text = None, [None]
         if get_rank() == 0:
             try:
-                message = [self._audit(runner)]
-            except Exception as error:  # the other processes wait for the result
-                message, failure = [f"LeakAuditHook: {type(error).__name__}: {error}"], error
-        broadcast_object_list(message)
-        if failure is not None:
-            raise failure
-        if message[0] is not None:
-            raise ValueError(message[0])
+                self._audit(runner)
+            except Exception as caught:  # the other processes wait for the result
+                error, text = caught, [str(caught)]
+        broadcast_object_list(text)
+        if text[0] is not None:
+            raise error or ValueError(f"LeakAuditHook: {text[0]}")
 
-    def _audit(self, runner: Runner) -> str | None:
+    def _audit(self, runner: Runner) -> None:
         datasets = self._datasets(runner)
-        for hook in getattr(runner, "hooks", ()):
+        for hook in runner.hooks:
             if hasattr(hook, "keep_datasets"):  # saves reading the tables again
                 hook.keep_datasets({role: dataset for role, dataset in datasets.items() if role in ROLES})
-        found = audit(datasets, self.pixels, self.origins)
-        runner.logger.info(f"Leak audit:\n{found.text(self.show_ids)}")
+        found = audit(datasets, origins=self.origins)
+        runner.logger.info(f"Leak audit:\n{found.text()}")
         try:
-            found.check(self.show_ids)
+            found.check()
         except ValueError as error:
-            hint = "" if self.show_ids else " (otcxr audit CONFIG --show-ids names them)"
             if self.strict:
-                return f"{error}{hint}"
-            runner.logger.warning(f"{error}{hint}")
-        return None
+                raise
+            runner.logger.warning(str(error))
 
     def _datasets(self, runner: Runner) -> dict[str, object]:
         datasets = {}
@@ -104,35 +91,44 @@ class LeakAuditHook(Hook):
             if dataset is not None and not isinstance(dataset, dict):
                 datasets[role] = dataset
             elif isinstance(loader, dict):
-                datasets.update(self._built({f"{role}_dataloader": loader}, role))
-        pretrain_config = self.pretrain_config or self._beside_the_backbone(runner)
-        if pretrain_config is not None:
-            before = Config.fromfile(pretrain_config)
-            datasets.update(self._built(before, "train", PRETRAIN))
+                datasets.update(_build({f"{role}_dataloader": loader}, role))
+        if self.pretrain_config is not None:
+            datasets.update(_build(Config.fromfile(self.pretrain_config), "train", PRETRAIN))
+            return datasets
+        for hook in runner.hooks:
+            if isinstance(hook, LoadBackboneHook) and hook.checkpoint:
+                datasets.update(_build_beside(hook.checkpoint))
         return datasets
 
-    @staticmethod
-    def _beside_the_backbone(runner: Runner) -> str | None:
-        """The config of the run that wrote the weights that this run starts from."""
-        for hook in getattr(runner, "hooks", ()):
-            if not isinstance(hook, LoadBackboneHook) or not hook.checkpoint:
-                continue
-            folder = os.path.dirname(os.path.abspath(os.path.expanduser(hook.checkpoint)))
-            configs = glob.glob(os.path.join(glob.escape(folder), "*.py"))
-            if len(configs) == 1 and os.path.isfile(os.path.join(folder, "last_checkpoint")):
-                runner.logger.info(f"Leak audit: {hook.checkpoint} was pre-trained with {configs[0]}")
-                return configs[0]
-            runner.logger.warning(
-                f"Leak audit: nothing was compared with the pre-training of {hook.checkpoint}, because no config of a "
-                "run lies beside it: name one with default_hooks.leak_audit.pretrain_config=FILE, or make sure that it "
-                "did not use patients of the test set"
-            )
-        return None
 
-    @staticmethod
-    def _built(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:
-        try:
-            return build_datasets(cfg, prefix, (role,))
-        except FileNotFoundError as error:
-            print_log(f"Leak audit: {prefix}{role} was left out: {error}", "current", logging.WARNING)
-            return {}
+def _build(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:
+    try:
+        return build_datasets(cfg, prefix, (role,))
+    except FileNotFoundError as error:
+        print_log(f"Leak audit: {prefix}{role} was left out: {error}", "current", logging.WARNING)
+        return {}
+
+
+def _build_beside(checkpoint: str) -> dict[str, object]:
+    """The training data of the run in whose work dir a checkpoint lies.
+
+    The folder may be a download: its config is read as text, and may only name data sets of this package.
+    """
+    folder = Path(checkpoint).expanduser().absolute().parent
+    configs = list(folder.glob("*.py"))
+    try:
+        if len(configs) != 1 or not (folder / "last_checkpoint").is_file():
+            raise ValueError("no config of a run lies beside it")
+        loader = read_settings(configs[0].read_text(encoding="utf-8")).get("train_dataloader")
+        dataset = build_untrusted(loader.get("dataset") if isinstance(loader, dict) else None)
+    except (SyntaxError, ValueError, FileNotFoundError) as error:
+        print_log(
+            f"Leak audit: nothing was compared with the pre-training of {checkpoint}: {error}. Name its config with "
+            "default_hooks.leak_audit.pretrain_config=FILE, which also runs the code in it, or make sure that the "
+            "pre-training did not use patients of the test set",
+            "current",
+            logging.WARNING,
+        )
+        return {}
+    print_log(f"Leak audit: {checkpoint} was pre-trained with {configs[0]}", "current")
+    return {f"{PRETRAIN}train": dataset}
