@@ -1,10 +1,13 @@
 """Pictures of plans and features of finished runs, to look at while choosing."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
@@ -13,7 +16,36 @@ from otcxr_mm.ops import geometric_prior
 from otcxr_mm.visualization.features import pca_rgb
 from otcxr_mm.visualization.plans import draw_matches, plan_matches
 
+from . import records
 from .frozen import Frozen
+from .queues import QUEUES
+from .tasks import load_tasks
+
+
+def draw_pictures(queue: str, names: list[str]) -> None:
+    """Features of validation images as colours, and the plans of OTCXR; they show radiographs, so to work_dirs."""
+    init_default_scope("mmpretrain")
+    importlib.import_module("method_screen.components")
+    folder = records.work_folder() / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = load_tasks(records.data_folder(), records.work_folder() / "packed", 96)
+    images = np.concatenate([tasks[n].images[tasks[n].split == "val"][7:127:30] for n in ("kermany", "nih")])
+    models = {}
+    for name in names:
+        if name not in QUEUES[queue] or not QUEUES[queue][name].epochs:
+            raise SystemExit(f"{name}: no trained run of the queue {queue}")
+        cfg = records.config_of(QUEUES[queue][name])
+        model = MODELS.build(cfg.model)
+        file = records.run_folder(queue, name, records.config_hash(cfg)) / f"epoch_{cfg.max_epochs}.pth"
+        model.load_state_dict(torch.load(file, weights_only=True, map_location="cpu")["state_dict"])
+        backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
+        backbone.load_state_dict(model.backbone.state_dict())
+        models[name] = Frozen(backbone, model.data_preprocessor, "cpu")
+        if isinstance(model, OTCXR):
+            distance = plans(model, images, 3, folder / f"plans_{name}.png")
+            print(f"{name}: mean distance between partners {np.mean(distance):.3f} of the image's side")
+    features(models, images, folder / "features.png")
+    print(f"written to {folder}")
 
 
 def two_views(images: np.ndarray, seed: int) -> tuple[tuple[np.ndarray, np.ndarray], Tensor]:

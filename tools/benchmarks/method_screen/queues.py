@@ -22,37 +22,6 @@ class Run:
     test: bool = False
 
 
-# --large: ResNet-50 at 224 pixels, for a GPU; what every config changes, and what each does
-LARGE_BACKBONE = {
-    "model.backbone.depth": 50,
-    "model.backbone.base_channels": 64,
-    "model.backbone.stem_channels": 64,
-}
-LARGE = {
-    "barlowtwins": {
-        "model.neck.in_channels": 2048,
-        "model.neck.hid_channels": 2048,
-        "model.neck.out_channels": 2048,
-        "model.head.in_channels": 2048,
-    },
-    "byol": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 4096},
-    "simclr": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
-    "densecl": {"model.neck.in_channels": 2048, "model.neck.hid_channels": 2048},
-    "densecl_two_stages": {"model.neck.in_channels": (1024, 2048), "model.neck.hid_channels": 2048},
-    "vicreg": {"model.expander": [2048, 2048, 2048, 2048]},
-    "vicregl": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [2048, 512, 512, 512]},
-    "vicregl_two_stages": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
-    "random": {"model.expander": [2048, 2048, 2048, 2048]},
-    "otcxr_screen": {
-        "model.neck.in_channels": (1024, 2048),
-        "model.neck.embed_dims": 256,
-        "model.neck.num_heads": 8,
-        "model.neck.hidden_channels": 1024,
-        "model.neck.out_channels": 512,
-    },
-    "vicregl_tuned": {"model.expander": [2048, 2048, 2048, 2048], "model.dense_expander": [3072, 512, 512, 512]},
-}
-
 LR = "optim_wrapper.optimizer.lr"
 
 
