@@ -192,6 +192,12 @@ def test_every_public_object_is_on_a_page():
     assert not missing, f"add to docs/api/*.md: {missing}"
 
 
+def test_picture_of_the_architecture_names_every_room():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} | {"registry", "version"}
+    named = set(re.findall(r'font-weight="bold">(\w+)</text>', (DOCS / "pictures" / "architecture.svg").read_text()))
+    assert named == rooms, "draw it again: python tools/visualization/architecture.py"
+
+
 def test_docstrings_need_no_mathematics_from_the_net():
     # Sphinx shows :math: with a script that it loads from elsewhere
     roles = [p for p in PACKAGE.rglob("*.py") if ":math:" in p.read_text()]
