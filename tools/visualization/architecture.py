@@ -4,11 +4,11 @@ The layers are those of [tool.importlinter] in pyproject.toml, the arrows are th
 """
 
 import argparse
-import tomllib
 from pathlib import Path
 from textwrap import wrap
 
 import grimp
+import tomllib
 
 from otcxr_mm.utils.files import write_whole
 
