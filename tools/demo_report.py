@@ -38,8 +38,8 @@ def report(work: Path, metrics: dict, dense: Dense, cfg: Config, pictures: Path)
     page.figure(
         "plans",
         figure,
-        "Each column shows two views of one image. Every patch that both views show is joined to the patch that receives "
-        f"most of its mass: green if that patch lies within {NEAR:g} of the image's side of the true place, red if not. "
+        "Each column shows two views of one image. Every patch that both views show is joined to the patch that "
+        f"receives most of its mass: green if that is within {NEAR:g} of the image's side of the true place, else red. "
         "Above: the plan as in training, where the known geometry of the crops is part of the cost and decides "
         f"({shares[0]:.0%} green over {shares[2]} pairs). Below: features alone ({shares[1]:.0%}).",
         photograph=True,
@@ -67,9 +67,9 @@ def _findings(page: Report, metrics: dict, titles: dict[str, str]) -> None:
     page.heading("Findings from frozen features")
     page.text(
         "AUROC on test patients. The backbone stays frozen, and a linear map of its pooled features is fitted to the "
-        "labels of training patients, with the weight decay chosen on validation patients. Supervised: the whole network "
-        "was trained on those labels from the start, as a ceiling. VICReg uses OTCXR's learning rate and schedule; "
-        "docs/results.md compares methods with a learning rate for each."
+        "labels of training patients, with the weight decay chosen on validation patients. Supervised: the whole "
+        "network was trained on those labels from the start, as a ceiling. VICReg uses OTCXR's learning rate and "
+        "schedule; docs/results.md compares methods with a learning rate for each."
     )
     classes = metrics["otcxr"]["per_class"]
     rows = [["macro", *(f"{metrics[m]['macro_auroc']:.3f}" for m in titles)]]
