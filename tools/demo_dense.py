@@ -56,7 +56,7 @@ def _images(cfg: Config, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evaluate_dense(work: Path, cfg: Config, titles: dict[str, str]) -> Dense:
-    """Segments lungs from the frozen features of each method, the last two stages.
+    """Segments lungs from the frozen features of each method's last two stages.
 
     Args:
         work: Folder of the steps.

@@ -1,4 +1,4 @@
-"""Import of the package and --help of the commands against what they must import (nothing; argparse; click).
+"""Time to import the package and to show --help, against a bare Python, argparse and click.
 
 python tools/benchmarks/import_time.py [--out FILE]
 """

@@ -1,7 +1,7 @@
 """Evaluation of a frozen backbone: linear probe, kNN, lungs from dense features, correspondence, effective rank.
 
-Every choice (weight decay of a probe, of the ridge) is made on validation patients; test patients are touched only when
-asked for.
+Every choice (weight decay of a probe, strength of the ridge) is made on validation patients; test patients are read
+only on request.
 """
 
 import warnings
@@ -44,7 +44,7 @@ class Frozen:
 
     @torch.no_grad()
     def calibrate(self, images: np.ndarray, rng: np.random.Generator) -> None:
-        """Sets the statistics of batch norm to those of these images: for a network that was never trained."""
+        """Sets the batch norm statistics to those of these images, for an untrained network."""
         norms = [m for m in self.backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         for norm in norms:
             norm.reset_running_stats()
@@ -73,7 +73,7 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> f
 
 
 def probe(x: dict[str, np.ndarray], y: dict[str, np.ndarray], columns: list[int]) -> tuple[dict, float]:
-    """Logistic regression on standardised features; its weight decay is that with the best validation macro AUROC.
+    """Logistic regression on standardised features, with the weight decay of the best validation macro AUROC.
 
     Args:
         x: Features by split, (n, C).
@@ -103,9 +103,9 @@ def probe(x: dict[str, np.ndarray], y: dict[str, np.ndarray], columns: list[int]
 
 
 def cross_validated(x: np.ndarray, y: np.ndarray, patients: np.ndarray, columns: list[int]) -> float:
-    """Macro AUROC of out-of-fold scores, five folds of patients: less noisy than one small validation split.
+    """Macro AUROC of out-of-fold scores over five folds of patients, less noisy than one small validation split.
 
-    The largest one over the weight decays, the same search for every method.
+    It is the largest over the weight decays, with the same search for every method.
 
     Args:
         x: Features (n, C).

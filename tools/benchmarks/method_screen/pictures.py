@@ -1,4 +1,4 @@
-"""Pictures of plans and features of finished runs, to look at while choosing."""
+"""Pictures of plans and features of finished runs."""
 
 import importlib
 from pathlib import Path
@@ -23,7 +23,7 @@ from .tasks import load_tasks
 
 
 def draw_pictures(queue: str, names: list[str]) -> None:
-    """Features of validation images as colours, and the plans of OTCXR; they show radiographs, so to work_dirs."""
+    """Draws features as colours, and OTCXR's plans, into the work folder, because they show radiographs."""
     init_default_scope("mmpretrain")
     importlib.import_module("method_screen.components")
     folder = records.work_folder() / "pictures"
@@ -58,7 +58,7 @@ def two_views(images: np.ndarray, seed: int) -> tuple[tuple[np.ndarray, np.ndarr
 
 
 def features(models: dict[str, Frozen], images: np.ndarray, path: Path) -> None:
-    """Images, and below them each model's dense features as colours."""
+    """Draws images with each model's dense features as colours below them."""
     figure, axes = plt.subplots(1 + len(models), len(images), figsize=(1.6 * len(images), 1.7 * (1 + len(models))))
     for axis, img in zip(axes[0], images, strict=True):
         axis.imshow(img, cmap="gray")
@@ -77,7 +77,7 @@ def features(models: dict[str, Frozen], images: np.ndarray, path: Path) -> None:
 
 
 def plans(model: OTCXR, images: np.ndarray, seed: int, path: Path) -> list[float]:
-    """Draws the partners that the head's plan gives visible tokens.
+    """Draws the partners that the head's plan gives to visible tokens.
 
     Args:
         model: The model.

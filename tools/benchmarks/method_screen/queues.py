@@ -1,4 +1,4 @@
-"""The runs, by queue: what is compared with what. docs/results/log.md says why."""
+"""The runs of each queue; docs/results/log.md gives the reasons."""
 
 from dataclasses import dataclass, field
 
@@ -10,8 +10,8 @@ class Run:
     Attributes:
         config: Name of a file in configs/, without suffix.
         options: Keys of the config that differ, as in --cfg-options.
-        epochs: Of training; 0: the network as it is initialised.
-        seed: Of initialisation, order and augmentation.
+        epochs: Epochs of training; 0: the untrained network.
+        seed: Seed of initialisation, order and augmentation.
         test: Whether test patients are read.
     """
 
@@ -47,7 +47,7 @@ OT, HEAD, NECK = "model.head.loss_ot.", "model.head.", "model.neck."
 OWN = {NECK + "global_token": "own"}
 PRIOR = {HEAD + "prior_scale": 0.25, OT + "prior_weight": 1.0}
 VISIBLE = {HEAD + "marginals": "visibility"}
-# where the prototypes pointed to; each step of the screen changes one thing of it
+# the setting that the prototypes pointed to; each step of the screen changes one part of it
 CENTRE = {HEAD + "global_mass": 0.5, **PRIOR, **VISIBLE}
 
 
@@ -80,7 +80,7 @@ GUARD = {NECK + "infusion": "both", HEAD + "guard": True}
 
 
 def _deviations() -> dict[str, dict]:
-    """What changes one thing of a reading, by name."""
+    """Options that change one part of a reading, by name."""
 
     def hook(attribute: str, start: float, end: float) -> dict:
         return {"type": "otcxr_mm.AttributeScheduleHook", "attribute": attribute, "start": start, "end": end}
@@ -169,13 +169,13 @@ def _third() -> dict[str, Run]:
 
 
 def _confirm() -> dict[str, Run]:
-    """Seeds that no choice has seen; the settings are those with the best validation figures above."""
+    """Seeds that no choice has seen, with the settings of the best validation figures above."""
     otcxr = CENTRE | OWN | {LR: 3e-3} | GUARD | {HEAD + "global_mass": 0.25}
     methods = {
         "otcxr": ("otcxr_screen", otcxr),
         # without one part
         "otcxr_no_infusion": ("otcxr_screen", otcxr | {NECK + "infusion": "none", HEAD + "guard": False}),
-        # a plan that looks at no feature
+        # a plan that ignores the features
         "otcxr_geometry": ("otcxr_screen", otcxr | {HEAD + "matching": "geometry"}),
         "vicregl": ("vicregl_tuned", {LR: 3e-3}),
         "vicreg": ("vicreg", {LR: 1e-3}),

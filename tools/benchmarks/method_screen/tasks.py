@@ -34,7 +34,7 @@ def _packed(root: Path, paths: list[str], folder: Path, size: int) -> np.ndarray
 
 
 def load_tasks(data: Path, cache: Path, size: int) -> dict[str, Task]:
-    """The three labelled sets, from the cache or packed into it.
+    """Loads the three labelled sets from the cache, which it fills if needed.
 
     Args:
         data: Folder with kermany/, nih/, kermany_lungmask/.
