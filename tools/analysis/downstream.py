@@ -3,9 +3,9 @@
     python tools/analysis/downstream.py run --backbone OTCXR=FILE [FILE ...] --backbone VICRegL=FILE [FILE ...]
     python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
 
-Every run is what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own;
-the command is the first line of its log. A run whose results are there is left out, so an interrupted series goes on.
-With several files a method's runs go through them in turn: pre-training differs from seed to seed as much as draws do.
+Each run does what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own, and
+its log begins with the command. Finished runs are skipped, so an interrupted series resumes. A method with several files
+uses them in turn, because pre-training differs between seeds as much as draws do.
 """
 
 import argparse
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument(
         "command",
         choices=["rates", "run"],
-        help="rates: choose learning rates on validation patients; run: train and test",
+        help="rates: choose learning rates on validation patients",
     )
     parser.add_argument("--backbone", nargs="+", action="append", default=[], metavar="NAME=FILE [FILE ...]")
     parser.add_argument("--only", default="", help="part of a task and protocol, such as kermany or lungs_frozen")
