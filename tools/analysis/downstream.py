@@ -3,9 +3,9 @@
     python tools/analysis/downstream.py run --backbone OTCXR=FILE [FILE ...] --backbone VICRegL=FILE [FILE ...]
     python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
 
-Each run does what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own, and
-its log begins with the command. Finished runs are skipped, so an interrupted series resumes. A method with several files
-uses them in turn, because pre-training differs between seeds as much as draws do.
+Each run does what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own,
+and its log begins with the command. Finished runs are skipped, so an interrupted series resumes. A method with several
+files uses them in turn, because pre-training differs between seeds as much as draws do.
 """
 
 import argparse
