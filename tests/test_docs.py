@@ -51,8 +51,10 @@ def test_tables_of_the_results_are_those_of_the_comparison(monkeypatch):
 
 def test_comparison_has_the_figures_of_the_recorded_runs(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
+    from method_screen.queues import QUEUES
     from method_screen.records import recorded
 
+    assert all(set(recorded(queue)) == set(runs) for queue, runs in QUEUES.items())
     runs = recorded("confirm")
     methods = json.loads((DOCS / "results" / "comparisons.json").read_text())["methods"]
     assert len(runs) == 3 * len(methods)

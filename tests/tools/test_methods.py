@@ -44,12 +44,12 @@ def test_records_are_appended_whole_by_several_writers(records):
 def test_only_a_run_with_the_same_config_counts_as_recorded(records):
     from method_screen.queues import QUEUES
 
-    digest = records.config_hash(records.config_of(QUEUES["third"]["ema"]))
-    assert records.record_of("third", "ema") is None
-    records.append({"queue": "third", "name": "ema", "config_hash": "of an older config"})
-    assert records.record_of("third", "ema") is None
-    records.append({"queue": "third", "name": "ema", "config_hash": digest})
-    assert records.record_of("third", "ema")["config_hash"] == digest
+    digest = records.config_hash(records.config_of(QUEUES["third"]["mass-25"]))
+    assert records.record_of("third", "mass-25") is None
+    records.append({"queue": "third", "name": "mass-25", "config_hash": "of an older config"})
+    assert records.record_of("third", "mass-25") is None
+    records.append({"queue": "third", "name": "mass-25", "config_hash": digest})
+    assert records.record_of("third", "mass-25")["config_hash"] == digest
 
 
 def test_confirmed_run_without_test_figures_is_not_finished(records):
@@ -61,7 +61,7 @@ def test_confirmed_run_without_test_figures_is_not_finished(records):
 
 
 def test_probe_finds_what_is_there_and_chooses_on_validation(records):
-    from method_screen.frozen import knn, macro_auroc, probe
+    from method_screen.probes import knn, macro_auroc, probe
 
     rng = np.random.default_rng(0)
     x = {split: rng.standard_normal((200, 30)).astype(np.float32) for split in ("train", "val", "test")}
@@ -97,7 +97,7 @@ def test_vicregl_matches_as_a_loop_would(records):
 
 
 def test_lungs_are_read_from_each_token_alone(records):
-    from method_screen.frozen import lungs
+    from method_screen.probes import lungs
 
     rng = np.random.default_rng(0)
     masks = {split: (rng.random((40, 6, 6)) > 0.5).astype(np.uint8) * 255 for split in ("train", "val", "test")}
@@ -204,11 +204,11 @@ def fewer(real_data, tmp_path):
 
 
 def test_a_run_from_radiographs_to_its_record(records, fewer, monkeypatch):
-    from method_screen import execute, frozen, report
+    from method_screen import execute, probes, report
     from method_screen.queues import QUEUES, Run
 
     monkeypatch.setenv("OTCXR_DATA", str(fewer))
-    monkeypatch.setattr(frozen, "DECAYS", (0.1, 1.0))
+    monkeypatch.setattr(probes, "DECAYS", (0.1, 1.0))
     few = {"train_dataloader.dataset.datasets.0.indices": 256, "train_dataloader.dataset.datasets.1.indices": 64}
     monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True)})
     threads = torch.get_num_threads()

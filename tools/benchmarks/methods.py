@@ -2,7 +2,6 @@
 
     python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not recorded yet
     python tools/benchmarks/methods.py table QUEUE     # prints what was measured, as Markdown
-    python tools/benchmarks/methods.py pictures QUEUE NAME ...   # draws plans and features of finished runs
     python tools/benchmarks/methods.py compare         # intervals of the confirmed methods, by bootstrap over patients
 
 The radiographs are in the folder OTCXR_DATA (default ../shared/data); working files go to work_dirs/methods. Each
@@ -96,16 +95,14 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what is not recorded yet")
     one = commands.add_parser("one", help="one run, in this process")
     show = commands.add_parser("table", help="print what was measured")
-    draw = commands.add_parser("pictures", help="draw plans and features of finished runs")
     commands.add_parser("compare", help="intervals of the confirmed methods")
-    for command in (run, one, show, draw):
+    for command in (run, one, show):
         command.add_argument("queue", choices=QUEUES)
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
     run.add_argument("--evaluate-again", action="store_true", help="evaluate finished runs again")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
     one.add_argument("name")
     show.add_argument("--split", default="val", choices=("val", "test"))
-    draw.add_argument("names", nargs="+")
     args = parser.parse_args()
     if args.command == "run":
         raise SystemExit(run_queue(args.queue, args.only, args.jobs, args.evaluate_again))
@@ -117,14 +114,10 @@ def main() -> None:
         from method_screen.report import table
 
         print(table(args.queue, args.split))
-    elif args.command == "compare":
+    else:
         from method_screen.report import compare
 
         compare()
-    else:
-        from method_screen.pictures import draw_pictures
-
-        draw_pictures(args.queue, args.names)
 
 
 if __name__ == "__main__":
