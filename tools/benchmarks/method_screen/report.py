@@ -41,12 +41,18 @@ def compare() -> None:
     """Intervals of every confirmed method and of its difference from OTCXR, to docs/results/comparisons.json."""
     groups: dict[str, list[dict[str, np.ndarray]]] = {}
     values: dict[str, dict[str, list[float]]] = {}
+    commits = set()
     for name in QUEUES["confirm"]:
         method = name.rsplit("_seed", 1)[0]
         record, arrays = _predictions(name)
+        commits.add(record.get("commit"))
         groups.setdefault(method, []).append(arrays)
         for metric, value in record["test"].items():
             values.setdefault(method, {}).setdefault(metric, []).append(value)
+    if len(commits) > 1:
+        raise SystemExit(
+            f"the runs were made by different code, {', '.join(map(str, commits))}: run them again at one commit"
+        )
     everyone = [arrays for seeds in groups.values() for arrays in seeds]
     for key in everyone[0]:
         if key.endswith(("labels", "patients")) and any((a[key] != everyone[0][key]).any() for a in everyone):
