@@ -1,30 +1,61 @@
 import json
 
+import pytest
 
-def test_the_demo_goes_on_where_it_was(python, tmp_path):
-    args = ("tools/demo.py", "--out", tmp_path / "demo", "--patients", "60", "--epochs", "1", "--seed", "5")
-    output = python(*args).stdout
-    assert "done before" not in output
-    metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
+
+def test_the_demo_from_images_to_its_report(python, tmp_path):
+    python("tools/demo.py", "--out", tmp_path, "--patients", "60", "--epochs", "1", "--seed", "5")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["seed"] == 5
     for name in ("random_init", "otcxr", "vicreg", "supervised"):
         assert 0 < metrics[name]["macro_auroc"] < 1
         assert len(metrics[name]["per_class"]) == 8
         assert 0 < metrics[name]["lung_dice"] <= 1
     assert {"pretrain_otcxr", "linear_vicreg", "total"} <= set(metrics["seconds"])
-    page = (tmp_path / "demo" / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
     assert len(page) < 5e6
     assert page.count("data:image/") == 5
     assert "http" not in page.replace("http-equiv", "")
-    work = tmp_path / "demo" / "seed5"
-    (work / "supervised" / "result.json").unlink()  # killed before its end
-    (work / "linear_otcxr" / "step.json").write_text('{"key": "of another version"}')
-    output = python(*args).stdout
-    assert output.count("done before") == 5
-    again = json.loads((tmp_path / "demo" / "metrics.json").read_text())
-    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in metrics.items() if k != "seconds"}
-    # another pre-training, and what builds on it is done anew
-    output = python(*args[:-4], "--epochs", "2", "--seed", "5").stdout
-    assert "draw radiographs (about half a minute): done before" in output
-    assert "linear probe: untrained: done before" in output
-    assert output.count("done before") == 2
+
+
+class TestSteps:
+    """Steps of the demo: one, and one that uses its result."""
+
+    @pytest.fixture
+    def run(self, root, tmp_path, monkeypatch):
+        """Runs both steps with a setting each; returns which of them were done now."""
+        monkeypatch.syspath_prepend(str(root / "tools"))
+        from demo_steps import Steps
+        from mmengine.config import Config
+
+        def run(first=0, second=0):
+            done, steps = [], Steps(tmp_path, count=2)
+
+            def do(cfg):
+                done.append(cfg.name)
+                return {"setting": cfg.setting}
+
+            results = [steps.run("first", "First", Config({"name": "first", "setting": first}), do)]
+            results.append(steps.run("second", "Second", Config({"name": "second", "setting": second}), do, "first"))
+            assert results == [{"setting": first}, {"setting": second}]
+            return done
+
+        return run
+
+    def test_finished_steps_are_skipped(self, run):
+        assert run() == ["first", "second"]
+        assert run() == []
+
+    def test_a_changed_step_starts_over_with_what_uses_it(self, run, tmp_path):
+        run()
+        (tmp_path / "first" / "old.pth").touch()
+        assert run(second=1) == ["second"]
+        assert run(first=1, second=1) == ["first", "second"]
+        assert not (tmp_path / "first" / "old.pth").exists()
+
+    def test_an_interrupted_step_keeps_its_files(self, run, tmp_path):
+        run()
+        (tmp_path / "first" / "result.json").unlink()
+        (tmp_path / "first" / "epoch_1.pth").touch()
+        assert run() == ["first"]
+        assert (tmp_path / "first" / "epoch_1.pth").exists()

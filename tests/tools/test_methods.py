@@ -1,52 +1,54 @@
-import importlib
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+
+from tests.conftest import ROOT
+
+sys.path.append(str(ROOT / "tools" / "benchmarks"))
+from method_screen.queues import QUEUES, Run  # noqa: E402
 
 
 @pytest.fixture
-def methods(root, monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(root / "tools" / "benchmarks"))
-    module = importlib.import_module("methods")
-    monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(module, "WORK", tmp_path / "work")
+def records(monkeypatch, tmp_path):
+    """The records of the method screen, in folders of this test."""
+    from method_screen import records
+
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setenv("OTCXR_SCREEN", str(tmp_path / "work"))
-    yield module
-    for name in [n for n in sys.modules if n == "methods" or n.startswith("method_screen.queues")]:
-        del sys.modules[name]
+    monkeypatch.setenv("OTCXR_DATA", str(tmp_path / "data"))
+    return records
 
 
-def test_weighted_auroc_is_that_of_scikit_learn(methods):
-    from method_screen.compare import weighted_auroc
-
-    rng = np.random.default_rng(0)
-    labels, scores = rng.random(200) < 0.3, rng.integers(0, 20, 200) / 7  # with ties
-    weights = rng.integers(0, 4, (5, 200)).astype(float)
-    expected = [roc_auc_score(labels, scores, sample_weight=w) for w in weights]
-    np.testing.assert_allclose(weighted_auroc(labels, scores, weights), expected, rtol=1e-12)
-    assert np.isnan(weighted_auroc(np.zeros(200, bool), scores, weights)).all()
-
-
-def test_draws_are_of_patients(methods):
-    from method_screen.compare import draw_weights, interval
-
-    patients = np.array(["a", "b", "a", "c", "b", "a"])
-    weights = draw_weights(patients, 500)
-    assert (weights[0] == 1).all()
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, 1] == weights[:, 4]).all()
-    assert (weights[1:, [0, 1, 3]].sum(1) == 3).all()
-    assert weights[1:].std() > 0.5
-    found = interval(np.concatenate([[0.5], np.linspace(0, 1, 1001)]))
-    assert found == pytest.approx({"value": 0.5, "low": 0.025, "high": 0.975})
+def test_records_are_appended_whole_by_several_writers(records):
+    runs = [{"queue": "third", "name": str(i % 10), "loss": i + 1 / 3} for i in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(records.append, runs))
+    lines = (records.RESULTS / "third.jsonl").read_text().splitlines()
+    assert sorted((json.loads(line) for line in lines), key=lambda r: r["loss"]) == [
+        {**r, "loss": float(f"{r['loss']:.5g}")} for r in runs
+    ]
+    # the last one of a name counts
+    assert len(records.recorded("third")) == 10
 
 
-def test_probe_finds_what_is_there_and_chooses_on_validation(methods):
-    from method_screen.frozen import knn, macro_auroc, probe
+def test_a_run_counts_as_recorded_with_its_config_and_its_test_figures(records):
+    digest = records.config_hash(records.config_of(QUEUES["confirm"]["byol_seed1"]))
+    record = {"queue": "confirm", "name": "byol_seed1", "config_hash": digest, "test": {}}
+    for unlike in ({"config_hash": "of an older config"}, {"name": "byol_seed2"}):
+        records.append(record | unlike)
+        assert records.record_of("confirm", "byol_seed1") is None
+    records.append({name: value for name, value in record.items() if name != "test"})
+    assert records.record_of("confirm", "byol_seed1") is None
+    records.append(record)
+    assert records.record_of("confirm", "byol_seed1") == record
+
+
+def test_probe_finds_what_is_there_and_chooses_on_validation(records):
+    from method_screen.probes import knn, macro_auroc, probe
 
     rng = np.random.default_rng(0)
     x = {split: rng.standard_normal((200, 30)).astype(np.float32) for split in ("train", "val", "test")}
@@ -63,7 +65,7 @@ def test_probe_finds_what_is_there_and_chooses_on_validation(methods):
     assert macro_auroc(y["test"], knn(x, y)["test"], [0, 1]) > 0.6
 
 
-def test_vicregl_matches_as_a_loop_would(methods):
+def test_vicregl_matches_as_a_loop_would(records):
     from method_screen.components import VICRegL, vicreg
 
     x, y = torch.randn(8, 12, 5, dtype=torch.float64), torch.randn(8, 12, 5, dtype=torch.float64)
@@ -81,8 +83,8 @@ def test_vicregl_matches_as_a_loop_would(methods):
         torch.testing.assert_close(value, torch.stack([s[name] for s in slots]).mean())
 
 
-def test_lungs_are_read_from_each_token_alone(methods):
-    from method_screen.frozen import lungs
+def test_lungs_are_read_from_each_token_alone(records):
+    from method_screen.probes import lungs
 
     rng = np.random.default_rng(0)
     masks = {split: (rng.random((40, 6, 6)) > 0.5).astype(np.uint8) * 255 for split in ("train", "val", "test")}
@@ -103,95 +105,81 @@ def test_lungs_are_read_from_each_token_alone(methods):
     assert told["test"][3].mean() == 1
 
 
-def test_every_run_of_every_queue_builds(methods, real_data, monkeypatch):
-    from mmengine.registry import init_default_scope
-    from mmpretrain.registry import MODELS
-
-    monkeypatch.setenv("OTCXR_DATA", str(real_data))
-    init_default_scope("mmpretrain")
-    hashes = {}
-    for queue, runs in methods.QUEUES.items():
-        for name, run in runs.items():
-            cfg = methods.config_of(run)
-            importlib.import_module("method_screen.components")
-            assert MODELS.build(cfg.model) is not None
-            assert cfg.train_cfg.max_epochs == run.epochs
-            digest = methods.config_hash(cfg)
-            hashes.setdefault((queue, digest, run.test), []).append(name)
-    twice = [names for names in hashes.values() if len(names) > 1]
-    assert not twice, f"the same run under several names: {twice}"
-
-
-def test_the_runs_for_a_gpu_build_and_pass_a_batch(methods, real_data, monkeypatch):
+@pytest.mark.parametrize("config", sorted({run.config for runs in QUEUES.values() for run in runs.values()}))
+def test_method_computes_losses(records, config):
+    from method_screen import components  # noqa: F401
     from mmengine.registry import init_default_scope
     from mmpretrain.registry import MODELS
     from mmpretrain.structures import DataSample
 
-    monkeypatch.setenv("OTCXR_DATA", str(real_data))
-    monkeypatch.setattr(methods, "LARGE_RUNS", True)
     init_default_scope("mmpretrain")
     sample = DataSample()
     sample.set_metainfo({"view_to_image": np.float32([[[0.5, 0, 0], [0, 0.5, 0]], [[0.5, 0, 0.1], [0, 0.5, 0.1]]])})
-    runs = {run.config: run for run in methods.QUEUES["anchors"].values()}
-    runs["otcxr"] = methods.QUEUES["screen"]["centre"]
-    runs["grid"] = methods.QUEUES["third"]["grid-12"]
-    for run in runs.values():
-        cfg = methods.config_of(run)
-        assert cfg.train_dataloader.dataset.datasets[0].pipeline[1].size == 224
-        assert cfg.train_dataloader.dataset.datasets[1].packed.endswith("nih_320")
-        importlib.import_module("method_screen.components")
-        if cfg.model.type == "DenseCL":
-            cfg.model.queue_len = 4
-        model = MODELS.build(cfg.model)
-        losses = model.loss([torch.randn(4, 1, 96, 96), torch.randn(4, 1, 96, 96)], [sample] * 4)
-        assert all(torch.isfinite(value).all() for value in losses.values())
+    options = {"model.queue_len": 4} if config.startswith("densecl") else {}
+    model = MODELS.build(records.config_of(Run(config, options)).model)
+    losses = model.loss([torch.randn(4, 1, 96, 96), torch.randn(4, 1, 96, 96)], [sample] * 4)
+    assert all(torch.isfinite(value).all() for value in losses.values())
 
 
-def test_the_hash_does_not_depend_on_where_files_lie(methods, monkeypatch):
-    from pathlib import Path
+def test_every_otcxr_run_of_the_queues_builds(records):
+    from method_screen import components  # noqa: F401
+    from mmengine.registry import init_default_scope
+    from mmpretrain.registry import MODELS
 
-    run = next(iter(methods.QUEUES["anchors"].values()))
-    before = methods.config_hash(methods.config_of(run))
-    monkeypatch.setattr(methods, "DATA", Path("/elsewhere/data"))
-    monkeypatch.setattr(methods, "WORK", Path("/elsewhere/work"))
+    init_default_scope("mmpretrain")
+    models = {}
+    for runs in QUEUES.values():
+        for run in runs.values():
+            if run.config == "otcxr_screen":
+                model = records.config_of(run).model
+                models[repr(model)] = model
+    for model in models.values():
+        assert MODELS.build(model) is not None
+
+
+def test_the_hash_does_not_depend_on_where_files_are(records, monkeypatch):
+    run = QUEUES["anchors"]["random"]
+    before = records.config_hash(records.config_of(run))
     monkeypatch.setenv("OTCXR_DATA", "/elsewhere/data")
     monkeypatch.setenv("OTCXR_SCREEN", "/elsewhere/work")
-    assert methods.config_hash(methods.config_of(run)) == before
+    assert records.config_hash(records.config_of(run)) == before
 
 
 @pytest.fixture
 def fewer(real_data, tmp_path):
-    """Every tenth image of the paediatric sets, all of the other."""
-    for name, folders in (("kermany", ["images"]), ("kermany_lungmask", ["images", "lung_masks"])):
-        (tmp_path / "data" / name).mkdir(parents=True)
-        header, *rows = (real_data / name / "labels.csv").read_text().splitlines()
-        (tmp_path / "data" / name / "labels.csv").write_text("\n".join([header, *rows[::10]]))
-        for folder in folders:
-            (tmp_path / "data" / name / folder).symlink_to(real_data / name / folder)
-    (tmp_path / "data" / "nih").symlink_to(real_data / "nih")
+    """Every twentieth image of the paediatric sets, and a quarter of the training images of the other."""
+    tables = {"kermany": "labels.csv", "kermany_lungmask": "labels.csv", "nih": "patient_split.csv"}
+    for name, table in tables.items():
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        for file in (real_data / name).iterdir():
+            if file.name != table:
+                (folder / file.name).symlink_to(file)
+        header, *rows = (real_data / name / table).read_text().splitlines()
+        if name == "nih":
+            train = [row for row in rows if ",train" in row]
+            rows = train[::4] + [row for row in rows if ",train" not in row]
+        else:
+            rows = rows[::20]
+        (folder / table).write_text("\n".join([header, *rows]))
     return tmp_path / "data"
 
 
-def test_a_run_from_radiographs_to_its_record(methods, fewer, monkeypatch):
-    monkeypatch.setattr(methods, "DATA", fewer)
+def test_a_run_from_radiographs_to_its_record(records, fewer, monkeypatch):
+    from method_screen import execute, probes, report
+
     monkeypatch.setenv("OTCXR_DATA", str(fewer))
-    few = {"train_dataloader.dataset.datasets.0.indices": 256, "train_dataloader.dataset.datasets.1.indices": 64}
-    run = methods.Run("otcxr_screen", few, epochs=1, test=True)
-    monkeypatch.setitem(methods.QUEUES, "try", {"one": run})
+    monkeypatch.setattr(probes, "DECAYS", (0.1, 1.0))
+    few = {f"train_dataloader.dataset.datasets.{i}.indices": 64 for i in (0, 1)}
+    monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True)})
     threads = torch.get_num_threads()
-    assert not methods.finished("try", "one")
-    methods.pack()
-    methods.execute("try", "one")
+    execute.pack()
+    execute.execute("try", "one")
     torch.set_num_threads(threads)
-    assert methods.finished("try", "one")
-    record = json.loads(methods.result_file("try", "one").read_text())
-    assert record["images_seen"] == 5 * 64
+    record = records.record_of("try", "one")
+    assert record["images_seen"] == 2 * 64
     assert record["losses"]["loss_ot"][0] > 0
     assert 0.4 < record["test"]["kermany_linear"] < 1
     assert 0.09 < record["test"]["correspondence_chance"] < 0.12
-    text = methods.result_file("try", "one").read_text()
-    assert str(fewer) not in text
-    assert "one" in methods.table("try", "val")
-    # another config is another run
-    monkeypatch.setitem(methods.QUEUES, "try", {"one": methods.Run("otcxr_screen", few, epochs=1, seed=1, test=True)})
-    assert not methods.finished("try", "one")
+    assert str(fewer) not in json.dumps(record)
+    assert "| one |" in report.table("try", "val")

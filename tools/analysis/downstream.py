@@ -1,11 +1,11 @@
-"""What a pre-trained backbone is worth downstream, beside another method's and none: every run of docs/results.md.
+"""Evaluates pre-trained backbones downstream, beside an untrained one: the runs of docs/results.md.
 
     python tools/analysis/downstream.py run --backbone OTCXR=FILE [FILE ...] --backbone VICRegL=FILE [FILE ...]
     python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
 
-Every run is what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own;
-the command is the first line of its log. A run whose results are there is left out, so an interrupted series goes on.
-With several files a method's runs go through them in turn: pre-training differs from seed to seed as much as draws do.
+Each run does what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own,
+and its log begins with the command. Finished runs are skipped, so an interrupted series resumes. A method with several
+files uses them in turn, because pre-training differs between seeds as much as draws do.
 """
 
 import argparse
@@ -62,7 +62,7 @@ class Run:
         return (self.work_dir / ("results.json" if self.tested else "validated")).is_file()
 
     def options(self) -> list[str]:
-        """What stands behind --cfg-options."""
+        """Arguments of --cfg-options."""
         options = [
             f"method={self.method}",
             f"randomness.seed={self.draw}",
@@ -76,7 +76,7 @@ class Run:
                 options.append("train_cfg.calibrate=True")
         if self.protocol == "frozen":
             options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
-            if not self.backbone:  # statistics of no data, otherwise
+            if not self.backbone:  # otherwise its statistics come from no data
                 options.append("default_hooks.load_backbone.calibrate=True")
         if self.rate is not None:
             options.append(f"optim_wrapper.optimizer.lr={self.rate}")
@@ -98,7 +98,7 @@ class Run:
 
 
 def series(methods: dict[str, list[str]], only: str, rates: dict) -> list[Run]:
-    """All runs, the cheap ones first.
+    """All runs, cheap ones first.
 
     Args:
         methods: Files of backbones by method.
@@ -108,7 +108,7 @@ def series(methods: dict[str, list[str]], only: str, rates: dict) -> list[Run]:
     runs = []
     for task, protocol in TASKS:
         most = max(draws for _, draws in FRACTIONS)
-        # an interrupted series has as many draws of one method as of another
+        # so that an interrupted series has as many draws of each method
         for draw, (fraction, draws) in product(range(most), FRACTIONS):
             for method, files in methods.items() if draw < draws else ():
                 backbone = files[draw % len(files)] if files else ""
@@ -147,7 +147,7 @@ def chosen_rates(methods: dict[str, list[str]], only: str) -> dict[str, float]:
     for name, values in table.items():
         print(name, {rate: round(value, 4) for rate, value in values.items()})
         if len(values) < len(RATES):
-            raise SystemExit(f"{name}: {len(values)} of {len(RATES)} learning rates are done: go on with `rates` first")
+            raise SystemExit(f"{name}: {len(values)} of {len(RATES)} learning rates are done: finish `rates` first")
     return {name: max(values, key=values.get) for name, values in table.items()}
 
 
@@ -200,9 +200,13 @@ def _child(run: Run) -> None:
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["rates", "run"], help="rates: choose learning rates on validation patients")
+    parser.add_argument(
+        "command",
+        choices=["rates", "run"],
+        help="rates: choose learning rates on validation patients",
+    )
     parser.add_argument("--backbone", nargs="+", action="append", default=[], metavar="NAME=FILE [FILE ...]")
-    parser.add_argument("--only", default="", help="part of a task and protocol, as kermany or lungs_frozen")
+    parser.add_argument("--only", default="", help="part of a task and protocol, such as kermany or lungs_frozen")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
     args = parser.parse_args()
     methods = {RANDOM: []}

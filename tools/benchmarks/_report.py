@@ -1,4 +1,4 @@
-"""What every benchmark shares: paired timing, and the list of {metric, target, value, pass}."""
+"""Shared by all benchmarks: paired timing, and rows of {metric, target, value, pass}."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each function, run in turn on the same machine; the first round is not counted."""
+    """Median seconds of each function; they run in turn, and the first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for counted in range(rounds + 1):
         for name, function in functions.items():
@@ -27,14 +27,14 @@ def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str,
 
 
 def row(metric: str, value: float, at_most: float | None = None, at_least: float | None = None) -> dict:
-    """A row; without a target it passes."""
+    """Makes a row, which passes if it has no target."""
     target = f"<= {at_most}" if at_most is not None else f">= {at_least}" if at_least is not None else None
     passed = bool((at_most is None or value <= at_most) and (at_least is None or value >= at_least))
     return {"metric": metric, "target": target, "value": float(f"{value:.3g}"), "pass": passed}
 
 
 def finish(rows: list[dict], out: str | None) -> None:
-    """Prints the rows, writes them, and exits with 1 if one fell short."""
+    """Prints and writes the rows; exits with status 1 if one missed its target."""
     for r in rows:
         print(
             f"{'ok  ' if r['pass'] else 'FAIL'} {r['metric']}: {r['value']}{' ' * bool(r['target'])}{r['target'] or ''}"

@@ -1,12 +1,12 @@
-"""Two 224-pixel views an image on one core: ours from prepared images against MMPretrain's pipeline, same operations.
+"""Time of two 224-pixel views per image on one core: prepared images against MMPretrain's pipeline, same operations.
 
 python tools/benchmarks/dataloader.py [--data FOLDER] [--out FILE]
 
-FOLDER (default: that of OTCXR_DATA, else ../shared/data) holds nih/originals/*.png, and for the time that NIH's full
-table takes tables/Data_Entry_2017_v2020.csv.gz, train_val_list.txt and test_list.txt. The operations are those of
-MMPretrain's config of Barlow Twins without hue and saturation: random resized crop (bicubic), flip, brightness and
-contrast, blur, solarisation. Both go through a data set, data samples and MMEngine's default_collate, in turn, on the
-same images in the same order, in one worker of a data loader with one thread.
+FOLDER (default: OTCXR_DATA, else ../shared/data) holds nih/originals/*.png and, to time NIH's full table,
+tables/Data_Entry_2017_v2020.csv.gz, train_val_list.txt and test_list.txt. The operations are those of MMPretrain's
+Barlow Twins config without hue and saturation: random resized crop (bicubic), flip, brightness and contrast, blur,
+solarisation. Both pipelines run in turn, on the same images in the same order, through a data set, data samples and
+MMEngine's default_collate, in one single-threaded worker of a data loader.
 """
 
 import gzip
@@ -27,7 +27,7 @@ from mmengine.dataset import default_collate
 warnings.filterwarnings("ignore", message="Fail to import")
 
 SIZE, SHORTER, BATCH = 224, 256, 64
-# under so many names, so that the prepared images do not fit into a core's cache
+# so many copies that the prepared images do not fit into a core's cache
 COPIES = 24
 
 
@@ -73,14 +73,14 @@ DEFAULT = [
 
 
 def images(data: Path, folder: Path) -> None:
-    """Lays out the originals, their shrunk copies as JPEG and PNG, and the prepared ones."""
+    """Lays out the originals, shrunk copies as JPEG and PNG, and prepared images."""
     from otcxr_mm.datasets import pack_images
     from otcxr_mm.datasets.packed import resize_shorter
     from otcxr_mm.datasets.transforms.loading import read_grey
 
     sources = sorted((data / "nih" / "originals").glob("*.png"))
     if not sources:
-        raise SystemExit(f"{data}: no nih/originals/*.png; say --data FOLDER")
+        raise SystemExit(f"{data}: there is no nih/originals/*.png; set --data FOLDER")
     kinds = "original", "jpeg", "png"
     for kind in kinds:
         (folder / kind).mkdir()
@@ -96,7 +96,7 @@ def images(data: Path, folder: Path) -> None:
 
 
 def nih_table(data: Path, folder: Path, rounds: int = 5) -> float:
-    """Median seconds from the constructor on all 112,120 rows with the official lists to a data set that is ready."""
+    """Median seconds to load all 112,120 rows with the official lists."""
     from otcxr_mm.datasets import NIHChestXray14
 
     (folder / "nih" / "images").mkdir(parents=True)
@@ -114,23 +114,23 @@ def nih_table(data: Path, folder: Path, rounds: int = 5) -> float:
 
 
 class Worker(torch.utils.data.IterableDataset):
-    """What a worker of a data loader does with each data set, timed there.
+    """Times, inside a worker of a data loader, what it does with each data set.
 
     Yields:
-        For each round, seconds of a batch by the name of the data set: of the processor's time, since other processes
-        may take turns on the core.
+        Seconds of a batch by data set, for each round. This is processor time, because other processes may share the
+        core.
     """
 
     def __init__(self, datasets: dict[str, torch.utils.data.Dataset], rounds: int) -> None:
         self.datasets, self.rounds = datasets, rounds
 
     def __iter__(self) -> Iterator[dict[str, float]]:
-        """All data sets in turn, again and again."""
+        """Goes through all data sets in turn, round after round."""
         cv2.setNumThreads(0)
         for turn in range(self.rounds):
             seconds = {}
             for name, dataset in self.datasets.items():
-                # a stride without a common factor with the number of images: each batch holds other ones
+                # the stride has no common factor with the number of images, so each batch holds other images
                 picked = [(turn * BATCH + i) * 41 % len(dataset) for i in range(BATCH)]
                 start = time.process_time()
                 batch = default_collate([dataset[i] for i in picked])
@@ -183,7 +183,7 @@ def main() -> None:
         row("seconds from constructor to ready, NIH's full table", table, at_most=1.5),
         row("our configs' default pipeline / ours with MMPretrain's operations", ratio("ours, defaults")),
     ]
-    rows += [row(f"ms an image, {name}", 1000 * value) for name, value in median.items()]
+    rows += [row(f"ms per image, {name}", 1000 * value) for name, value in median.items()]
     finish(rows, args.out)
 
 

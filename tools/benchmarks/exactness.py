@@ -1,4 +1,4 @@
-"""How far the transport lies from POT, from float64 and from finite differences, and what a content-free table costs.
+"""Compares transport with POT, float64 and finite differences, and computes the loss of a content-free table.
 
 python tools/benchmarks/exactness.py [--out FILE]
 """
@@ -26,7 +26,7 @@ def problems(b: int = 4, n: int = N, m: int = M) -> tuple[torch.Tensor, torch.Te
 
 
 def against_pot() -> list[dict]:
-    """Plans and values against POT's, at convergence."""
+    """Compares plans and values with POT's, at convergence."""
     c, a, b = problems()
     balanced = unbalanced = share = 0.0
     for eps in (1.0, 0.1, 0.05, 0.01):
@@ -49,7 +49,7 @@ def against_pot() -> list[dict]:
 
 
 def against_float64() -> list[dict]:
-    """float32 against float64 on 49 x 49 tokens."""
+    """Compares float32 with float64 on 49 x 49 tokens."""
     c, a, b = problems(n=49, m=49)
     worst = 0.0
     for eps in (1.0, 0.05, 0.01, 1e-3):
@@ -59,7 +59,7 @@ def against_float64() -> list[dict]:
 
 
 def against_finite_differences() -> list[dict]:
-    """Gradients of `value` (envelope) and of `cost` (unroll)."""
+    """Compares gradients of `value` (envelope) and `cost` (unroll) with finite differences."""
     c, a, b = problems(2, 4, 5)
     rows = []
     for grad, output, n_iters in (("envelope", "value", 1000), ("unroll", "cost", 20)):
@@ -80,7 +80,7 @@ def against_finite_differences() -> list[dict]:
 
 
 def content_free() -> list[dict]:
-    """Loss of q = f(position) without any image."""
+    """Loss of a table q = f(position), which ignores the image."""
     b, n, d = 64, 49, 48
     torch.manual_seed(0)
     table = torch.linalg.qr(torch.randn(n, d))[0] * n**0.5

@@ -1,15 +1,12 @@
-"""Import of the package and --help of the commands against what they must import (nothing; argparse; click).
+"""Time to import the package and to show --help, against bare Python and click.
 
 python tools/benchmarks/import_time.py [--out FILE]
 """
 
 import subprocess
 import sys
-from pathlib import Path
 
 from _report import arguments, finish, paired, row
-
-TRAIN = str(Path(__file__).resolve().parent.parent / "train.py")
 
 
 def process(*args: str) -> None:
@@ -22,28 +19,22 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     args = parser.parse_args()
-    bare = "import argparse; argparse.ArgumentParser().parse_args(['--help'])"
     group = "import click; click.Group('otcxr')(['--help'])"
     seconds = paired(
         {
             "nothing": lambda: process("-c", "pass"),
             "package": lambda: process("-c", "import otcxr_mm"),
-            "argparse": lambda: process("-c", bare),
-            "help": lambda: process(TRAIN, "--help"),
             "click": lambda: process("-c", group),
             "otcxr": lambda: process("-m", "otcxr_mm", "--help"),
         },
         args.rounds,
     )
-    finish(
-        [
-            row("otcxr --help, seconds", seconds["otcxr"], at_most=0.5),
-            row("otcxr --help / click alone", seconds["otcxr"] / seconds["click"], at_most=1.5),
-            row("import otcxr_mm / python alone", seconds["package"] / seconds["nothing"], at_most=1.5),
-            row("tools/train.py --help / argparse alone", seconds["help"] / seconds["argparse"], at_most=1.5),
-        ],
-        args.out,
-    )
+    rows = [
+        row("otcxr --help, seconds", seconds["otcxr"], at_most=0.5),
+        row("otcxr --help / click alone", seconds["otcxr"] / seconds["click"], at_most=1.5),
+        row("import otcxr_mm / python alone", seconds["package"] / seconds["nothing"], at_most=1.5),
+    ]
+    finish(rows, args.out)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a sweep of five weight decays costs beside one, in a whole linear evaluation: features once, then the fits.
+"""Time of a linear evaluation with five weight decays against one: features once, then the fits.
 
     python tools/benchmarks/linear_eval.py [--out FILE]
 
-On the real radiographs of kermany where OTCXR_DATA has them, else on the built-in ones; thin ResNet-18, one thread.
+Uses the radiographs of kermany if OTCXR_DATA is set, otherwise synthetic ones; thin ResNet-18, one thread.
 """
 
 import os
@@ -18,7 +18,7 @@ DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def evaluate(decays: tuple[float, ...], folder: str) -> None:
-    """A linear evaluation from the images to the checkpoint."""
+    """Runs a linear evaluation from the images to the checkpoint."""
     import torch
     from mmengine.config import Config
     from mmengine.runner import Runner
@@ -36,7 +36,7 @@ def evaluate(decays: tuple[float, ...], folder: str) -> None:
 
 
 def main() -> None:
-    """Measures one and five in turn, and gives the ratio of medians."""
+    """Measures both in turn, and reports the ratio of medians."""
     args = arguments(__doc__.splitlines()[0]).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         medians = paired({"one": lambda: evaluate((1e-2,), folder), "five": lambda: evaluate(DECAYS, folder)}, REPEATS)

@@ -1,4 +1,4 @@
-"""Bootstrap of the macro AUROC at the size of NIH's test list, against a loop of scikit-learn's calls.
+"""Bootstrap of the macro AUROC at the size of NIH's test list, against a loop over scikit-learn.
 
 python tools/benchmarks/metrics.py [--out FILE]
 """
@@ -16,15 +16,15 @@ from otcxr_mm.evaluation.statistics.bootstrap import patient_weights
 IMAGES, PATIENTS, DRAWS = 25_596, 2_797, 2_000
 # share of positives of the 14 classes, common to rare
 SHARES = (0.24, 0.18, 0.13, 0.10, 0.07, 0.068, 0.063, 0.045, 0.043, 0.042, 0.036, 0.022, 0.017, 0.0034)
-CALLS = 3  # draws that scikit-learn computes; the others cost the same
+CALLS = 3  # draws computed with scikit-learn; the others would take the same time
 
 
 def main() -> None:
-    """Times both and compares their values."""
+    """Times both, and compares their values."""
     args = arguments(__doc__.splitlines()[0]).parse_args()
     rng = np.random.default_rng(0)
     labels = (rng.random((IMAGES, len(SHARES))) < SHARES).astype(float)
-    # in half precision, as many models give them: with ties
+    # in half precision, as many models give them, so with ties
     scores = (1 / (1 + np.exp(2 - labels - rng.normal(0, 1, labels.shape)))).astype(np.float16).astype(float)
     patient = np.concatenate([np.arange(PATIENTS), rng.integers(0, PATIENTS, IMAGES - PATIENTS)])
     bootstrap_per_class(labels[:500], scores[:500], patient[:500], patient_weights(patient, 1))  # imports
@@ -49,13 +49,13 @@ def main() -> None:
     finish(
         [
             row(f"seconds for AUROC and AUPRC: {size}", seconds, at_most=30),
-            row("memory beside labels and scores, MiB", memory, at_most=300),
+            row("memory in addition to labels and scores, MiB", memory, at_most=300),
             row(
-                f"times faster than a loop of scikit-learn (extrapolated from {CALLS} draws)",
+                f"times faster than a loop over scikit-learn (extrapolated from {CALLS} draws)",
                 loop / seconds,
                 at_least=20,
             ),
-            row("largest difference to scikit-learn", worst, at_most=1e-12),
+            row("largest difference from scikit-learn", worst, at_most=1e-12),
         ],
         args.out,
     )

@@ -1,4 +1,4 @@
-"""Sinkhorn against POT's batched solver: same problems, threads, dtype and iterations or stopping error.
+"""Time of Sinkhorn against POT's batched solver: same problems, threads, dtype and iterations.
 
 python tools/benchmarks/sinkhorn.py [--device cuda] [--out FILE]
 """
@@ -25,7 +25,7 @@ def problems(batch: int, tokens: int, device: str) -> torch.Tensor:
 
 
 def pot(c: torch.Tensor, method: str, tol: float, max_iter: int, grad: str) -> ot.utils.OTResult:
-    """POT's result, its warnings of not having converged left out: the iterations are fixed on purpose."""
+    """POT's result, without its convergence warnings: the number of iterations is fixed on purpose."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ot.solve_batch(c, EPS, method=method, max_iter=max_iter, tol=tol, grad=grad)

@@ -1,4 +1,4 @@
-"""A contact sheet of the built-in radiographs: tools/visualization/synthetic_sheet.py [--out FILE] [--seed N]."""
+"""Draws a contact sheet of synthetic radiographs: tools/visualization/synthetic_sheet.py [--out FILE] [--seed N]."""
 
 import argparse
 from pathlib import Path

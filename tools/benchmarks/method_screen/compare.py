@@ -4,55 +4,33 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from otcxr_mm.evaluation.statistics.auc import bootstrap_per_class
+from otcxr_mm.evaluation.statistics.bootstrap import patient_codes, patient_weights
+
 DRAWS = 2000
 Arrays = dict[str, np.ndarray]
 
 
-def draw_weights(patients: np.ndarray, draws: int, seed: int = 0) -> np.ndarray:
+def draw_weights(patients: np.ndarray, draws: int) -> np.ndarray:
     """How often each image counts when patients are drawn with replacement.
 
     Args:
         patients: Patient of each image, (n,).
         draws: Number of draws.
-        seed: Of the draws.
 
     Returns:
         (1 + draws, n); the first row is the sample itself, all ones.
     """
-    names, index = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    return np.concatenate([np.ones((1, len(patients))), counts[:, index]])
-
-
-def weighted_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """AUROC for each row of weights; ties count one half.
-
-    Args:
-        labels: (n,), bool.
-        scores: (n,).
-        weights: (draws, n).
-
-    Returns:
-        (draws,), NaN where a class has no weight.
-    """
-    order = np.argsort(scores, kind="stable")
-    sorted_scores, positive, weights = scores[order], labels[order], weights[:, order]
-    negatives = np.cumsum(np.where(positive, 0, weights), axis=1)
-    negatives = np.concatenate([np.zeros((len(weights), 1)), negatives], axis=1)
-    first = np.searchsorted(sorted_scores, sorted_scores[positive], "left")
-    last = np.searchsorted(sorted_scores, sorted_scores[positive], "right")
-    below = (negatives[:, first] + negatives[:, last]) / 2
-    mass = weights[:, positive]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (mass * below).sum(1) / (mass.sum(1) * negatives[:, -1])
+    codes = patient_codes(patients)
+    return np.concatenate([np.ones((1, len(codes))), patient_weights(codes, draws)[:, codes]])
 
 
 def _auroc(task: str, readout: str) -> Callable[[Arrays, str, int], np.ndarray]:
     def metric(arrays: Arrays, split: str, draws: int) -> np.ndarray:
-        labels, scores = arrays[f"{task}/{split}/labels"], arrays[f"{task}/{split}/{readout}"]
-        weights = draw_weights(arrays[f"{task}/{split}/patients"], draws)
-        return np.mean([weighted_auroc(labels[:, c], scores[:, c], weights) for c in range(labels.shape[1])], axis=0)
+        labels, scores = (arrays[f"{task}/{split}/{name}"] for name in ("labels", readout))
+        codes = patient_codes(arrays[f"{task}/{split}/patients"])
+        counts = np.concatenate([np.ones((1, codes.max() + 1)), patient_weights(codes, draws)])
+        return bootstrap_per_class(labels.astype(float), scores, codes, counts)[0].mean(1)
 
     return metric
 

@@ -1,4 +1,4 @@
-"""What the screen needs besides MMPretrain's and this project's components: a fast backbone, VICReg, VICRegL."""
+"""Components of the screen that neither MMPretrain nor this package has: a fast backbone, VICReg, VICRegL."""
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from otcxr_mm.ops import covariance, token_centres, variance
 
 @MODELS.register_module()
 class ScreenResNet(ResNet):
-    """ResNet whose convolutions run in bfloat16 and channels last while training; everything after it in float32.
+    """ResNet whose convolutions run in bfloat16 and channels last during training; everything after it is float32.
 
-    The same for every method, so that a method's own precision is no part of the comparison.
+    It is the same for every method, so the comparison does not depend on a method's own precision.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -31,7 +31,7 @@ class ScreenResNet(ResNet):
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
-    """Linear, batch norm, ReLU; the last layer linear alone."""
+    """Layers of linear, batch norm and ReLU; the last one is linear only."""
     layers: list[nn.Module] = []
     for i, (n_in, n_out) in enumerate(zip(sizes[:-2], sizes[1:-1], strict=True)):
         layers += [nn.Linear(n_in, n_out, bias=False), build_norm_layer({"type": "BN1d"}, n_out, i)[1], nn.ReLU()]
@@ -39,7 +39,7 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 
 def vicreg(x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """25 : 25 : 1 with the variance sum halved, as VICReg's code (Bardes, Ponce, LeCun, ICLR 2022)."""
+    """Weights 25 : 25 : 1 with the variance sum halved, as in VICReg's code (Bardes, Ponce, LeCun, ICLR 2022)."""
     return {
         "loss_inv": 25 * mse_loss(x, y),
         "loss_var": 12.5 * (variance(x) + variance(y)),
@@ -70,9 +70,9 @@ class VICReg(BaseSelfSupervisor):
 class VICRegL(BaseSelfSupervisor):
     """VICRegL (Bardes, Ponce, LeCun, NeurIPS 2022): pooled VICReg, and VICReg on matches of dense features.
 
-    Dense tokens are matched with their nearest neighbours by place in the original image, of which the share `matches`
-    with the smallest distance counts, and by feature, where all count. Terms are averages over viewpoints, so
-    that covariance has half the weight that it has in VICReg; all as in its code. The last two arguments change that.
+    Dense tokens are matched with their nearest neighbours twice: by place in the original image, where the share
+    `matches` with the smallest distance counts, and by feature, where all count. Terms are averaged over views, so
+    covariance has half its weight in VICReg. All this follows the authors' code; the last two arguments change it.
 
     Args:
         backbone: Config; with two stages the dense features are both, on the grid of the finer one.
@@ -82,7 +82,7 @@ class VICRegL(BaseSelfSupervisor):
         alpha: Weight of the pooled half; published for ResNet-50: 0.75.
         matches: By place; published for ResNet-50: 20 of 49.
         feature_matches: By feature.
-        cov_weight: Of the two viewpoints' summed covariance terms; 0.5 is their average.
+        cov_weight: Weight of the summed covariance terms of both views; 0.5 averages them.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class VICRegL(BaseSelfSupervisor):
 
     @staticmethod
     def matched(x: Tensor, y: Tensor, distance: Tensor, share: float) -> dict[str, Tensor]:
-        """VICReg of the tokens of x and their nearest ones of y; statistics over the batch at each match.
+        """VICReg of the tokens of x and their nearest tokens of y, with statistics over the batch at each match.
 
         Args:
             x: (B, N, D).
@@ -152,7 +152,7 @@ class VICRegL(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class TwoStageDenseCLNeck(DenseCLNeck):
-    """MMPretrain's DenseCLNeck whose dense branch reads the last two stages on the grid of the finer one.
+    """MMPretrain's DenseCLNeck with a dense branch that reads the last two stages on the grid of the finer one.
 
     Args:
         in_channels: Of both stages.

@@ -1,0 +1,143 @@
+"""Tables and pictures of the recorded runs, and the comparison of the confirmed methods."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+
+from otcxr_mm.utils.files import write_whole
+
+from . import records
+from .compare import BASELINES, METRICS, bootstrap, interval
+from .queues import QUEUES
+
+COMPARISONS = records.ROOT / "docs" / "results" / "comparisons.json"
+COLUMNS = (
+    "kermany_linear",
+    "kermany_knn",
+    "nih_linear",
+    "nih_knn",
+    "nih_cv",
+    "lung_r2",
+    "lung_dice",
+    "correspondence",
+    "kermany_rank",
+)
+
+
+def table(queue: str, split: str) -> str:
+    """The recorded runs of a queue as Markdown, each with the commit of its code or at which it was recorded."""
+    lines = ["| run | commit | epochs | " + " | ".join(COLUMNS) + " |", "| --- " * (len(COLUMNS) + 3) + "|"]
+    for name, record in records.recorded(queue).items():
+        values = record.get(split, {})
+        cells = ["" if c not in values else f"{values[c]:{'.1f' if 'rank' in c else '.3f'}}" for c in COLUMNS]
+        commit = record.get("commit") or record["recorded_at"]
+        lines.append("| " + " | ".join([name, commit[:7], str(record["epochs"]), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def compare() -> None:
+    """Intervals of every confirmed method and of its difference from OTCXR, to docs/results/comparisons.json."""
+    groups: dict[str, list[dict[str, np.ndarray]]] = {}
+    values: dict[str, dict[str, list[float]]] = {}
+    commits = set()
+    for name in QUEUES["confirm"]:
+        method = name.rsplit("_seed", 1)[0]
+        record, arrays = _predictions(name)
+        commits.add(record.get("commit"))
+        groups.setdefault(method, []).append(arrays)
+        for metric, value in record["test"].items():
+            values.setdefault(method, {}).setdefault(metric, []).append(value)
+    if len(commits) > 1:
+        raise SystemExit(
+            f"the runs were made by different code, {', '.join(map(str, commits))}: run them again at one commit"
+        )
+    everyone = [arrays for seeds in groups.values() for arrays in seeds]
+    for key in everyone[0]:
+        if key.endswith(("labels", "patients")) and any((a[key] != everyone[0][key]).any() for a in everyone):
+            raise SystemExit(f"{key} differs between runs: they were evaluated on different data")
+    draws = {
+        method: {metric: bootstrap(metric, seeds, "test") for metric in (*METRICS, *BASELINES)}
+        for method, seeds in groups.items()
+    }
+    for method, metrics in draws.items():
+        for metric, drawn in metrics.items():
+            if abs(drawn[0] - np.mean(values[method][metric])) > 1e-4:
+                raise SystemExit(f"{method}: {metric} of the predictions is not that of the records: evaluate it again")
+    result = {
+        "methods": {
+            method: {metric: {**interval(drawn), "seeds": values[method][metric]} for metric, drawn in metrics.items()}
+            for method, metrics in draws.items()
+        },
+        "otcxr_minus": {
+            method: {metric: interval(draws["otcxr"][metric] - drawn) for metric, drawn in metrics.items()}
+            for method, metrics in draws.items()
+            if method != "otcxr"
+        },
+    }
+    write_whole(COMPARISONS, (json.dumps(records.rounded(result), indent=1) + "\n").encode())
+    draw_comparison(COMPARISONS.with_suffix(".png"))
+    print(comparison_tables())
+
+
+def _predictions(name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """Record and predictions of a run of the queue `confirm`."""
+    record = records.record_of("confirm", name)
+    if record is None:
+        raise SystemExit(
+            f"{name}: not recorded with the present config in the queue confirm: methods.py run confirm --only {name}"
+        )
+    path = records.run_folder("confirm", name, record["config_hash"]) / "arrays.npz"
+    if not path.exists():
+        raise SystemExit(
+            f"{path} is not there, and the comparison needs the predictions: "
+            f"methods.py run confirm --only {name} --evaluate-again (trains again if the backbone is gone)"
+        )
+    with np.load(path) as stored:
+        return record, dict(stored)
+
+
+def comparison_tables() -> str:
+    """docs/results/comparisons.json as two Markdown tables."""
+    found = json.loads(COMPARISONS.read_text())
+
+    def cell(x: dict, sign: str = "") -> str:
+        return f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
+
+    header = "| " + " | ".join(["method", *METRICS]) + " |\n" + "| --- " * (len(METRICS) + 1) + "|"
+    lines = [header]
+    for method, metrics in found["methods"].items():
+        lines.append("| " + " | ".join([method, *(cell(metrics[m]) for m in METRICS)]) + " |")
+    lines += ["", header.replace("method", "otcxr minus")]
+    for method, metrics in found["otcxr_minus"].items():
+        lines.append("| " + " | ".join([method, *(cell(metrics[m], "+") for m in METRICS)]) + " |")
+    return "\n".join(lines)
+
+
+def draw_comparison(path: Path) -> None:
+    """docs/results/comparisons.json as a picture: one panel per metric, one line per method."""
+    methods = json.loads(COMPARISONS.read_text())["methods"]
+    names = list(methods)[::-1]
+    columns = (len(METRICS) + 1) // 2
+    figure, axes = plt.subplots(2, columns, figsize=(3.1 * columns, 0.5 * len(names) + 1.6), sharey=True)
+    for axis, metric in zip(axes.flat, METRICS, strict=False):
+        for y, name in enumerate(names):
+            x = methods[name][metric]
+            colour = "tab:red" if name == "otcxr" else "tab:orange" if name.startswith("otcxr") else "tab:blue"
+            axis.plot([x["low"], x["high"]], [y, y], color=colour, linewidth=1.5)
+            axis.plot(x["value"], y, "o", color=colour, markersize=5)
+            axis.plot(x["seeds"], [y] * len(x["seeds"]), "|", color="black", markersize=8)
+        axis.set_title(metric.replace("_", " "), fontsize=10)
+        axis.grid(axis="x", alpha=0.3)
+        axis.locator_params(axis="x", nbins=5)
+        if metric == "correspondence":
+            axis.axvline(methods["otcxr"]["correspondence_index"]["value"], color="grey", linestyle="--", linewidth=1)
+            axis.text(methods["otcxr"]["correspondence_index"]["value"], 5.5, " same index", fontsize=7, color="grey")
+    for axis in axes.flat[len(METRICS) :]:
+        axis.set_axis_off()
+        axis.text(0, 0.5, "point: mean of the seeds\nline: 95 % interval over patients\nticks: seeds", fontsize=9)
+    axes[0, 0].set_yticks(range(len(names)), names)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
