@@ -1,4 +1,4 @@
-"""Import of the package and --help of the commands against what they must import (nothing; argparse; click).
+"""Import of the package and --help of the commands against what they must import (nothing; argparse).
 
 python tools/benchmarks/import_time.py [--out FILE]
 """
@@ -23,14 +23,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=21)
     args = parser.parse_args()
     bare = "import argparse; argparse.ArgumentParser().parse_args(['--help'])"
-    group = "import click; click.Group('otcxr')(['--help'])"
     seconds = paired(
         {
             "nothing": lambda: process("-c", "pass"),
             "package": lambda: process("-c", "import otcxr_mm"),
             "argparse": lambda: process("-c", bare),
             "help": lambda: process(TRAIN, "--help"),
-            "click": lambda: process("-c", group),
             "otcxr": lambda: process("-m", "otcxr_mm", "--help"),
         },
         args.rounds,
@@ -38,7 +36,7 @@ def main() -> None:
     finish(
         [
             row("otcxr --help, seconds", seconds["otcxr"], at_most=0.5),
-            row("otcxr --help / click alone", seconds["otcxr"] / seconds["click"], at_most=1.5),
+            row("otcxr --help / argparse alone", seconds["otcxr"] / seconds["argparse"], at_most=1.5),
             row("import otcxr_mm / python alone", seconds["package"] / seconds["nothing"], at_most=1.5),
             row("tools/train.py --help / argparse alone", seconds["help"] / seconds["argparse"], at_most=1.5),
         ],
