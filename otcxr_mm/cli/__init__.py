@@ -30,14 +30,7 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command that the first argument names with the other arguments.
-
-    Args:
-        argv: Arguments; default those of the process.
-
-    Raises:
-        SystemExit: With what the command returns.
-    """
+    """Runs the command that the first argument names, and exits with what it returns."""
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="otcxr",

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import re
 import resource
 import shutil
 import tempfile
@@ -19,8 +18,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from ..utils.machine import available_memory, cannot_write, nearest_folder, private_memory, size_text
+from ..utils.machine import available_memory, nearest_folder, private_memory, size_text
 from .runner import build_runner
+from .work_dir import check_writable
 
 ITERATIONS = 30  # to measure
 
@@ -66,7 +66,7 @@ class _Pace(Hook):
         self.memory = max(self.memory, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + workers)
 
 
-def estimate(cfg: Config) -> bool:
+def estimate(cfg: Config) -> None:
     """Runs the first iterations of a training run, and prints what was measured and how long all of it would take.
 
     The run is built as for training, without trackers, in a temporary folder on the disk of the work dir.
@@ -74,25 +74,12 @@ def estimate(cfg: Config) -> bool:
     Args:
         cfg: The config as for training, with its work dir.
 
-    Returns:
-        Whether it fits into memory.
-
     Raises:
         SystemExit: If the work dir is not writable, or training has no iterations.
     """
-    if problem := cannot_write(cfg.work_dir):
-        raise SystemExit(f"--estimate: {cfg.work_dir} cannot be written to ({problem}): choose another --work-dir")
+    check_writable(cfg.work_dir)
     with tempfile.TemporaryDirectory(prefix=".otcxr_estimate_", dir=nearest_folder(cfg.work_dir)) as folder:
-        try:
-            _measure(_detached(cfg, folder))
-        except (MemoryError, RuntimeError) as error:
-            # torch raises a plain RuntimeError if the driver or the host is out of memory
-            if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", str(error)):
-                raise
-            batch = cfg.train_dataloader.batch_size
-            print(f"DOES NOT FIT: out of memory with train_dataloader.batch_size={batch}: use a smaller one, or --amp")
-            return False
-    return True
+        _measure(_detached(cfg, folder))
 
 
 def _detached(cfg: Config, folder: str) -> Config:

@@ -54,8 +54,6 @@ def start_processes(cfg: Config) -> None:
             "--launcher pytorch is for processes that torchrun started: "
             "torchrun --standalone --nproc_per_node=2 -m otcxr_mm train CONFIG --launcher pytorch"
         )
-    if "SyncBN" in str(cfg._cfg_dict):
-        raise SystemExit("SyncBN works on GPUs only: keep model.backbone.norm_cfg.type=BN on CPUs")
     torch.distributed.init_process_group("gloo")
     defaults = {
         "type": "MMDistributedDataParallel",

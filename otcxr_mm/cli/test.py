@@ -11,11 +11,7 @@ from .work_dir import check_writable, config_of
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Tests a checkpoint.
-
-    Args:
-        argv: Arguments; default those of the process.
-    """
+    """Tests a checkpoint."""
     parser = ArgumentParser(description="Test a checkpoint. CONFIG may also be the work dir of a run.")
     add_run_arguments(parser)
     parser.add_argument(

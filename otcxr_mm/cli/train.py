@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Trains the model of a config.
-
-    Args:
-        argv: Arguments; default those of the process.
-    """
+    """Trains the model of a config."""
     args = _parse(argv)
     cfg = load_config(args)
     if cfg.get("train_dataloader") is None:
@@ -36,9 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.estimate:
         from .estimate import estimate
 
-        fits = estimate(cfg)
+        estimate(cfg)
         leave_processes()
-        raise SystemExit(not fits)
+        return
     runner = build_runner(cfg, args.verbose)
     if args.overwrite and runner.rank == 0:
         remove_run(runner.work_dir)
@@ -96,7 +92,7 @@ def _apply_arguments(cfg: "Config", args: argparse.Namespace) -> None:
         if cfg.get(name) and not cfg[name].get("num_workers"):
             cfg[name].persistent_workers = False  # torch refuses it without workers
     if args.estimate:
-        return
+        return  # it leaves the work dir alone
     if args.resume:
         path = latest_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
         if path is None:
