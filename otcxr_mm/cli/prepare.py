@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     loaders = [cfg.get(f"{part}_dataloader") for part in ("train", "val", "test")]
     roots = _images(spec for loader in loaders if loader for spec in leaf_specs(loader.dataset))
     if not roots:
-        raise SystemExit(f"{args.config}: no image files to prepare")
+        raise SystemExit(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
     changed = False
     for root, (paths, max_value) in roots.items():
         out = args.out if len(roots) == 1 else args.out / Path(root).name
@@ -59,9 +59,6 @@ def _images(specs: Iterable[dict]) -> dict[str, tuple[dict[str, None], int | Non
             )
         dataset = kind(**{k: v for k, v in spec.items() if k not in ("type", "packed", "pipeline", "lazy_init")})
         dataset.full_init()
-        if not os.path.exists(dataset.root / dataset.records.path[0]) and "img" in dataset.get_data_info(0):
-            print(f"{spec['type']} needs no preparation: use it without packed=")
-            continue
         steps = [t.get("max_value") for t in spec.get("pipeline", ()) if str(t.get("type")).endswith("LoadCXR")]
         paths, _ = found.setdefault(os.path.realpath(dataset.root), ({}, next(filter(None, steps), None)))
         paths.update(dict.fromkeys(dataset.records.path.tolist()))

@@ -80,17 +80,6 @@ def test_another_data_set_is_refused(prepare):
     assert ended.status == 1 and "CIFAR10 is not a data set of otcxr_mm" in ended.text
 
 
-def test_a_data_set_that_holds_its_images_is_refused(tmp_path, prepare):
-    parts = {f"{part}_images": np.zeros((2, 28, 28), np.uint8) for part in ("train", "val", "test")}
-    parts |= {f"{part}_labels": np.zeros((2, 1), np.uint8) for part in ("train", "val", "test")}
-    np.savez(tmp_path / "pneumoniamnist.npz", **parts)
-    train = 'dict(type="otcxr_mm.MedMNISTCXR", data_root="{folder}", ann_file="pneumoniamnist.npz")'
-    ended = prepare(train=train)
-    assert ended.status == 1
-    assert "otcxr_mm.MedMNISTCXR needs no preparation" in ended.text and "no image files to prepare" in ended.text
-    assert not (tmp_path / "out").exists()
-
-
 def test_all_broken_images_are_listed_and_left_out_only_when_asked(tmp_path, prepare):
     data, out = tmp_path / "data", tmp_path / "out"
     for i in range(6):

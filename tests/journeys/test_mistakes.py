@@ -60,9 +60,6 @@ val_dataloader = dict(dataset=dict(**images, split="val"))
 test_dataloader = dict(dataset=dict(**images, split="test"))
 default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/pretrain/backbone.pth"))
 """
-NIH = """_base_ = ["otcxr_mm::otcxr_r50_nih.py"]
-train_dataloader = dict(num_workers=0, persistent_workers=False)
-"""
 ROWS = [
     ("p0", "train", 1, 0),
     ("p0", "train", 0, 1),
@@ -86,8 +83,8 @@ def finished(otcxr: Otcxr, tmp_path_factory: pytest.TempPathFactory) -> Path:
             cv2.imwrite(str(folder / name / f"{i}.png"), rng.integers(0, 256, (40, 40), dtype=np.uint8))
     lines = [f"{i}.png,{','.join(map(str, row))}\n" for i, row in enumerate(ROWS)]
     (folder / "labels.csv").write_text("path,patient,split,Mass,Nodule\n" + "".join(lines))
-    for name, text in (("pretrain", PRETRAIN), ("linear", LINEAR), ("nih", NIH)):
-        (folder / f"{name}.py").write_text(text)
+    (folder / "pretrain.py").write_text(PRETRAIN)
+    (folder / "linear.py").write_text(LINEAR)
     healthy = otcxr("train", "pretrain.py", cwd=folder, check=True)
     (folder / "healthy.txt").write_text(healthy.out)
     otcxr("train", "linear.py", cwd=folder, check=True)
@@ -140,12 +137,6 @@ def no_positive(folder: Path) -> None:
     table.write_text(re.sub(r"\d,\d\n", "0,0\n", table.read_text()))
 
 
-def five_thousand(folder: Path) -> None:
-    """16-bit images of which the config says that they have 12 bits."""
-    each(lambda path: cv2.imwrite(str(path), np.full((40, 40), 5000, np.uint16)))(folder)
-    change("pretrain.py", 'LoadCXR"', 'LoadCXR", max_value=4095')(folder)
-
-
 TEST = "test linear.py work_dirs/linear/linear.pth"
 PROBE = "train linear.py --work-dir new"
 NEW = "train pretrain.py --work-dir new"
@@ -165,7 +156,6 @@ MISTAKES = {
     "no-variable": Mistake(NEW, "MY_DATA", "environment", change("pretrain.py", "$MY_IMAGES:pool", "$MY_DATA:")),
     "file-for-folder": Mistake(NEW, "labels.csv", "data_root", env={"MY_IMAGES": "labels.csv"}),
     "empty-folder": Mistake(NEW, "empty", r"\.png", lambda f: (f / "empty").mkdir(), {"MY_IMAGES": "empty"}),
-    "no-nih-table": Mistake("train nih.py", "images", "Data_Entry_2017", env={"OTCXR_NIH": "images"}),
     "prefix": Mistake(PROBE, "imges/0.png", "img_prefix", change("linear.py", '"images"', '"imges"')),
     # tables
     "no-column": Mistake(PROBE, "Masss", "columns are .*'Mass'", change("linear.py", '"Mass"', '"Masss"')),
@@ -178,14 +168,12 @@ MISTAKES = {
     # images
     "truncated": Mistake(NEW, r"\d\.png", "copy it again", each(cut)),
     "in-a-test": Mistake(PROBE, r"\d\.png", "copy it again", each(lambda path: path.write_bytes(b"x"), "images")),
-    "12-bits": Mistake(NEW, r"\d\.png.*5000", "max_value", five_thousand),
     "bomb": Mistake(NEW, r"\d\.png: 3,600,000,000 pixels", "max_pixels", each(bomb)),
     "text-dicom": Mistake(
         NEW, r"\d\.dcm", "take it out", each(lambda p: p.rename(p.with_suffix(".dcm")).write_text("x" * 500))
     ),
     # classes
     "num-classes": Mistake(PROBE, "num_classes=3", "Mass, Nodule", change("linear.py", "classes=2", "classes=3")),
-    "class": Mistake(PROBE, "Masse", "'Mass'", change("linear.py", "test_mode", "classes=['Masse'], test_mode")),
     "no-positive": Mistake(PROBE, "no class has both", "Take others", no_positive),
     "width": Mistake(PROBE, "in_channels=512", "128", change("linear.py", "in_channels=128", "in_channels=512")),
     "no-list": Mistake(PROBE, "label_columns", "list", change("linear.py", '["Mass", "Nodule"]', '"Mass"')),
