@@ -60,10 +60,6 @@ def test_a_misspelt_name_in_a_config(config, said):
     assert re.match(said.replace("?", r"\?"), message(MODELS.build, config))
 
 
-def test_an_argument_of_a_class_that_is_called_directly():
-    assert message(DataLoader, [], batchsize=3) == "DataLoader has no argument 'batchsize': did you mean 'batch_size'?"
-
-
 def test_a_file_that_is_no_checkpoint(tmp_path):
     path = tmp_path / "a.pth"
     path.write_text("hello")
