@@ -76,7 +76,6 @@ setup(
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
     install_requires=[
-        "click>=8.1",
         "filelock",
         "jinja2",  # for pandas' to_latex
         "matplotlib",

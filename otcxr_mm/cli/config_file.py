@@ -3,12 +3,11 @@
 import argparse
 import glob
 import os
-import sys
 import warnings
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .console import Terminal
+from .console import is_shown
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -24,40 +23,54 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         help="settings that override the config's, such as train_dataloader.batch_size=32 or scale=(0.1,1)",
     )
     parser.add_argument("--verbose", action="store_true", help="show all messages, and the traceback of an error")
-    parser.set_defaults(work_dir=None, launcher="none", local_rank=0)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that training and testing share."""
+    add_config_arguments(parser)
+    parser.add_argument("--work-dir", metavar="DIR", help="folder for logs and checkpoints; default: work_dirs/CONFIG")
+    parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on a GPU, bfloat16 on a CPU")
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what started the processes (pytorch: torchrun, on GPUs or CPUs)",
+    )
+    # torch.distributed.launch passes this argument; torchrun sets an environment variable instead
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     """Reads the config and merges the options of the command line.
 
     Args:
-        args: With `config`, `cfg_options`, `work_dir`, `launcher` and `local_rank`.
+        args: With `config` and `cfg_options`, and optionally the other arguments of :func:`add_run_arguments`. `config`
+            becomes the path of the file.
         check: Whether to look for keys of the file that nothing reads.
     """
     # waiting threads must not spin: on a shared machine, spinning made training on a CPU up to ten times slower
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is named by this package
-    from .config_keys import check_file, known_keys, unread
-
     # mmcv-lite has no compiled operators, and none is used
     warnings.filterwarnings("ignore", message="Fail to import")
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
     # checkpoints are loaded without running code in them
     os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     args.config = _find(args.config)
     cfg = _read(args.config, getattr(args, "verbose", False))
-    for warning in check_file(args.config, cfg._cfg_dict) if check else ():
-        print(f"warning: {warning}", file=sys.stderr)
-    options = parse_options(args.cfg_options or [], set(cfg))
+
+    from .config_keys import KNOWN, check_file, overridden
+
+    if check:
+        check_file(args.config, cfg)
+    options = parse_options(args.cfg_options or [], {*cfg, *KNOWN})
     for key, value in options.items():
-        if "." not in key and key not in known_keys() and (problem := unread(cfg._cfg_dict, key, value)):
+        if "." not in key and key not in KNOWN and (problem := overridden(cfg, key, value, key in cfg)):
             raise SystemExit(f"--cfg-options {key}=...: {problem}")
     cfg.merge_from_dict(options)
-    cfg.launcher = args.launcher
-    if args.work_dir:
-        cfg.work_dir = args.work_dir
-    elif cfg.get("work_dir") is None:
-        cfg.work_dir = os.path.join("work_dirs", os.path.splitext(os.path.basename(args.config))[0])
+    cfg.launcher = getattr(args, "launcher", "none")
+    name = os.path.splitext(os.path.basename(args.config))[0]
+    cfg.work_dir = getattr(args, "work_dir", None) or cfg.get("work_dir") or os.path.join("work_dirs", name)
     return cfg
 
 
@@ -82,51 +95,37 @@ def _read(path: str, verbose: bool) -> "Config":
     import otcxr_mm.utils.patches  # noqa: F401  knows bases that are named otcxr_mm::X.py
 
     if not verbose:
-        MMLogger.get_current_instance().handlers[0].addFilter(Terminal.is_shown)
+        MMLogger.get_current_instance().handlers[0].addFilter(is_shown)
     try:
         return Config.fromfile(path)
-    except SyntaxError as error:
-        at = f", line {error.lineno}" if error.lineno else ""
-        raise SystemExit(f"{path}{at}: this config cannot be read: {error.msg}") from None
-    except (FileNotFoundError, UnicodeDecodeError) as error:
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise SystemExit(f"{path}: this config cannot be read: {error}") from None
-    except KeyError as error:
-        name = str(error).split("`")[1] if "os.environ" in str(error) else None
-        if name is None:
-            raise
-        raise SystemExit(f"{path}: needs the environment variable {name}: export {name}=...") from None
 
 
-def parse_options(options: list[str], keys: set[str]) -> dict:
+def parse_options(options: list[str], known: set[str]) -> dict:
     """Parses `KEY=VALUE ...` as MMEngine does, but keeps spaces, which MMEngine removes from paths.
 
     Args:
         options: The arguments of `--cfg-options`.
-        keys: Keys of the config, to detect a misspelt first part of a key.
+        known: Possible first parts of a key.
 
     Returns:
         Dotted keys, mapped to values.
+
+    Raises:
+        SystemExit: For an option without a value, or if a known first part is misspelt.
     """
-    from inspect import signature
-
     from mmengine.config import DictAction
-    from mmengine.runner import Runner
 
-    known = keys | set(signature(Runner.__init__).parameters)
-    literal, rest = {}, []
+    parsed = {}
     for option in options:
         key, equals, value = option.partition("=")
+        if not equals:
+            raise SystemExit(f"--cfg-options {option}: KEY=VALUE expected")
         first = key.split(".")[0]
         near = get_close_matches(first, known, n=1, cutoff=0.8)
-        if not equals or (first not in known and near):
-            raise SystemExit(
-                f"--cfg-options {option}: " + (f"did you mean {near[0]}?" if equals else "KEY=VALUE expected")
-            )
-        if " " in value.strip() and value.strip()[0] not in "[({":
-            literal[key] = value.strip().strip("'\"")
-        else:
-            rest.append(option)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
-    parsed = parser.parse_args(["--cfg-options", *rest] if rest else []).cfg_options
-    return {**parsed, **literal}
+        if near and first not in known:
+            raise SystemExit(f"--cfg-options {option}: did you mean {near[0]}?")
+        is_text = " " in value.strip() and value.strip()[0] not in "[({"
+        parsed[key] = value.strip().strip("'\"") if is_text else DictAction._parse_iterable(value)
+    return parsed

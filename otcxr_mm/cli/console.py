@@ -1,4 +1,6 @@
-"""Keeps the terminal output of a command to a few lines. The log file has everything; `--verbose` shows it."""
+"""What all commands share: short errors, and few lines on the terminal. The log file has everything."""
+
+from __future__ import annotations
 
 import argparse
 import functools
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NoReturn
 
-from .messages import PACKAGE, message_of
+from .messages import message_of
 
 # beginnings of MMEngine's long dumps and of its own deprecation warnings
 _DUMPS = (
@@ -43,46 +45,16 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; {hint}\n")
 
 
-class Terminal(logging.Filter):
-    """Passes to the terminal only what a person watches.
-
-    Until the first iteration has succeeded it holds back everything but warnings, so that an error takes a few lines.
-
-    Args:
-        handler: The terminal's handler, to which :meth:`release` gives what was held back.
-    """
-
-    def __init__(self, handler: logging.Handler) -> None:
-        super().__init__()
-        self.handler = handler
-        self.held: list[logging.LogRecord] | None = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is shown now."""
-        if not self.is_shown(record):
-            return False
-        if self.held is None or record.levelno >= logging.WARNING or getattr(record, "at_once", False):
-            return True
-        self.held.append(record)
-        return False
-
-    @staticmethod
-    def is_shown(record: logging.LogRecord) -> bool:
-        """Whether a record is shown at all."""
-        return not getattr(record, "log_only", False) and not record.getMessage().startswith(_DUMPS)
-
-    def release(self) -> None:
-        """Shows what was held back, and from now on everything at once."""
-        held, self.held = self.held, None
-        for record in held or ():
-            self.handler.handle(record)
+def is_shown(record: logging.LogRecord) -> bool:
+    """Whether a log record goes to the terminal, too: what people watch does, long dumps do not."""
+    return not getattr(record, "log_only", False) and not record.getMessage().startswith(_DUMPS)
 
 
 def command(main: Callable) -> Callable:
     """Decorates the main function of a command so that it reports errors in a few lines.
 
     An exception becomes SystemExit with ``COMMAND: error: MESSAGE``, which Python prints with status 1. Its traceback
-    goes to the log file, if there is one, and so do warnings from other libraries. `--verbose` shows all of it.
+    goes to the log file, if there is one. `--verbose` shows it, and warnings from other libraries.
     """
 
     @functools.wraps(main)
@@ -91,15 +63,15 @@ def command(main: Callable) -> Callable:
             return main(argv)
         before = len(_loggers())
         with warnings.catch_warnings():
-            warnings.showwarning = _log_warning
+            warnings.filterwarnings("ignore", module="(?!otcxr_mm)")
             try:
                 return main(argv)
-            except SystemExit as end:
-                if not isinstance(end.code, str):
+            except KeyboardInterrupt:
+                raise SystemExit(130) from None
+            except (Exception, SystemExit) as error:
+                if isinstance(error, SystemExit) and not isinstance(error.code, str):
                     raise
-                raise SystemExit(_told(end.code, _loggers()[before:])) from None
-            except Exception as error:
-                raise SystemExit(_told(message_of(error), _loggers()[before:], error)) from error
+                raise SystemExit(_report(error, _loggers()[before:])) from error
 
     return run
 
@@ -110,20 +82,19 @@ def _loggers() -> list[logging.Logger]:
     return [log for log in module.MMLogger._instance_dict.values() if log.log_file] if module else []
 
 
-def _told(message: str, loggers: list[logging.Logger], error: Exception | None = None) -> str:
+def _report(error: BaseException, loggers: list[logging.Logger]) -> str:
     """What is printed for an error: the message by the main process, a single line by each of the others."""
     name = os.path.basename(sys.argv[0])
+    expected = isinstance(error, SystemExit)
+    message = str(error.code) if expected else message_of(error)
     if rank := _rank():
         return f"{name}: error in process {rank}: {message.splitlines()[0]}"
-    log = next((log for log in reversed(loggers) if os.path.isfile(log.log_file)), None)
-    if error is not None and log is not None:
-        log.error("".join(traceback.format_exception(error)), extra={"log_only": True})
-    elif log is not None:
-        log.error(message, extra={"log_only": True})
     lines = [f"{name}: error: {message}"]
+    log = next((log for log in reversed(loggers) if os.path.isfile(log.log_file)), None)
     if log is not None:
+        log.error(message if expected else "".join(traceback.format_exception(error)), extra={"log_only": True})
         lines.append(f"details: {os.path.relpath(log.log_file)}")
-    elif error is not None:
+    elif not expected:
         lines.append("details: run the same command with --verbose")
     return "\n".join(lines)
 
@@ -132,16 +103,3 @@ def _rank() -> int:
     """Rank of this process in a distributed run."""
     module = sys.modules.get("mmengine.dist")
     return module.get_rank() if module and module.is_distributed() else int(os.environ.get("RANK", 0))
-
-
-def _log_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *args: object, **kwargs: object
-) -> None:
-    """Sends a warning to the log file, and shows it as well if it is from this package."""
-    ours = filename.startswith(PACKAGE)
-    loggers = _loggers()
-    if loggers:
-        text = str(message) if ours else f"{filename}:{lineno}: {category.__name__}: {message}"
-        loggers[-1].warning(text, extra={"log_only": not ours})
-    elif ours:
-        print(f"warning: {message}", file=sys.stderr)

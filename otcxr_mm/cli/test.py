@@ -4,19 +4,14 @@ import json
 import os
 
 from ..utils.checkpoints import best_checkpoint
-from .config_file import load_config
+from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
-from .runner import add_run_arguments, build_runner, leave_processes, start_processes
 from .work_dir import check_writable, config_of
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Tests a checkpoint.
-
-    Args:
-        argv: Arguments; default those of the process.
-    """
+    """Tests a checkpoint."""
     parser = ArgumentParser(description="Test a checkpoint. CONFIG may also be the work dir of a run.")
     add_run_arguments(parser)
     parser.add_argument(
@@ -46,12 +41,13 @@ def main(argv: list[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True
     cfg.load_from, cfg.resume = checkpoint, False
+
+    from ..engine.hooks import ConsistencyHook
+    from .runner import build_runner, leave_processes, start_processes
+
     start_processes(cfg)
     runner = build_runner(cfg, args.verbose)
-    log = os.path.relpath(runner.logger.log_file)
-    runner.logger.info(f"testing {checkpoint} with {args.config}; log: {log}", extra={"at_once": True})
-    from ..engine.hooks import ConsistencyHook
-
+    runner.logger.info(f"testing {checkpoint} with {args.config}; log: {os.path.relpath(runner.logger.log_file)}")
     if not any(isinstance(hook, ConsistencyHook) for hook in runner.hooks):
         runner.register_hook(ConsistencyHook())
     metrics = runner.test()

@@ -5,9 +5,8 @@ import os
 from typing import TYPE_CHECKING
 
 from ..utils.checkpoints import latest_checkpoint
-from .config_file import load_config
+from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
-from .runner import add_run_arguments, build_runner, leave_processes, start_processes
 from .work_dir import check_writable, refuse_to_overwrite, remove_run
 
 if TYPE_CHECKING:
@@ -18,31 +17,27 @@ if TYPE_CHECKING:
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Trains the model of a config.
-
-    Args:
-        argv: Arguments; default those of the process.
-    """
-    args = _train_parser().parse_args(argv)
-    args.estimate = args.estimate or args.estimate_out is not None
-    if args.estimate and args.resume:
-        raise SystemExit("--estimate measures a whole training run: leave out --resume")
-    if args.overwrite and args.resume:
-        raise SystemExit("--overwrite starts over, --resume continues: choose one of them")
+    """Trains the model of a config."""
+    args = _parse(argv)
     cfg = load_config(args)
     if cfg.get("train_dataloader") is None:
         raise SystemExit(
             f"{args.config} has no train_dataloader: it is a base for other configs, or a config for testing"
         )
-    _apply_train_arguments(cfg, args)
+    _apply_arguments(cfg, args)
+
+    from .runner import build_runner, leave_processes, start_processes
+
     start_processes(cfg)
     if args.estimate:
         from .estimate import estimate
 
-        fits = estimate(cfg, args.estimate_out)
+        estimate(cfg)
         leave_processes()
-        raise SystemExit(not fits)
+        return
     runner = build_runner(cfg, args.verbose)
+    if args.overwrite and runner.rank == 0:
+        remove_run(runner.work_dir)
     _announce(runner, args)
     try:
         runner.train()
@@ -54,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     leave_processes()
 
 
-def _train_parser() -> ArgumentParser:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(description="Train the model of a config")
     add_run_arguments(parser)
     parser.add_argument(
@@ -77,16 +72,16 @@ def _train_parser() -> ArgumentParser:
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="only run a few iterations, and report how long training takes and whether memory and disk suffice",
+        help="only run a few iterations, and report how long training takes and how much memory and disk it needs",
     )
-    parser.add_argument(
-        "--estimate-out", metavar="FILE.json", help="like --estimate, but also write the figures to a file"
-    )
-    return parser
+    args = parser.parse_args(argv)
+    if args.resume and (args.overwrite or args.estimate):
+        parser.error("--resume continues a run, --overwrite starts over and --estimate measures: choose one of them")
+    return args
 
 
-def _apply_train_arguments(cfg: "Config", args: argparse.Namespace) -> None:
-    """Applies the arguments of `otcxr train` to the config, and checks the work dir."""
+def _apply_arguments(cfg: "Config", args: argparse.Namespace) -> None:
+    """Applies the arguments to the config, and checks the work dir."""
     if args.amp:
         _use_amp(cfg)
     if args.auto_scale_lr:
@@ -96,6 +91,8 @@ def _apply_train_arguments(cfg: "Config", args: argparse.Namespace) -> None:
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(name) and not cfg[name].get("num_workers"):
             cfg[name].persistent_workers = False  # torch refuses it without workers
+    if args.estimate:
+        return  # it leaves the work dir alone
     if args.resume:
         path = latest_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
         if path is None:
@@ -104,10 +101,9 @@ def _apply_train_arguments(cfg: "Config", args: argparse.Namespace) -> None:
             raise SystemExit(f"--resume {path}: no such checkpoint")
         else:
             cfg.resume, cfg.load_from = True, path
-    elif not args.estimate and not args.overwrite:
+    elif not args.overwrite:
         refuse_to_overwrite(cfg.work_dir)
-    if not args.estimate:
-        check_writable(cfg.work_dir)
+    check_writable(cfg.work_dir)
 
 
 def _use_amp(cfg: "Config") -> None:
@@ -122,29 +118,25 @@ def _use_amp(cfg: "Config") -> None:
 
 def _announce(runner: "Runner", args: argparse.Namespace) -> None:
     """Logs what is trained, where, and with which batch and learning rate."""
-    if args.overwrite and runner.rank == 0:
-        remove_run(runner.work_dir)
     batch, processes = runner.cfg.train_dataloader.get("batch_size") or 1, runner.world_size
     size = f"{batch} images x {processes} process" + (f"es = {batch * processes}" if processes > 1 else "")
     lr = ((runner.cfg.get("optim_wrapper") or {}).get("optimizer") or {}).get("lr")
     runner.logger.info(
         f"training {args.config}: batches of {size}, learning rate {lr}"
         f"{', to be scaled to the batch' if args.auto_scale_lr else ''}; "
-        f"log: {os.path.relpath(runner.logger.log_file)}",
-        extra={"at_once": True},
+        f"log: {os.path.relpath(runner.logger.log_file)}"
     )
     _warn_of_schedule(runner.cfg, runner.logger)
 
 
 def _warn_of_schedule(cfg: "Config", logger: "MMLogger") -> None:
-    """Warns if the learning rate is scheduled for another number of epochs or iterations than training has."""
-    schedulers = cfg.get("param_scheduler") or []
-    for by_epoch, key, unit in ((True, "max_epochs", "epoch"), (False, "max_iters", "iteration")):
-        own = [s for s in schedulers if isinstance(s, dict) and s.get("by_epoch", True) == by_epoch]
-        ends = [s.get("end") for s in own if s.get("end")]
-        length = (cfg.get("train_cfg") or {}).get(key)
-        if ends and length and max(ends) != length:
-            logger.warning(
-                f"train_cfg.{key} is {length}, but the learning-rate schedule ends at {unit} {max(ends)}: also set "
-                f"param_scheduler.{len(schedulers) - 1}.end={length}"
-            )
+    """Warns if the last learning-rate schedule ends at another epoch or iteration than training does."""
+    schedulers = cfg.get("param_scheduler") or [{}]
+    unit = "epoch" if schedulers[-1].get("by_epoch", True) else "iteration"
+    key = {"epoch": "max_epochs", "iteration": "max_iters"}[unit]
+    end, length = schedulers[-1].get("end"), (cfg.get("train_cfg") or {}).get(key)
+    if end and length and end != length:
+        logger.warning(
+            f"train_cfg.{key} is {length}, but the learning-rate schedule ends at {unit} {end}: also set "
+            f"param_scheduler.{len(schedulers) - 1}.end={length}"
+        )

@@ -8,15 +8,8 @@ from ..utils.machine import cannot_write
 # files that show that a run is there, and that training would overwrite or remove
 CHECKPOINTS = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "interrupted.pth", "best_*.pth", "linear.pth", "knn.pth")
 RESULTS = (
-    "backbone.pth",
-    "backbone.json",
-    "manifest.json",
-    "overlays.png",
-    "predictions.npz",
-    "reliability.png",
-    "results.csv",
-    "results.json",
-    "*.pth.tmp.*",
+    *("backbone.pth", "backbone.json", "manifest.json", "results.json", "results.csv", "predictions.npz"),
+    *("overlays.png", "reliability.png", "*.pth.tmp.*"),
 )
 
 
@@ -29,23 +22,14 @@ def config_of(work_dir: str) -> str:
 
 
 def check_writable(work_dir: str) -> None:
-    """Ends the process if a folder is not writable.
-
-    Raises:
-        SystemExit: With the reason.
-    """
+    """Ends the process if a folder is not writable."""
     if reason := cannot_write(work_dir):
         raise SystemExit(f"{work_dir}: the work dir cannot be written to ({reason}): name another with --work-dir")
 
 
 def refuse_to_overwrite(work_dir: str) -> None:
-    """Ends the process if a run has left its checkpoints in the work dir.
-
-    Raises:
-        SystemExit: With the remedies.
-    """
-    found = files_in(work_dir, CHECKPOINTS)
-    if found:
+    """Ends the process if a run has left its checkpoints in the work dir."""
+    if found := files_in(work_dir, CHECKPOINTS):
         raise SystemExit(
             f"{work_dir} already holds a run ({os.path.basename(found[0])}): resume it (--resume), write elsewhere "
             "(--work-dir DIR), or remove its checkpoints and results (--overwrite)"

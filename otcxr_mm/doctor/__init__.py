@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Iterator  # noqa: UP035  Python 3.8
-
-from .finding import Finding
 
 TIMEOUT = 300.0  # seconds for all imports, and for reading a config and its data
 MEMORY, DISK, SHARED_MEMORY = 2 * 2**30, 2**30, 512 * 2**20  # less than this much free is a problem
@@ -24,12 +22,20 @@ MEMORY, DISK, SHARED_MEMORY = 2 * 2**30, 2**30, 512 * 2**20  # less than this mu
 _PROBE = "import sys; sys.path[:] = eval(sys.argv[1]); from otcxr_mm.doctor.probe import main; main(sys.argv[2])"
 
 
-def examine(config: str | None = None, work_dir: str | None = None) -> tuple[dict[str, str], list[Finding]]:
+@dataclass(frozen=True)
+class Finding:
+    """A problem, and the remedy; its name is a heading of docs/troubleshooting.md."""
+
+    name: str
+    problem: str
+    remedy: str
+
+
+def examine(config: str | None = None) -> tuple[dict[str, str], list[Finding]]:
     """Looks at Python, packages, imports, GPU, memory and disk, and at what a config needs.
 
     Args:
-        config: Config file; None for the installation alone.
-        work_dir: Where a run would write; default the config's, else `work_dirs`.
+        config: Config file, or name of a config of this package; None for the installation alone.
 
     Returns:
         What is installed, by name, and the problems.
@@ -46,24 +52,21 @@ def examine(config: str | None = None, work_dir: str | None = None) -> tuple[dic
     # a missing package explains every failure that would follow
     if not any(finding.name == "missing-package" for finding in findings):
         seen, found = _run_probe(config)
-        named = seen.pop("work_dir", None)
-        work_dir = work_dir or named
         facts.update(seen)
         findings += found
-    return facts, findings + list(_examine_machine(work_dir or "work_dirs"))
+    return facts, [*findings, *_examine_machine(facts.pop("work_dir", "work_dirs"))]
 
 
 def _run_probe(config: str | None) -> tuple[dict[str, str], list[Finding]]:
     """Imports packages and reads the config in a child process; a crash of it is a finding."""
-    command = [sys.executable, "-X", "faulthandler", "-c", _PROBE, repr(sys.path), config or ""]
+    command = [sys.executable, "-c", _PROBE, repr(sys.path), config or ""]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
         out, errors, status = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as late:
         out, errors, status = late.stdout or b"", late.stderr or b"", None
     facts, findings, step = {}, [], "starting Python"
-    for line in out.decode().splitlines():
-        said = json.loads(line)
+    for said in map(json.loads, out.decode().splitlines()):
         step = said.get("step", step)
         facts.update(said.get("facts", {}))
         findings += [Finding(*said["finding"])] if "finding" in said else []
@@ -79,10 +82,8 @@ def _crash(step: str, status: int | None, errors: str) -> Finding:
         how = f"ended the process with {signal.Signals(-status).name}"
     else:
         how = f"ended the process with exit status {status}: {' '.join(errors.strip().splitlines()[-1:])}"
-    frame = re.search(r'File "([^<"][^"]*)", line (\d+)', errors)  # faulthandler writes the innermost first
-    where = f" in {frame.group(1)}, line {frame.group(2)}" if frame else ""
     remedy = "reinstall the package named: pip install --force-reinstall --no-deps NAME (SIGKILL: out of memory)"
-    return Finding("crash", f"{step} {how}{where}; what comes after it was not checked", remedy)
+    return Finding("crash", f"{step} {how}; what comes after it was not checked", remedy)
 
 
 def _examine_machine(work_dir: str) -> Iterator[Finding]:
@@ -98,14 +99,13 @@ def _examine_machine(work_dir: str) -> Iterator[Finding]:
         yield Finding("shm-small", problem, "docker run --shm-size=8g, or train_dataloader.num_workers=0")
     reason, free = cannot_write(work_dir), shutil.disk_usage(nearest_folder(work_dir)).free
     if reason:
-        yield Finding(
-            "work-dir", f"the work dir {work_dir} cannot be written to: {reason}", "choose another --work-dir"
-        )
+        problem = f"the work dir {work_dir} cannot be written to: {reason}"
+        yield Finding("work-dir", problem, "choose another --work-dir")
     elif free < DISK:
         yield Finding("disk-full", f"{size_text(free)} free at the work dir {work_dir}", "choose another --work-dir")
 
 
-def report(facts: dict[str, str], findings: list[Finding]) -> str:
+def _report(facts: dict[str, str], findings: list[Finding]) -> str:
     """The report as people read it, problems last."""
     lines = [f"{name:<24} {fact}" for name, fact in facts.items()]
     lines += [f"\nPROBLEM {found.name}: {found.problem}\n  -> {found.remedy}" for found in findings]
@@ -114,31 +114,14 @@ def report(facts: dict[str, str], findings: list[Finding]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command `otcxr doctor`.
-
-    Args:
-        argv: Arguments; default those of the process.
-
-    Returns:
-        Exit status: 1 if there is a problem.
-    """
+    """Prints the report; the exit status is 1 if there is a problem."""
     parser = argparse.ArgumentParser(prog="otcxr doctor", description="Find what is wrong, and say what to do.")
     parser.add_argument("config", nargs="?", help="config file or name: check what it needs, too")
-    parser.add_argument(
-        "--work-dir", metavar="DIR", help="where the run would write; default the config's, or work_dirs"
-    )
     parser.add_argument("--json", action="store_true", help="versions and names of problems, without any path")
     args = parser.parse_args(argv)
-    if args.config and not os.path.isfile(args.config):
-        from ..utils.configs import find_config
-
-        try:
-            args.config = str(find_config(args.config))
-        except FileNotFoundError as error:
-            raise SystemExit(str(error)) from None
-    facts, findings = examine(args.config, args.work_dir)
+    facts, findings = examine(args.config)
     if args.json:
         print(json.dumps({"versions": facts, "findings": [finding.name for finding in findings]}, indent=2))
     else:
-        print(report(facts, findings))
+        print(_report(facts, findings))
     return int(bool(findings))

@@ -6,7 +6,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from .finding import Finding
+from . import Finding
 
 # distributions that write the same folder
 PROVIDERS = {
@@ -59,12 +59,7 @@ def _examine(requirement: Requirement, installed: dict[str, str], option: str) -
     if name is None:
         yield Finding("missing-package", f"{requirement.name} is not installed", command)
     elif name == requirement.name and not requirement.specifier.contains(installed[name], prereleases=True):
-        problem = f"{name} {installed[name]} is installed, {line} is needed"
-        if name == "setuptools":
-            problem += ": mmengine 0.10.7 and openmim import pkg_resources, and on Python 3.12 distutils"
-            yield Finding("setuptools", problem, f"{command}, after openmim")
-        else:
-            yield Finding("wrong-version", problem, command)
+        yield Finding("wrong-version", f"{name} {installed[name]} is installed, {line} is needed", command)
 
 
 def _conflicts(installed: dict[str, str]) -> Iterator[Finding]:

@@ -79,11 +79,6 @@ def _number(path: str) -> int | None:
         return None
 
 
-def resident_memory(proc: str = "/proc/self") -> int:
-    """Bytes of memory that a process holds now; 0 if unknown."""
-    return 1024 * _fields(os.path.join(proc, "status")).get("VmRSS:", 0)
-
-
 def private_memory(proc: str) -> int:
     """Bytes that a process does not share with others, such as a worker with the process that forked it."""
     found = _fields(os.path.join(proc, "smaps_rollup"))

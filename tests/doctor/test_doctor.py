@@ -23,15 +23,9 @@ MACHINE = {"memory-low", "shm-small", "disk-full", "gpu-unused"}
 
 def test_every_finding_has_its_heading_and_every_heading_its_finding():
     source = "\n".join(p.read_text() for p in (ROOT / "otcxr_mm" / "doctor").glob("*.py"))
-    names = set(re.findall(r'(?:Finding\(|find\(|return |\(""),?\s*"([a-z]+(?:-[a-z]+)*)",', source))
+    names = set(re.findall(r'(?:Finding\(|_found\(|\(""),?\s*"([a-z]+(?:-[a-z]+)*)",', source))
     names |= {name for _, name, _ in probe.REMEDIES}
     assert sorted(re.findall(r"^#### `([a-z-]+)`", PAGE, re.MULTILINE)) == sorted(names)
-
-
-def test_every_heading_says_what_to_do():
-    for part in re.split(r"^#### ", PAGE, flags=re.MULTILINE)[1:]:
-        if part.startswith("`"):
-            assert "**What to do:**" in part, part
 
 
 # --- metadata
@@ -84,20 +78,17 @@ def test_a_sound_environment_has_no_problem(packages, base):
         (ONEDL, {"torch": None}, "missing-package", "torch is not installed", 'pip install "torch>=2.1"'),
         (ONEDL, {"onedl-mmengine": None}, "missing-package", "onedl-mmengine", '"onedl-mmengine>=0.10.12"'),
         (ONEDL, {"mmcv-lite": None}, "missing-package", "mmcv-lite", 'pip install --no-deps "mmcv-lite>=2.2.0"'),
-        (MM, {"mmpretrain": None}, "missing-package", "mmpretrain is not", 'pip install "mmpretrain>=1.2.0"'),
-        (ONEDL, {"torch": "2.0.1", "torchvision": None}, "wrong-version", "torch 2.0.1", "torch>=2.1"),
         (MM, {"mmengine": "0.9.0"}, "wrong-version", "mmengine 0.9.0", "mmengine>=0.10.7"),
         (ONEDL, {"mmengine": "0.10.7"}, "both-lines", "mmengine==0.10.7 are installed", "uninstall -y onedl-mmengine"),
         (MM, {"mmcv": "2.1.0"}, "both-lines", "mmcv-lite==2.2.0 and mmcv==2.1.0", "uninstall -y mmcv-lite mmcv"),
         (ONEDL, {"torch": "2.13.0"}, "torchvision-pair", "torchvision 0.29.0 needs torch==2.14.0", "torch torchvision"),
         (ONEDL, {"mmseg": "1.3"}, "mmseg-other", "mmseg 1.3 is a Chinese tokeniser", "pip uninstall -y mmseg"),
-        (MM, {"setuptools": "84.2"}, "setuptools", "setuptools 84.2 .*pkg_resources", "setuptools<82,>=77"),
-        (MM, {"setuptools": "60.2"}, "setuptools", "distutils", "setuptools<82,>=77"),
+        (MM, {"setuptools": "84.2"}, "wrong-version", "setuptools 84.2", "setuptools<82,>=77"),
     ],
 )
 def test_packages_that_do_not_fit(packages, base, changes, name, problem, remedy):
     findings = packages(base, changes)[1]
-    assert any(f.name == name and re.search(problem, f.problem) and remedy in f.remedy for f in findings), findings
+    assert any(f.name == name and problem in f.problem and remedy in f.remedy for f in findings), findings
     assert {f.name for f in findings} <= {name, "missing-package"}
 
 
@@ -109,25 +100,28 @@ def test_a_python_that_is_not_supported_is_named(monkeypatch, version):
 
 
 def test_an_old_python_can_read_it():
-    for file in ("otcxr_mm/__init__.py", "otcxr_mm/doctor/__init__.py"):
+    for file in ("otcxr_mm/__init__.py", "otcxr_mm/cli/__init__.py", "otcxr_mm/doctor/__init__.py"):
         ast.parse((ROOT / file).read_text(), feature_version=(3, 8))
 
 
 # --- the child process
 
 
+def findings(steps):
+    """What the steps of a probe have found."""
+    return [Finding(*said["finding"]) for said in steps if "finding" in said]
+
+
 @pytest.fixture
-def modules(tmp_path, monkeypatch):
-    """Modules that hide the installed ones; what the child process finds with them."""
+def broken(tmp_path, monkeypatch):
+    """What the child process finds if a module that hides the installed one is broken."""
     for name in ("numpy", "cv2", "torch", "torchvision", "mmengine/runner", "mmcv/transforms"):
         (tmp_path / name).mkdir(parents=True)
-        for folder in (tmp_path / name, (tmp_path / name).parent):
-            if folder != tmp_path:
-                (folder / "__init__.py").touch()
+        for folder in {tmp_path / name, (tmp_path / name).parent} - {tmp_path}:
+            (folder / "__init__.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     def find(name, text):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
         (finding,) = doctor._run_probe(None)[1]
         return finding
@@ -135,59 +129,37 @@ def modules(tmp_path, monkeypatch):
     return find
 
 
+NO_NMS = "raise RuntimeError('operator torchvision::nms does not exist')"
+SYMBOL = "raise ImportError('_ext.so: undefined symbol: _ZN2at')"
+
+
 @pytest.mark.parametrize(
     ("file", "text", "name", "problem", "remedy"),
     [
-        ("torch/__init__.py", "import ctypes\nctypes.string_at(0)", "crash", "importing torch .*SIGSEGV in .*", "NAME"),
-        ("torch/__init__.py", "import os\nos._exit(3)", "crash", "importing torch .*exit status 3", "reinstall"),
+        ("torch/__init__.py", "import ctypes\nctypes.string_at(0)", "crash", "importing torch .*SIGSEGV", "NAME"),
         ("torch/__init__.py", "raise SystemExit(1)", "import-failed", "importing torch: SystemExit", "torch"),
         ("torch/__init__.py", "import sympyy", "import-failed", "No module named 'sympyy'", "pip install sympyy"),
         ("cv2/__init__.py", "raise ImportError('libGL.so.1: cannot open')", "import-failed", "libGL", "headless"),
-        ("mmengine/__init__.py", "import pkg_resources_ as pkg_resources", "setuptools", "pkg_res", "setuptools>=77"),
-        (
-            "torchvision/__init__.py",
-            "raise RuntimeError('operator torchvision::nms does not exist')",
-            "torchvision-pair",
-            "torchvision::nms",
-            "one command",
-        ),
-        (
-            "mmcv/ops.py",
-            "from . import _ext",
-            "mmcv-broken",
-            "importing mmcv.ops: .*undefined symbol",
-            "mmcv-lite==2.2.0",
-        ),
+        ("mmengine/__init__.py", "import pkg_resources_", "import-failed", "pkg_res", "setuptools>=77"),
+        ("torchvision/__init__.py", NO_NMS, "torchvision-pair", "torchvision::nms", "one command"),
+        ("mmcv/_ext.py", SYMBOL, "mmcv-broken", "importing mmcv.ops: .*undefined symbol", "mmcv-lite==2.2.0"),
     ],
 )
-def test_an_import_that_fails_is_a_finding(modules, tmp_path, file, text, name, problem, remedy):
-    if name == "mmcv-broken":
-        (tmp_path / "mmcv" / "_ext.py").write_text("raise ImportError('_ext.so: undefined symbol: _ZN2at')")
-    found = modules(file, text)
+def test_an_import_that_fails_is_a_finding(broken, tmp_path, file, text, name, problem, remedy):
+    (tmp_path / "mmcv" / "ops.py").write_text("from . import _ext")
+    found = broken(file, text)
     assert found.name == name
     assert re.search(problem, found.problem), found
     assert remedy in found.remedy
 
 
-def test_an_import_that_hangs_is_a_finding(modules, monkeypatch):
-    monkeypatch.setattr(doctor, "TIMEOUT", 3.0)
-    found = modules("torch/__init__.py", "import time\ntime.sleep(60)")
-    assert (found.name, "importing torch did not end within 3 s" in found.problem) == ("crash", True)
+def test_an_import_that_hangs_is_a_finding(broken, monkeypatch):
+    monkeypatch.setattr(doctor, "TIMEOUT", 1.0)
+    found = broken("numpy/__init__.py", "import time\ntime.sleep(60)")
+    assert found.name == "crash" and "importing numpy did not end within 1 s" in found.problem
 
 
-class Out(list):
-    """What a probe finds, in this process."""
-
-    def step(self, text):
-        pass
-
-    def facts(self, facts):
-        self.known = facts
-
-    def find(self, *found):
-        self.append(Finding(*found))
-
-
+@pytest.mark.filterwarnings("ignore:The NVIDIA driver")
 @pytest.mark.parametrize(
     ("smi", "cuda", "visible", "problem"),
     [
@@ -207,33 +179,26 @@ def test_a_gpu_that_torch_does_not_use(tmp_path, monkeypatch, smi, cuda, visible
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(torch.cuda, "is_available", unavailable)
     monkeypatch.setattr(torch.version, "cuda", cuda)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    out = Out()
-    probe._gpu(out)
-    assert [found.name for found in out] == ["gpu-unused"]
-    assert problem in out[0].problem
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    probe._gpu(out)
-    assert len(out) == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (found,) = findings(probe.examine_gpu())
+    assert found.name == "gpu-unused" and problem in found.problem
 
 
 # --- configs
 
-NIH = "train_dataloader = dict(dataset=dict(type='otcxr_mm.NIHChestXray14', data_root={root!r}, {more}))\n"
+NIH = "train_dataloader = dict(dataset=dict(type='otcxr_mm.NIHChestXray14', {}))\n"
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
+    """What is found in a config."""
     monkeypatch.chdir(tmp_path)
 
     def find(text):
         (tmp_path / "my.py").write_text('default_scope = "mmpretrain"\n' + text)
-        out = Out()
-        probe._config("my.py", out)
-        return out
+        return findings(probe.examine_config("my.py"))
 
     return find
 
@@ -258,50 +223,43 @@ def test_a_config_that_does_not_resolve(config, text, name, problem, remedy):
     assert problem in found.problem and remedy in found.remedy
 
 
+def test_a_config_that_is_not_there_suggests_another():
+    (found,) = findings(probe.examine_config("otcxr_r50_nhi"))
+    assert found.name == "config-unreadable" and "did you mean otcxr_r50_nih.py" in found.problem
+
+
 def test_data_that_is_there_is_no_problem(config, nih_folder):
-    found = config(NIH.format(root=str(nih_folder), more="pipeline=[dict(type='otcxr_mm.LoadCXR')]"))
-    assert (found, found.known["work_dir"]) == ([], "work_dirs/my")
+    assert config(NIH.format("data_root='.', pipeline=[dict(type='otcxr_mm.LoadCXR')]")) == []
 
 
 @pytest.mark.parametrize(
-    ("gone", "more", "problem"),
+    ("settings", "name", "problem"),
     [
-        ("Data_Entry_2017_v2020.csv", "", "no Data_Entry_2017.*csv"),
-        ("train_val_list.txt", "", "train_val_list.txt: no such list"),
-        ("images", "", "neither images/ nor images_001"),
-        ("images/00000001_000.png", "", "00000001_000.png"),
-        ("", "ann_file='other.csv'", "other.csv: no such table"),
-        ("", "split='a', split_file='mine.csv'", "mine.csv: no such table"),
+        ("data_root='gone'", "data-missing", "data_root='gone'"),
+        ("data_root='images'", "data-missing", "no Data_Entry_2017"),
+        ("data_root='.', ann_file='other.csv'", "data-missing", "other.csv: no such table"),
+        ("data_root='.', split='test'", "data-missing", "00000003_000.png"),
+        ("data_root='.', ann_file='damaged.csv'", "data-invalid", "damaged.csv"),
     ],
 )
-def test_tables_lists_and_images_that_are_not_there(config, nih_folder, gone, more, problem):
-    if gone:
-        (nih_folder / gone).rename(nih_folder / "elsewhere")
-    (found,) = config(NIH.format(root=str(nih_folder), more=more))
-    assert found.name == "data-missing"
-    assert re.search(problem, found.problem), found
-
-
-def test_a_data_root_that_is_missing_is_reported_once(config):
-    (found,) = config(NIH.format(root="gone", more="") + "val_dataloader = test_dataloader = train_dataloader\n")
-    assert found.name == "data-missing" and "data_root='gone'" in found.problem
-
-
-def test_a_table_that_is_damaged_is_data_invalid(config, nih_folder):
-    (nih_folder / "Data_Entry_2017_v2020.csv").write_text("a,b\n1\n")
-    (found,) = config(NIH.format(root=str(nih_folder), more=""))
-    assert found.name == "data-invalid" and "Data_Entry_2017_v2020.csv" in found.problem
+def test_data_that_cannot_be_read_is_reported_once(config, nih_folder, settings, name, problem):
+    (nih_folder / "damaged.csv").write_text("a,b\n1\n")
+    (nih_folder / "images" / "00000003_000.png").unlink()
+    (found,) = config(NIH.format(settings) + "val_dataloader = test_dataloader = train_dataloader\n")
+    assert found.name == name and problem in found.problem
 
 
 # --- machine and report
 
 
-def test_machine(monkeypatch, tmp_path):
+def test_a_work_dir_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").touch()
-    found = list(doctor._examine_machine(str(tmp_path / "file" / "runs")))
+    found = doctor._examine_machine(str(tmp_path / "file" / "runs"))
     assert [f.name for f in found if f.name not in MACHINE] == ["work-dir"]
-    usage = type("Usage", (), {"free": 5})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+
+
+def test_too_little_memory_and_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=5))
     monkeypatch.setattr(machine, "available_memory", lambda: 2**30)
     found = {f.name: f.problem for f in doctor._examine_machine(str(tmp_path))}
     assert found["disk-full"].startswith("5 B free") and found["memory-low"].startswith("1.0 GiB of memory")
@@ -310,20 +268,18 @@ def test_machine(monkeypatch, tmp_path):
 
 def test_reports(monkeypatch, capsys):
     finding = Finding("work-dir", "the work dir /home/jane is full", "choose another")
-    monkeypatch.setattr(doctor, "examine", lambda config, work_dir: ({"torch": "2.14.0"}, [finding]))
+    monkeypatch.setattr(doctor, "examine", lambda config: ({"torch": "2.14.0"}, [finding]))
     assert main([]) == 1
     assert "PROBLEM work-dir: the work dir /home/jane is full\n  -> choose another" in capsys.readouterr().out
     assert main(["--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"versions": {"torch": "2.14.0"}, "findings": ["work-dir"]}
-    with pytest.raises(SystemExit, match="did you mean otcxr_r50_nih.py"):
-        main(["otcxr_r50_nhi"])
 
 
 def test_this_environment_is_sound_and_the_parent_imports_nothing_heavy(python, tmp_path):
-    (tmp_path / "my.py").write_text("model = dict(type='otcxr_mm.OTCXR')\n")
+    (tmp_path / "my.py").write_text(f"model = dict(type='otcxr_mm.OTCXR')\nwork_dir = {str(tmp_path / 'runs')!r}\n")
     script = "import sys, otcxr_mm.doctor as d; status = d.main(sys.argv[1:]); "
     script += "print([m for m in ('torch', 'numpy', 'mmengine') if m in sys.modules])"
-    out = python("-c", script, tmp_path / "my.py", "--work-dir", tmp_path / "runs").stdout
+    out = python("-c", script, tmp_path / "my.py").stdout
     assert set(re.findall(r"^PROBLEM ([a-z-]+)", out, re.MULTILINE)) <= MACHINE, out
     assert out.endswith("[]\n")
     assert os.listdir(tmp_path) == ["my.py"]

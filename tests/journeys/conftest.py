@@ -182,4 +182,4 @@ if __name__ == "__main__":
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _become(*_serve(sys.argv[1]))
-    main(prog_name="otcxr")
+    main()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from otcxr_mm.utils.machine import available_memory, cannot_write, private_memory, resident_memory, size_text
+from otcxr_mm.utils.machine import available_memory, cannot_write, private_memory, size_text
 
 GIB = 2**30
 UNLIMITED = {1: 9223372036854771712, 2: "max"}
@@ -47,9 +47,7 @@ def test_limits_of_control_groups(tmp_path, version, cgroup, top):
 
 def test_what_is_not_known(tmp_path):
     assert available_memory(str(tmp_path), str(tmp_path)) is None
-    assert resident_memory(str(tmp_path)) == private_memory(str(tmp_path)) == 0
-    assert resident_memory() > 10**7
-    assert 0 < private_memory("/proc/self") <= resident_memory()
+    assert private_memory(str(tmp_path)) == 0 < private_memory("/proc/self")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
@@ -61,5 +59,4 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 
 
 def test_sizes():
-    sizes = [size_text(n) for n in (12, 1.5 * 2**10, 39.6 * 2**20, 2 * GIB, 3000 * GIB)]
-    assert sizes == ["12 B", "1.5 KiB", "39.6 MiB", "2.0 GiB", "2.9 TiB"]
+    assert [size_text(n) for n in (12, 39.6 * 2**20, 3000 * GIB)] == ["12 B", "39.6 MiB", "2.9 TiB"]

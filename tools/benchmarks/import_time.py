@@ -1,4 +1,4 @@
-"""Time to import the package and to show --help, against bare Python and click.
+"""Time to import the package and to show --help, against bare Python and argparse.
 
 python tools/benchmarks/import_time.py [--out FILE]
 """
@@ -19,19 +19,19 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     args = parser.parse_args()
-    group = "import click; click.Group('otcxr')(['--help'])"
+    bare = "import argparse; argparse.ArgumentParser().parse_args(['--help'])"
     seconds = paired(
         {
             "nothing": lambda: process("-c", "pass"),
             "package": lambda: process("-c", "import otcxr_mm"),
-            "click": lambda: process("-c", group),
+            "argparse": lambda: process("-c", bare),
             "otcxr": lambda: process("-m", "otcxr_mm", "--help"),
         },
         args.rounds,
     )
     rows = [
         row("otcxr --help, seconds", seconds["otcxr"], at_most=0.5),
-        row("otcxr --help / click alone", seconds["otcxr"] / seconds["click"], at_most=1.5),
+        row("otcxr --help / argparse alone", seconds["otcxr"] / seconds["argparse"], at_most=1.5),
         row("import otcxr_mm / python alone", seconds["package"] / seconds["nothing"], at_most=1.5),
     ]
     finish(rows, args.out)

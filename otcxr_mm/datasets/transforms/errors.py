@@ -27,7 +27,7 @@ def white_of(path: str, brightest: int, max_value: int | None) -> int:
     if max_value is None and 255 < brightest < 4096:
         raise WhiteError(
             f"{path}: 16 bits, but no pixel above {brightest}. 12-bit data need LoadCXR(max_value=4095), or they are "
-            "nearly black; if the image really is that dark, say max_value=65535 (otcxr prepare: --max-value)"
+            "nearly black; if the image really is that dark, say max_value=65535"
         )
     max_value = 65535 if max_value is None else max_value
     if brightest > max_value:
