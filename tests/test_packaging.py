@@ -109,7 +109,7 @@ def test_mim_and_otcxr_work_from_an_installed_wheel(installed, planted, tmp_path
     mim = ("python", "-m", "mim")
     out = run(*mim, "train", "otcxr_mm", "otcxr_r18_cpu.py", "--work-dir", "work_dirs/otcxr_r18_cpu", *short)
     assert "in codebase otcxr_mm" in out
-    linear, work_dir = "otcxr_linear_r18_kermany.py", "work_dirs/linear"
+    linear, work_dir = "linear_r18_kermany.py", "work_dirs/linear"
     few = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
     few += [f"{part}_dataloader.persistent_workers=False" for part in ("train", "val", "test")]
     run(*mim, "train", "otcxr_mm", linear, "--work-dir", work_dir, "--cfg-options", *few)

@@ -1,5 +1,5 @@
-# OTCXR on the built-in procedural radiographs, on two CPU cores in two to three minutes. Network, schedule and objective
-# are those of otcxr_r18_cpu.py, for real radiographs.
+# OTCXR on the built-in procedural radiographs, on two CPU cores in two to three minutes. Network, schedule and
+# objective are those of otcxr_r18_cpu.py, for real radiographs.
 #   python tools/train.py configs/demo/otcxr_r18_synthetic.py
 _base_ = ["../otcxr_r18_cpu.py"]
 

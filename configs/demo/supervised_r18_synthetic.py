@@ -1,5 +1,6 @@
 # Supervised training of the same network on the labels of the built-in radiographs, for comparison.
 #   python tools/train.py configs/demo/supervised_r18_synthetic.py
+#   python tools/test.py work_dirs/supervised_r18_synthetic
 _base_ = [
     "../_base_/models/classifier_r18.py",
     "../_base_/datasets/synthetic_96.py",

@@ -76,7 +76,7 @@ def test_configs_are_found_by_name():
         "configs/otcxr_r50_nih.py",
     ):
         assert find_config(name) == folder / "otcxr_r50_nih.py"
-    assert find_config("otcxr_linear_r50_nih") == folder / "benchmarks" / "linear" / "otcxr_linear_r50_nih.py"
+    assert find_config("linear_r50_nih") == folder / "downstream" / "linear" / "linear_r50_nih.py"
     assert find_config("otcxr_mm::_base_/models/otcxr_r50.py") == folder / "_base_" / "models" / "otcxr_r50.py"
     for name in ("../setup.py", "/etc/passwd", ""):
         with pytest.raises(FileNotFoundError, match="no config of otcxr_mm"):
@@ -89,8 +89,8 @@ def test_the_list_names_each_with_what_it_is_for():
     assert len(SHIPPED) == len({Path(name).name for name in SHIPPED})
     assert all(text.endswith(".") or text.endswith(":") for _, text in list_configs()), list_configs()
     only = invoke("list-cfg", "RSNA").output
-    assert "otcxr_linear_r50_rsna.py" in only
-    assert "otcxr_linear_r50_nih.py" not in only
+    assert "linear_r50_rsna.py" in only
+    assert "linear_r50_nih.py" not in only
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -167,7 +167,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="images", pipeline=_base_.two_view_pipeline),
+    dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="images", pipeline=_base_.train_pipeline),
 )
 train_cfg = dict(max_epochs=1)
 """

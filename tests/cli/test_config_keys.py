@@ -32,7 +32,7 @@ def load(path, *options):
         ("seed = 4\n" + OWN, "line 1: nothing reads seed: write randomness=dict.seed=4"),
         (CPU + "batch_size: int = 32", "line 2: .*set train_dataloader.batch_size .now 64"),
         (CPU + "data_root = 'x'", "line 2: .*set train_dataloader.dataset.datasets.0.data_root"),
-        (CPU + "two_view_pipeline = [dict(type='X')]", "line 2: .*set train_dataloader.dataset.datasets.0.pipeline"),
+        (CPU + "train_pipeline = [dict(type='X')]", "line 2: .*set train_dataloader.dataset.datasets.0.pipeline"),
         (CPU + "lr = {{_base_.optim_wrapper.optimizer.lr}}\nmax_epochs = 7", "line 3: .*train_cfg.max_epochs"),
         ("root = '{{$SOME_FOLDER:x}}'\ntrain_datalaoder = dict(x=root)", "line 2: .*did you mean train_dataloader"),
     ],

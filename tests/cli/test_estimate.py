@@ -69,7 +69,7 @@ def test_waiting_and_validations_are_in_the_time(images, monkeypatch):
     (images / "slow_images.py").write_text(SLOW)
     rows = "".join(f"{i:02d}.png,{'train' if i < 16 else 'val'},{i % 2}\n" for i in range(22))
     (images / "t.csv").write_text("filename,split,a\n" + rows)
-    cfg = Config.fromfile(ROOT / "configs/benchmarks/finetune/otcxr_finetune_r18_kermany.py")
+    cfg = Config.fromfile(ROOT / "configs/downstream/finetune/finetune_r18_kermany.py")
     cfg.model.backbone.update(base_channels=4, stem_channels=4)
     cfg.model.head.update(num_classes=1, in_channels=32)
     cfg.default_hooks.load_backbone.checkpoint, cfg.custom_imports = None, dict(imports=["slow_images"])
@@ -88,10 +88,6 @@ def test_waiting_and_validations_are_in_the_time(images, monkeypatch):
     assert (found["iterations"], found["validations"]) == (70, 3)
     assert found["waiting"] * 1 / found["iterations_per_second"] >= 0.2
     assert found["seconds"] >= 70 / found["iterations_per_second"] + 3 * 0.3
-    cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop")
-    cfg.dump(str(images / "knn.py"))
-    with pytest.raises(SystemExit, match="--estimate measures training iterations, but KNNEvalLoop has none"):
-        train.main([str(images / "knn.py"), "--estimate", "--work-dir", str(images / "knn")])
 
 
 def test_too_little_disk_or_memory_ends_with_1(images, monkeypatch, capsys):

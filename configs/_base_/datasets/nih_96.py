@@ -1,5 +1,5 @@
-# NIH ChestX-ray14 or a part of it, with your own split by patient. $OTCXR_DATA/nih holds images/, Data_Entry_2017*.csv and
-# patient_split.csv with Image Index, Patient ID, split.
+# NIH ChestX-ray14 or a part of it, with your own split by patient. $OTCXR_DATA/nih holds images/,
+# Data_Entry_2017*.csv and patient_split.csv with Image Index, Patient ID, split.
 _base_ = ["./labelled_96.py"]
 
 # test_mode: a broken image is an error, not replaced by another

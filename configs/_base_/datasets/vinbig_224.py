@@ -1,6 +1,6 @@
 # VinBigData (VinBig-CXR) with 14 findings, in the folder as Kaggle ships it (OTCXR_VINBIG). Its test labels are not
-# published and its patients are unknown, so the training images are split by the hash of their names. For VinDr-CXR's own
-# release use otcxr_mm.VinDrCXR and its official test split.
+# published and its patients are unknown, so the training images are split by the hash of their names. For VinDr-CXR's
+# own release use otcxr_mm.VinDrCXR and its official test split.
 _base_ = ["./labelled_224.py"]
 
 # test_mode: a broken image is an error, not replaced by another

@@ -1,5 +1,5 @@
-# Fine-tuning of the whole network: AdamW, warm-up, cosine. Its length is in iterations, so that 1 % of the labels get as
-# many as all of them. The weights with the best macro AUROC on validation images are kept as best_*.pth.
+# Fine-tuning of the whole network: AdamW, warm-up, cosine. Its length is in iterations, so that 1 % of the labels get
+# as many as all of them. The weights with the best macro AUROC on validation images are kept as best_*.pth.
 _base_ = ["../default_runtime.py"]
 
 protocol = "finetune"
