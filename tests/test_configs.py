@@ -21,7 +21,7 @@ PARTS = ("train", "val", "test")
 
 
 def bases(path):
-    """The files that a config inherits directly."""
+    """The files that a config inherits directly, by relative paths: MMEngine 0.10.7 finds others by pkg_resources."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
             return [(path.parent / name).resolve() for name in ast.literal_eval(node.value)]
@@ -59,27 +59,11 @@ def test_the_head_of_a_config_is_short_and_has_its_command(path):
     assert f"python tools/train.py {path.relative_to(ROOT)}" in "\n".join(head)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: str(p.relative_to(FOLDER)))
-def test_bases_are_relative(path):
-    # a base of another package needs pkg_resources on MMEngine 0.10.7, which setuptools 82 has dropped
-    assert all(base.is_file() for base in bases(path))
-
-
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.parent.name)
 def test_configs_in_a_readme_build(readme, tmp_path):
     for block in re.findall(r"```python\n(.*?)```", readme.read_text(), re.S):
         (tmp_path / "mine.py").write_text(block)
         assert build_model(Config.fromfile(tmp_path / "mine.py")) is not None
-
-
-@pytest.mark.parametrize("task", ["kermany", "nih"])
-def test_nearest_neighbours_are_a_linear_evaluation_with_another_head(task):
-    cfg = Config.fromfile(FOLDER / "downstream" / "linear" / f"linear_r18_{task}.py")
-    classes = cfg.model.head.num_classes
-    cfg.merge_from_dict({"model.head.type": "otcxr_mm.KNNHead"})
-    head = build_model(cfg).head
-    assert isinstance(head, otcxr_mm.KNNHead)
-    assert (head.labels.shape[1], head.temperature) == (classes, 0.07)
 
 
 def test_the_demo_trains_both_methods_on_the_same_data():
