@@ -1,11 +1,11 @@
 # OTCXR on a thin ResNet-18 at 96 pixels: trains on real radiographs on two CPU cores in minutes.
 #   OTCXR_DATA=FOLDER python tools/train.py configs/otcxr_r18_cpu.py
 # FOLDER holds kermany/ (images/, labels.csv with filename, patient, split) and nih/ (images/, patient_split.csv with
-# Image Index, Patient ID, split); only the patients of the split "train" are used.
+# Image Index, Patient ID, split). Only patients of the split "train" are used.
 _base_ = [
     "./_base_/models/otcxr_r50.py",
     "./_base_/schedules/adamw_100e.py",
-    "./_base_/pretrain_runtime.py",
+    "./_base_/default_runtime.py",
 ]
 
 model = dict(
@@ -15,7 +15,7 @@ model = dict(
 # three learning rates were tried, docs/results/log.md
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
 
-two_view_pipeline = [
+train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="otcxr_mm.TwoViewCrop", size=96, scale=(0.25, 1.0), min_overlap=0.3, flip=0.5),
     dict(type="otcxr_mm.PhotometricCXR"),
@@ -36,7 +36,7 @@ train_dataloader = dict(
                 ann_file="labels.csv",
                 img_prefix="images",
                 split="train",
-                pipeline=two_view_pipeline,
+                pipeline=train_pipeline,
             ),
             dict(
                 type="otcxr_mm.UnlabeledCXR",
@@ -44,7 +44,7 @@ train_dataloader = dict(
                 ann_file="patient_split.csv",
                 img_prefix="images",
                 split="train",
-                pipeline=two_view_pipeline,
+                pipeline=train_pipeline,
             ),
         ],
     ),
@@ -63,5 +63,11 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(
+    # logs effective rank, spread and mean cosine of the backbone's features after each epoch
+    collapse=dict(type="otcxr_mm.CollapseMonitorHook"),
+    # writes backbone.pth and backbone.json at the end
+    export=dict(type="otcxr_mm.ExportBackboneHook"),
+    logger=dict(interval=10),
+)
 log_processor = dict(window_size=10)

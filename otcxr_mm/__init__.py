@@ -61,7 +61,6 @@ _PUBLIC = {
         "EMATargetHook",
         "ExportBackboneHook",
         "FiniteLossHook",
-        "KNNEvalLoop",
         "LinearEvalLoop",
         "LeakAuditHook",
         "LoadBackboneHook",

@@ -1,73 +1,148 @@
+"""The shipped configs: their models and data sets are built, their layout and their recorded results checked."""
+
 import ast
+import csv
+import re
 
 import pytest
+import yaml
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 
-from tests.conftest import ROOT
+import otcxr_mm.utils.patches  # noqa: F401  knows bases that are named otcxr_mm::X.py
+from tests.conftest import ROOT, write_image
 
-CONFIGS = sorted(p for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts)
+FOLDER = ROOT / "configs"
+CONFIGS = sorted(p for p in FOLDER.rglob("*.py") if "_base_" not in p.parts)
+READMES = sorted(FOLDER.rglob("README.md"))
+METAFILES = sorted(FOLDER.rglob("metafile.yml"))
+PARTS = ("train", "val", "test")
+
+
+def bases(path):
+    """The files that a config inherits directly, by relative paths: MMEngine 0.10.7 finds others by pkg_resources."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
+            return [(path.parent / name).resolve() for name in ast.literal_eval(node.value)]
+    return []
+
+
+def levels(path):
+    return 1 + max(map(levels, bases(path)), default=0)
+
+
+def build_model(cfg):
+    if cfg.default_scope == "mmseg":
+        pytest.importorskip("mmseg.registry")
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return MODELS.build(cfg.model)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_model_builds(path):
     cfg = Config.fromfile(path)
-    if cfg.default_scope == "mmseg":
-        pytest.importorskip("mmseg.registry")
-    init_default_scope(cfg.default_scope)
-    assert MODELS.build(cfg.model) is not None
+    assert build_model(cfg) is not None
     if "auto_scale_lr" in cfg:  # a linear evaluation has no learning rate
         assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
 
 
-def test_basenames_are_unique():
-    names = [p.name for p in CONFIGS]
-    assert len(names) == len(set(names))
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_config_has_at_most_three_levels(path):
+    assert levels(path) <= 3
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
-def test_bases_are_relative(path):
-    # a base of another package needs pkg_resources on MMEngine 0.10.7, which setuptools 82 has dropped
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
-            assert all(base.startswith("./") or base.startswith("../") for base in ast.literal_eval(node.value))
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_the_head_of_a_config_is_short_and_has_its_command(path):
+    head = path.read_text().partition("_base_")[0].splitlines()
+    assert 3 <= len(head) <= 6
+    assert f"python tools/train.py {path.relative_to(ROOT)}" in "\n".join(head)
 
 
-def test_model_index_names_every_config():
-    import yaml
+@pytest.mark.parametrize("readme", READMES, ids=lambda p: p.parent.name)
+def test_configs_in_a_readme_build(readme, tmp_path):
+    for block in re.findall(r"```python\n(.*?)```", readme.read_text(), re.S):
+        (tmp_path / "mine.py").write_text(block)
+        assert build_model(Config.fromfile(tmp_path / "mine.py")) is not None
 
+
+def test_the_demo_trains_both_methods_on_the_same_data():
+    cfgs = [Config.fromfile(FOLDER / "demo" / f"{name}_r18_synthetic.py") for name in ("otcxr", "vicreg")]
+    assert len({repr(cfg.train_dataloader) + repr(cfg.optim_wrapper) for cfg in cfgs}) == 1
+
+
+def test_metafiles_list_every_config_once():
     index = yaml.safe_load((ROOT / "model-index.yml").read_text())
-    listed = set()
-    for metafile in index["Import"]:
-        for model in yaml.safe_load((ROOT / metafile).read_text())["Models"]:
-            listed.add(model["Config"])
-    assert listed == {str(p.relative_to(ROOT)) for p in CONFIGS}
+    assert sorted(index["Import"]) == sorted(str(path.relative_to(ROOT)) for path in METAFILES)
+    listed = [m["Config"] for path in METAFILES for m in yaml.safe_load(path.read_text())["Models"]]
+    assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in CONFIGS)
+    assert len({path.name for path in CONFIGS}) == len(CONFIGS), "MIM finds configs by their names alone"
 
 
-def test_the_data_set_of_the_nih_config_can_be_overridden(nih_folder, tmp_path):
-    cfg = Config.fromfile(ROOT / "configs" / "otcxr_r50_nih.py")
+@pytest.fixture(scope="module")
+def measured():
+    """Figures of OTCXR and of an untrained backbone, to three decimals, by data set, protocol, method and fraction."""
+    data = {"CSVLabeledCXR": "kermany", "NIHChestXray14": "nih", "CXRSegmentation": "lungs"}
+    with open(ROOT / "docs" / "results" / "downstream" / "table.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["class"] == "macro"]
+    keys = [(data[row["test_type"]], row["protocol"], row["method"], float(row["fraction"])) for row in rows]
+    return {key: round(float(row["value"]), 3) for key, row in zip(keys, rows, strict=True)}
+
+
+def test_readmes_have_the_recorded_results(measured):
+    found = {}
+    for readme in READMES:
+        for line in re.findall(r"^\| (?:kermany|nih|lungs) \| .*", readme.read_text(), re.M):
+            data, protocol, method, *values = [cell.strip() for cell in line.strip("|\n").split("|")]
+            for fraction, value in zip((0.01, 0.1, 1.0), values, strict=True):
+                found[data, protocol, method, fraction] = float(value)
+    assert found == {key: value for key, value in measured.items() if key[2] != "VICRegL"}
+
+
+def test_metafiles_have_the_recorded_results(measured):
+    models = {m["Name"]: m for path in METAFILES for m in yaml.safe_load(path.read_text())["Models"]}
+    expected = {
+        "linear_r18_kermany": {"AUROC": ("kermany", "linear"), "kNN AUROC": ("kermany", "knn")},
+        "linear_r18_nih": {"AUROC": ("nih", "linear"), "kNN AUROC": ("nih", "knn")},
+        "finetune_r18_kermany": {"AUROC": ("kermany", "finetune")},
+        "finetune_r18_nih": {"AUROC": ("nih", "finetune")},
+        "upernet_r18_lungs": {"Dice": ("lungs", "finetune"), "Frozen Dice": ("lungs", "frozen")},
+    }
+    for name, metrics in expected.items():
+        values = {metric: measured[(*key, "OTCXR", 1.0)] for metric, key in metrics.items()}
+        assert models[name]["Results"][0]["Metrics"] == values
+    assert {name for name, model in models.items() if "Results" in model} == {
+        *expected,
+        "linear_r18_synthetic",  # of the demo, in docs/get_started.md
+        "supervised_r18_synthetic",
+    }
+
+
+def loader(cfg, part):
+    """A data loader that reads in this process."""
+    spec = cfg[f"{part}_dataloader"]
+    spec.num_workers, spec.persistent_workers = 0, False
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return Runner.build_dataloader(spec, seed=0)
+
+
+def test_the_data_set_of_the_nih_config_can_be_overridden(nih_folder):
+    cfg = Config.fromfile(FOLDER / "otcxr_r50_nih.py")
     cfg.merge_from_dict({"train_dataloader.dataset.data_root": str(nih_folder), "train_dataloader.dataset.indices": 2})
-    cfg.train_dataloader.num_workers, cfg.train_dataloader.persistent_workers = 0, False
-    init_default_scope(cfg.default_scope)
-    (batch,) = list(Runner.build_dataloader(cfg.train_dataloader, seed=0))
+    (batch,) = list(loader(cfg, "train"))
     assert [view.shape for view in batch["inputs"]] == [(2, 1, 224, 224)] * 2
     assert batch["data_samples"][0].view_to_image.shape == (2, 2, 3)
 
 
 def test_the_small_config_reads_real_radiographs(real_data, monkeypatch):
     monkeypatch.setenv("OTCXR_DATA", str(real_data))
-    cfg = Config.fromfile(ROOT / "configs" / "otcxr_r18_cpu.py")
-    init_default_scope(cfg.default_scope)
-    cfg.train_dataloader.num_workers, cfg.train_dataloader.persistent_workers = 0, False
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
-    assert len(loader.dataset) == 3699 + 594
-    batch = next(iter(loader))
-    assert batch["inputs"][0].shape == (64, 1, 96, 96)
+    images = loader(Config.fromfile(FOLDER / "otcxr_r18_cpu.py"), "train")
+    assert len(images.dataset) == 3699 + 594
+    assert next(iter(images))["inputs"][0].shape == (64, 1, 96, 96)
 
 
 @pytest.mark.parametrize("name", ["nih", "vinbig", "rsna"])
-def test_labelled_configs_read_the_genuine_tables_and_part_them(name, real_data, tmp_path, monkeypatch):
+def test_labelled_configs_read_the_genuine_tables_and_split_them(name, real_data, tmp_path, monkeypatch):
     from tests.datasets.test_public_sets import unpack
 
     tables = real_data / "tables"
@@ -81,37 +156,50 @@ def test_labelled_configs_read_the_genuine_tables_and_part_them(name, real_data,
     else:
         unpack(tables / "kaggle_stage_2_train_labels.csv.zip", tmp_path / "stage_2_train_labels.csv")
     monkeypatch.setenv(f"OTCXR_{name.upper()}", str(tmp_path))
-    from mmengine.registry import DATASETS
-
-    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / "semisup" / f"otcxr_semisup_r50_{name}.py")
-    init_default_scope(cfg.default_scope)
-    parts = {}
-    for part in ("train", "val", "test"):
-        spec = {**cfg[f"{part}_dataloader"].dataset, "check_files": False}
-        parts[part] = DATASETS.build(spec).records
+    cfg = Config.fromfile(FOLDER / "downstream" / "finetune" / f"finetune_r50_{name}.py")
+    cfg.merge_from_dict({"train_dataloader.dataset.fraction": 0.01})
+    parts = []
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        for part in PARTS:
+            parts.append(DATASETS.build({**cfg[f"{part}_dataloader"].dataset, "check_files": False}).records)
     sizes = {"nih": (774, 10834, 25596), "vinbig": (107, 1493, 2974), "rsna": (188, 2668, 5322)}[name]
-    assert tuple(len(records) for records in parts.values()) == pytest.approx(sizes, rel=0.3)
-    for records in parts.values():
-        assert records.labels.shape[1] == cfg.model.head.num_classes
-    paths = [set(records.path.tolist()) for records in parts.values()]
-    assert not (paths[0] & paths[1] or paths[0] & paths[2] or paths[1] & paths[2])
-    if name == "nih":
-        patients = [set(records.patient.tolist()) for records in parts.values()]
-        assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
+    assert tuple(map(len, parts)) == pytest.approx(sizes, rel=0.3)
+    assert all(records.labels.shape[1] == cfg.model.head.num_classes for records in parts)
+    for column in ("path", "patient") if name == "nih" else ("path",):
+        values = [set(getattr(records, column).tolist()) for records in parts]
+        assert not (values[0] & values[1] or values[0] & values[2] or values[1] & values[2])
 
 
-@pytest.mark.parametrize("task", ["kermany", "nih"])
-@pytest.mark.parametrize("protocol", ["linear", "knn", "finetune"])
-def test_small_labelled_configs_read_real_radiographs(task, protocol, real_data, monkeypatch):
+@pytest.mark.parametrize("data", ["kermany", "nih"])
+@pytest.mark.parametrize("task", ["linear", "finetune"])
+def test_small_labelled_configs_read_real_radiographs(data, task, real_data, monkeypatch):
     monkeypatch.setenv("OTCXR_DATA", str(real_data))
-    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / protocol / f"otcxr_{protocol}_r18_{task}.py")
-    init_default_scope(cfg.default_scope)
-    sizes = []
-    for part in ("train", "val", "test"):
-        loader = Runner.build_dataloader(cfg[f"{part}_dataloader"], seed=0)
-        sizes.append(len(loader.dataset))
-        sample = loader.dataset[3]
+    cfg = Config.fromfile(FOLDER / "downstream" / task / f"{task}_r18_{data}.py")
+    datasets = [loader(cfg, part).dataset for part in PARTS]
+    for dataset in datasets:
+        sample = dataset[3]
         assert sample["inputs"].shape == (1, 96, 96)
         assert len(sample["data_samples"].gt_score) == cfg.model.head.num_classes
         assert sample["data_samples"].patient_id
-    assert sizes == {"kermany": [3699, 520, 997], "nih": [594, 130, 276]}[task]
+    assert [len(dataset) for dataset in datasets] == {"kermany": [3699, 520, 997], "nih": [594, 130, 276]}[data]
+
+
+def test_the_lungs_config_reads_real_masks(real_data, monkeypatch):
+    pytest.importorskip("mmseg.registry")
+    monkeypatch.setenv("OTCXR_DATA", str(real_data))
+    cfg = Config.fromfile(FOLDER / "downstream" / "segmentation" / "upernet_r18_lungs.py")
+    datasets = [loader(cfg, part).dataset for part in PARTS]
+    assert [dataset[3]["inputs"].shape for dataset in datasets] == [(1, 96, 96)] * 3
+    assert len(datasets[2]) == 287 and sum(map(len, datasets)) == 1544
+
+
+def test_the_config_of_your_own_masks_reads_two_folders(tmp_path, monkeypatch):
+    pytest.importorskip("mmseg.registry")
+    for i in range(20):
+        write_image(tmp_path / "images" / f"{i}.png")
+        write_image(tmp_path / "masks" / f"{i}.png", value=255 * (i % 2))
+    monkeypatch.setenv("OTCXR_LUNGS", str(tmp_path))
+    cfg = Config.fromfile(FOLDER / "downstream" / "segmentation" / "upernet_r50_lungs.py")
+    datasets = [loader(cfg, part).dataset for part in PARTS]
+    assert sum(map(len, datasets)) == 20
+    assert all(dataset[0]["inputs"].shape == (1, 256, 256) for dataset in datasets)

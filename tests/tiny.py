@@ -1,6 +1,6 @@
 """A run that takes seconds: 22 images, 6 iterations an epoch, a network with dropout in every block."""
 
-_base_ = ["../configs/_base_/pretrain_runtime.py"]
+_base_ = ["../configs/_base_/default_runtime.py"]
 
 model = dict(
     type="otcxr_mm.OTCXR",
@@ -46,6 +46,8 @@ param_scheduler = [dict(type="CosineAnnealingLR", T_max=4, by_epoch=True, conver
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=4)
 auto_scale_lr = dict(base_batch_size=8, enable=False)
 default_hooks = dict(
+    collapse=dict(type="otcxr_mm.CollapseMonitorHook"),
+    export=dict(type="otcxr_mm.ExportBackboneHook"),
     checkpoint=dict(by_epoch=False, interval=5),  # in the middle of an epoch too
     logger=dict(interval=1),
 )

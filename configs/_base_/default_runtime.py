@@ -1,22 +1,22 @@
-# MMPretrain's components go by their bare names, ours by otcxr_mm.X.
+# MMPretrain's components have bare names, ours are otcxr_mm.X.
 default_scope = "mmpretrain"
-# Not needed for the names to resolve: an early and clear error if the package is not installed.
+# the names resolve without it; it is an early, clear error if the package is not installed
 custom_imports = dict(imports=["otcxr_mm.utils.patches"], allow_failed_imports=False)
 
 default_hooks = dict(
     # ends the run if training shares a patient with validation or test, or pre-training with test (pretrain_config)
     leak_audit=dict(type="otcxr_mm.LeakAuditHook"),
-    # classes and normalisation of a test are those of the training, or it ends
+    # ends a test whose classes or normalisation differ from the training's
     consistency=dict(type="otcxr_mm.ConsistencyHook"),
-    # manifest.json: config, data, versions and state of the code; a resumed run says what has changed
+    # writes manifest.json: config, data, versions and state of the code; a resumed run logs what has changed
     manifest=dict(type="otcxr_mm.RunManifestHook"),
-    # draws depend on (seed, epoch, iteration) only: a resumed run is the uninterrupted one
+    # makes draws depend on (seed, epoch, iteration) only, so that a resumed run equals an uninterrupted one
     reproducibility=dict(type="otcxr_mm.ReproducibilityHook"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    # whole files only, and one more on SIGTERM
+    # writes whole files only, and one more on SIGTERM
     checkpoint=dict(type="otcxr_mm.AtomicCheckpointHook", interval=1, max_keep_ckpts=3),
     # stops at the first loss that is not finite
     finite_loss=dict(type="otcxr_mm.FiniteLossHook", interval=50),

@@ -1,5 +1,5 @@
 # OTCXR on the built-in procedural radiographs, on two CPU cores in two to three minutes. Network, schedule and
-# objective are those for real radiographs.
+# objective are those of otcxr_r18_cpu.py, for real radiographs.
 #   python tools/train.py configs/demo/otcxr_r18_synthetic.py
 _base_ = ["../otcxr_r18_cpu.py"]
 
@@ -14,6 +14,6 @@ train_dataloader = dict(
         data_root="{{$OTCXR_SYNTHETIC:data/synthetic}}",
         seed=0,
         split="train",
-        pipeline=_base_.two_view_pipeline,
+        pipeline=_base_.train_pipeline,
     ),
 )

@@ -17,7 +17,7 @@ from .hooks import (
     ResultsHook,
     RunManifestHook,
 )
-from .loops import BFloat16OptimWrapper, KNNEvalLoop, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
+from .loops import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -28,7 +28,6 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
-    "KNNEvalLoop",
     "LinearEvalLoop",
     "LeakAuditHook",
     "LoadBackboneHook",

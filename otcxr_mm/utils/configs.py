@@ -32,7 +32,7 @@ def find_config(name: str) -> Path:
 
     Args:
         name: `otcxr_r50_nih`, with or without `.py`; or its path below `configs/`, such as
-            `benchmarks/linear/otcxr_linear_r50_nih.py` or `_base_/models/otcxr_r50.py`; optionally after `otcxr_mm::`.
+            `downstream/linear/linear_r50_nih.py` or `_base_/models/otcxr_r50.py`; optionally after `otcxr_mm::`.
 
     Raises:
         FileNotFoundError: If there is none; suggests the closest name.

@@ -40,7 +40,7 @@ def test_pretraining_is_compared(config, capsys, tmp_path):
 def test_the_shipped_pretraining_and_evaluation_on_nih_hold_no_leak(real_data, monkeypatch, capsys):
     """The validation patients are a part of train_val, on which NIH's pre-training trains without labels."""
     monkeypatch.setenv("OTCXR_NIH", str(real_data / "nih"))
-    assert main(["otcxr_linear_r50_nih.py", "--pretrain", "otcxr_r50_nih.py"]) == 0
+    assert main(["linear_r50_nih.py", "--pretrain", "otcxr_r50_nih.py"]) == 0
     assert "note: pretrain/train and val: 64 patients (85 and 85 images)" in capsys.readouterr().out
 
 

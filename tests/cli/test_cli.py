@@ -84,7 +84,7 @@ def test_configs_are_found_by_name():
     folder = config_folder()
     for name in ("otcxr_r50_nih", "otcxr_r50_nih.py", "otcxr_mm::otcxr_r50_nih.py", "configs/otcxr_r50_nih.py"):
         assert find_config(name) == folder / "otcxr_r50_nih.py"
-    assert find_config("otcxr_linear_r50_nih").name == "otcxr_linear_r50_nih.py"
+    assert find_config("linear_r50_nih") == folder / "downstream" / "linear" / "linear_r50_nih.py"
     assert find_config("otcxr_mm::_base_/models/otcxr_r50.py") == folder / "_base_" / "models" / "otcxr_r50.py"
 
 
@@ -100,8 +100,8 @@ def test_the_list_names_each_with_what_it_is_for(otcxr):
     assert len(SHIPPED) == len({Path(name).name for name in SHIPPED})
     assert all(text.endswith((".", ":")) for _, text in list_configs()), list_configs()
     only = otcxr("list-cfg", "RSNA").text
-    assert "otcxr_linear_r50_rsna.py" in only
-    assert "otcxr_linear_r50_nih.py" not in only
+    assert "linear_r50_rsna.py" in only
+    assert "linear_r50_nih.py" not in only
 
 
 @pytest.mark.parametrize("name", SHIPPED)

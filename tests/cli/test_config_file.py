@@ -34,7 +34,7 @@ def mine(tmp_path):
         (CPU + "batch_size: int = 32", "2: .*set train_dataloader.batch_size .now 64"),
         (CPU + "seed = 4", "2: .*set randomness.seed .now 0"),
         (CPU + "data_root = 'x'", "2: .*set train_dataloader.dataset.datasets.0.data_root"),
-        (CPU + "two_view_pipeline = [dict(type='X')]", "2: .*no effect here, because the bases have already used it"),
+        (CPU + "train_pipeline = [dict(type='X')]", "2: .*no effect here, because the bases have already used it"),
         (CPU + "lr = {{_base_.optim_wrapper.optimizer.lr}}\nmax_epochs = 7", "3: .*train_cfg.max_epochs"),
         ("root = '{{$SOME_FOLDER:x}}'\ntrain_datalaoder = dict(x=root)", "2: .*did you mean train_dataloader"),
     ],
@@ -76,7 +76,7 @@ def test_shipped_configs_and_their_flat_copies_pass(name, tmp_path):
     [
         ("max_epochs=1", "max_epochs=...: .*set train_cfg.max_epochs"),
         ("seed=3", "seed=...: .*set randomness.seed"),
-        ("two_view_pipeline=[]", "two_view_pipeline=...: .*no effect"),
+        ("train_pipeline=[]", "train_pipeline=...: .*no effect"),
         ("train_dataloder.batch_size=4", "train_dataloder.batch_size=4: did you mean train_dataloader?"),
         ("train_cfg.max_epochs", "train_cfg.max_epochs: KEY=VALUE expected"),
     ],

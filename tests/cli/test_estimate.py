@@ -62,7 +62,7 @@ def test_waiting_and_validations_are_in_the_time(train, images, monkeypatch):
     (images / "slow_images.py").write_text(SLOW)
     rows = "".join(f"{i:02d}.png,{'train' if i < 16 else 'val'},{i % 2}\n" for i in range(22))
     (images / "t.csv").write_text("filename,split,a\n" + rows)
-    cfg = Config.fromfile(find_config("otcxr_finetune_r18_kermany"))
+    cfg = Config.fromfile(find_config("finetune_r18_kermany"))
     cfg.model.backbone.update(base_channels=4, stem_channels=4)
     cfg.model.head.update(num_classes=1, in_channels=32)
     cfg.default_hooks.load_backbone.checkpoint, cfg.custom_imports = None, dict(imports=["slow_images"])

@@ -31,7 +31,7 @@ def cfg(tmp_path):
         split = "train" if i < 48 else "val" if i < 64 else "test"
         rows.append(f"{i}.png,p{i},{split},{fungus},{virus},{abscess}")
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
-    base = Config.fromfile(ROOT / "configs" / "benchmarks" / "linear" / "otcxr_linear_r18_kermany.py")
+    base = Config.fromfile(ROOT / "configs" / "downstream" / "linear" / "linear_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=3)
     base.default_hooks.load_backbone.checkpoint = None
@@ -139,7 +139,7 @@ def test_a_backbone_is_fed_what_it_was_pre_trained_on(cfg, trained, tmp_path, ca
 def test_preprocessing_is_read_from_the_shipped_configs():
     pretrain = preprocessing_of(Config.fromfile(ROOT / "configs" / "otcxr_r50_nih.py"))
     assert pretrain == {"mean": [127.5], "std": [64.0], "max_value": 65535, "size": 224}
-    lungs = Config.fromfile(ROOT / "configs" / "benchmarks" / "segmentation" / "otcxr_fcn_r18_lungs.py")
+    lungs = Config.fromfile(ROOT / "configs" / "downstream" / "segmentation" / "upernet_r18_lungs.py")
     assert [preprocessing_of(lungs, role)["size"] for role in ("train", "val", "test")] == [96, 96, 96]
     small = preprocessing_of(Config.fromfile(ROOT / "configs" / "otcxr_r18_cpu.py"))  # concatenated data sets
     assert differences(pretrain, small) == []
@@ -156,7 +156,7 @@ def test_masks_are_named_in_the_checkpoint(tmp_path):
         for i in range(6):
             value = rng.integers(0, 255, (48, 48)) if name == "images" else np.full((48, 48), 255 * (i % 2))
             cv2.imwrite(str(tmp_path / name / f"{i}.png"), value.astype(np.uint8))
-    cfg = Config.fromfile(ROOT / "configs" / "benchmarks" / "segmentation" / "otcxr_fcn_r18_lungs.py")
+    cfg = Config.fromfile(ROOT / "configs" / "downstream" / "segmentation" / "upernet_r18_lungs.py")
     cfg.default_hooks.load_backbone.checkpoint = None
     cfg.model.decode_head.num_classes, cfg.train_cfg.max_iters = 2, 2
     cfg.default_hooks.checkpoint.interval, cfg.train_cfg.val_interval, cfg.param_scheduler = 2, 2, None

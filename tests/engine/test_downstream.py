@@ -28,7 +28,7 @@ def cfg(tmp_path):
         write_image(tmp_path / "images" / f"{i}.png", (40, 40), value=int(60 + 120 * a + rng.integers(0, 20)))
         rows.append(f"{i}.png,p{i // 3},{split},{a},{b},{20 + i},{'MF'[i % 2]}")
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
-    base = Config.fromfile(ROOT / "configs" / "benchmarks" / "finetune" / "otcxr_finetune_r18_kermany.py")
+    base = Config.fromfile(ROOT / "configs" / "downstream" / "finetune" / "finetune_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=2)
     base.default_hooks.load_backbone.checkpoint = None

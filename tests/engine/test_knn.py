@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from otcxr_mm import KNNEvalLoop, KNNHead
+from otcxr_mm import KNNHead, LinearEvalLoop
 from tests.engine.test_linear import config, folder, some_unknown  # noqa: F401
 
 
@@ -76,18 +76,22 @@ def test_what_cannot_work_is_said():
         KNNHead(2, 3).set_bank(torch.zeros(4, 5), torch.zeros(4, 2))
     with pytest.raises(ValueError, match="k >= 1 and temperature > 0, got 0"):
         KNNHead(2, 3, k=0)
-    loop = SimpleNamespace(runner=SimpleNamespace(val_loop=None), ks=[5, 10])
-    with pytest.raises(ValueError, match="set model.head to one"):
-        KNNEvalLoop.check(loop, SimpleNamespace(head=torch.nn.Linear(1, 1)))
+    dataset = SimpleNamespace(metainfo={"classes": ("Mass", "Hernia")})
+    loop = SimpleNamespace(
+        runner=SimpleNamespace(val_loop=None), dataloader=SimpleNamespace(dataset=dataset), ks=[5, 10], decays=[1.0]
+    )
     with pytest.raises(ValueError, match="to choose among several ks, val_dataloader must be set"):
-        KNNEvalLoop.check(loop, SimpleNamespace(head=KNNHead(2, 3)))
+        LinearEvalLoop.check(loop, SimpleNamespace(head=KNNHead(2, 3)))
+    with pytest.raises(ValueError, match="num_classes=3, but the training set has 2 classes: Mass, Hernia"):
+        LinearEvalLoop.check(loop, SimpleNamespace(head=KNNHead(3, 3)))
+    with pytest.raises(ValueError, match="in_channels=3, but the backbone and neck give features of 4 channels"):
+        LinearEvalLoop.check_features(loop, SimpleNamespace(head=KNNHead(2, 3)), 4)
 
 
 def knn(folder, **changes):  # noqa: F811
-    cfg = config(folder, **changes)
-    cfg.model.head = dict(type="otcxr_mm.KNNHead", num_classes=8, in_channels=64)
-    cfg.train_cfg = dict(type="otcxr_mm.KNNEvalLoop", ks=(5, 10, 10**6), calibrate=True)
-    return Runner.from_cfg(cfg)
+    """A linear evaluation whose head is changed by its type alone."""
+    more = {"model.head.type": "otcxr_mm.KNNHead", "train_cfg.ks": (5, 10, 10**6)}
+    return Runner.from_cfg(config(folder, **more, **changes))
 
 
 def test_a_run_chooses_k_and_its_checkpoint_tests_to_the_same(folder):  # noqa: F811

@@ -30,7 +30,7 @@ def cfg(tmp_path):
         write_image(tmp_path / "images" / f"{i}.png", (32, 32), value=int(rng.integers(60, 200)))
         rows.append(f"{i}.png,{PATIENT}{i // 2},{split},{i % 2},{int(i % 3 == 0) if i % 5 else -1}")
     (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
-    base = Config.fromfile(ROOT / "configs" / "benchmarks" / "finetune" / "otcxr_finetune_r18_kermany.py")
+    base = Config.fromfile(ROOT / "configs" / "downstream" / "finetune" / "finetune_r18_kermany.py")
     base.model.backbone.update(base_channels=8, stem_channels=8)
     base.model.head.update(in_channels=64, num_classes=2)
     base.default_hooks.load_backbone.checkpoint = None

@@ -12,7 +12,7 @@ from .figures import assert_learnt
 PAGE = (ROOT / "docs" / "compose.md").read_text()
 CLASSES = ("Pneumonia", "Infiltration")
 LINEAR = """
-_base_ = ["otcxr_mm::otcxr_linear_r50_nih.py"]
+_base_ = ["otcxr_mm::linear_r50_nih.py"]
 few = dict(classes={classes})
 train_dataloader = dict(dataset=few)
 val_dataloader = dict(dataset=few)

@@ -9,7 +9,7 @@ pytest.importorskip("mmseg.registry")
 
 UNTRAINED = ["default_hooks.load_backbone.checkpoint=None"]
 LUNGS = """
-_base_ = ["otcxr_mm::otcxr_upernet_r18_lungs.py"]
+_base_ = ["otcxr_mm::upernet_r18_lungs.py"]
 ours = dict(
     data_root="lungs", mask_prefix=dict(_delete_=True, right_lung="right", left_lung="left", heart="heart")
 )
@@ -32,9 +32,9 @@ def test_siim(otcxr, real_data, tmp_path):
     small = options.loaders(8), options.size(96, "val", "test"), options.size(96, "train", key="size")
     few = options.iterations(40, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
     args = options.cfg(UNTRAINED, FROZEN, ["default_hooks.load_backbone.calibrate=True"], *small, *few)
-    otcxr("train", "otcxr_upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
-    otcxr("test", "work_dirs/otcxr_upernet_r50_siim", cwd=tmp_path, env=env, check=True)
-    assert_segmented(tmp_path / "work_dirs" / "otcxr_upernet_r50_siim", planted)
+    otcxr("train", "upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
+    otcxr("test", "work_dirs/upernet_r50_siim", cwd=tmp_path, env=env, check=True)
+    assert_segmented(tmp_path / "work_dirs" / "upernet_r50_siim", planted)
 
 
 def test_lungs_with_sides(otcxr, real_data, tmp_path):

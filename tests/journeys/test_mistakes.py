@@ -41,9 +41,9 @@ train_cfg = dict(max_epochs=1)
 param_scheduler = []
 """
 LINEAR = """_base_ = [
-    "otcxr_mm::_base_/models/classifier_r18_thin.py",
+    "otcxr_mm::_base_/models/classifier_r18.py",
     "otcxr_mm::_base_/datasets/labelled_96.py",
-    "otcxr_mm::_base_/linear_runtime.py",
+    "otcxr_mm::_base_/schedules/linear.py",
 ]
 model = dict(backbone=dict(base_channels=16, stem_channels=16), head=dict(num_classes=2, in_channels=128))
 images = dict(
@@ -52,7 +52,7 @@ images = dict(
     ann_file="labels.csv",
     img_prefix="images",
     label_columns=["Mass", "Nodule"],
-    pipeline=_base_.pipeline,
+    pipeline=_base_.test_pipeline,
     test_mode=True,
 )
 train_dataloader = dict(dataset=dict(**images, split="train"))

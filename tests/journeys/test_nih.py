@@ -28,10 +28,10 @@ def run(tmp_path_factory, otcxr, planted):
         check=True,
     )
 
-    def evaluate(config, *more):
-        small = options.cfg(options.loaders(16), options.size(112), more)
+    def evaluate(config, *more, name=None):
+        work_dir = folder / "work_dirs" / (name or config.removesuffix(".py"))
+        small = ["--work-dir", work_dir, *options.cfg(options.loaders(16), options.size(112), more)]
         otcxr("train", config, *small, cwd=folder, env=env, check=True)
-        work_dir = folder / "work_dirs" / config.removesuffix(".py")
         otcxr("test", f"work_dirs/{work_dir.name}", "--out", "figures.json", cwd=folder, env=env, check=True)
         record = json.loads((work_dir / "results.json").read_text())
         figures = json.loads((folder / "figures.json").read_text())
@@ -43,16 +43,16 @@ def run(tmp_path_factory, otcxr, planted):
 
 
 def test_from_pretraining_to_a_table(otcxr, run, planted):
-    linear = run("otcxr_linear_r50_nih.py", "train_cfg.decays=(0.1,1,10)")
+    linear = run("linear_r50_nih.py", "train_cfg.decays=(0.1,1,10)")
     figures = {"linear": assert_learnt(linear, planted)}
-    knn = run("otcxr_knn_r50_nih.py", f"train_cfg.cache={linear / 'features'}")
+    knn = run("linear_r50_nih.py", *options.KNN, f"train_cfg.cache={linear / 'features'}", name="knn")
     figures["knn"] = assert_learnt(knn, planted, 0.6)
     # one small step, from the head of the linear evaluation
     head = [f"load_from={linear / 'linear.pth'}", "optim_wrapper.optimizer.lr=1e-5", *options.iterations(1)]
-    tuned = run("otcxr_finetune_r50_nih.py", *head)
+    tuned = run("finetune_r50_nih.py", *head)
     figures["finetune"] = assert_learnt(tuned, planted)
-    half = run("otcxr_semisup_r50_nih.py", *head, "train_dataloader.dataset.fraction=0.5")
-    figures["semisup"] = assert_learnt(half, planted)
+    half = run("finetune_r50_nih.py", *head, "train_dataloader.dataset.fraction=0.5", name="half")
+    figures["half"] = assert_learnt(half, planted)
     trained = json.loads((half / "results.json").read_text())["train"]
     assert (trained["images"], trained["patients"]) == (16, 8)
 
@@ -65,6 +65,6 @@ def test_from_pretraining_to_a_table(otcxr, run, planted):
     table = {(row["protocol"], float(row["fraction"])): float(row["value"]) for row in rows}
     assert {row["method"] for row in rows} == {"otcxr_r50_nih"}
     macro = {name: np.mean(list(found.values())) for name, found in figures.items()}
-    of_half = macro.pop("semisup")
+    of_half = macro.pop("half")
     expected = {**{(name, 1.0): value for name, value in macro.items()}, ("finetune", 0.5): of_half}
     assert table == pytest.approx(expected, abs=EXACT)

@@ -19,18 +19,18 @@ PRETRAIN = """
 _base_ = ["otcxr_mm::otcxr_r18_cpu.py"]
 train_dataloader = dict(
     dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="{root}", {more}
-        pipeline=_base_.two_view_pipeline)
+        pipeline=_base_.train_pipeline)
 )
 """
 LABELS = """
-_base_ = ["otcxr_mm::otcxr_linear_r18_kermany.py"]
+_base_ = ["otcxr_mm::linear_r18_kermany.py"]
 ours = dict(
     _delete_=True,
     type="otcxr_mm.CSVLabeledCXR",
     data_root="{root}",
     ann_file="labels.csv",
     {more}
-    pipeline=_base_.pipeline,
+    pipeline=_base_.test_pipeline,
     test_mode=True,
 )
 train_dataloader = dict(dataset=dict(**ours, split="train"))

@@ -8,10 +8,11 @@ from . import options, publishers
 from .figures import assert_learnt
 
 
-def evaluate(otcxr, folder, config, env, *opts):
-    """Trains and tests in the default work dir, which it returns."""
-    otcxr("train", config, *options.cfg(options.UNTRAINED, *opts), cwd=folder, env=env, check=True)
-    work_dir = folder / "work_dirs" / config.removesuffix(".py")
+def evaluate(otcxr, folder, config, env, *opts, name="work"):
+    """Trains and tests in a work dir, which it returns."""
+    work_dir = folder / "work_dirs" / name
+    args = ["--work-dir", work_dir, *options.cfg(options.UNTRAINED, *opts)]
+    otcxr("train", config, *args, cwd=folder, env=env, check=True)
     otcxr("test", work_dir, cwd=folder, env=env, check=True)
     assert json.loads((work_dir / "results.json").read_text())["method"] == "random init"
     return work_dir
@@ -24,9 +25,9 @@ def test_vinbigdata(otcxr, real_data, tmp_path):
     env = {"OTCXR_VINBIG": planted.root}
     small = options.loaders(16), options.size(112)
     cache = [f"train_cfg.cache={tmp_path / 'features'}"]
-    work_dir = evaluate(otcxr, tmp_path, "otcxr_linear_r50_vinbig.py", env, *small, cache, options.DECAYS)
+    work_dir = evaluate(otcxr, tmp_path, "linear_r50_vinbig.py", env, *small, cache, options.DECAYS)
     assert_learnt(work_dir, planted)
-    work_dir = evaluate(otcxr, tmp_path, "otcxr_knn_r50_vinbig.py", env, *small, cache)
+    work_dir = evaluate(otcxr, tmp_path, "linear_r50_vinbig.py", env, *small, cache, options.KNN, name="knn")
     assert_learnt(work_dir, planted, 0.6)
 
 
@@ -34,19 +35,19 @@ def test_rsna_at_the_size_of_the_config(otcxr, real_data, tmp_path):
     pytest.importorskip("pydicom")
     planted = publishers.rsna(tmp_path / "rsna", real_data)
     env = {"OTCXR_RSNA": planted.root}
-    work_dir = evaluate(otcxr, tmp_path, "otcxr_linear_r50_rsna.py", env, options.loaders(8), options.DECAYS)
+    work_dir = evaluate(otcxr, tmp_path, "linear_r50_rsna.py", env, options.loaders(8), options.DECAYS)
     assert_learnt(work_dir, planted)
 
 
 MEDMNIST = """
-_base_ = ["otcxr_mm::otcxr_linear_r18_kermany.py"]
+_base_ = ["otcxr_mm::linear_r18_kermany.py"]
 small = dict(
     _delete_=True,
     type="otcxr_mm.MedMNISTCXR",
     data_root="medmnist",
     ann_file="chestmnist_128.npz",
     classes=("Pneumothorax", "Effusion", "Hernia", "Atelectasis", "Mass"),
-    pipeline=_base_.pipeline,
+    pipeline=_base_.test_pipeline,
     test_mode=True,
 )
 train_dataloader = dict(dataset=dict(**small, split="train"))

@@ -97,7 +97,7 @@ PRETRAIN = """
 _base_ = ["otcxr_mm::otcxr_r18_cpu.py"]
 train_dataloader = dict(
     dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="hospital", ann_file="labels.csv",
-        img_prefix="images", split="{split}", pipeline=_base_.two_view_pipeline)
+        img_prefix="images", split="{split}", pipeline=_base_.train_pipeline)
 )
 """
 

@@ -12,8 +12,10 @@ from mmengine.runner import Runner
 import otcxr_mm
 from tests.conftest import ROOT, write_image
 
-NAMES = ["upernet_r18_lungs", "fcn_r18_lungs"]
-CONFIGS = ROOT / "configs" / "benchmarks" / "segmentation"
+CONFIG = ROOT / "configs" / "downstream" / "segmentation" / "upernet_r18_lungs.py"
+FCN = dict(_delete_=True, type="otcxr_mm.FCNMaskHead", in_index=(1, 2, 3), input_transform="resize_concat", num_convs=1)
+FCN |= dict(concat_input=False, norm_cfg=dict(type="GN", num_groups=8), loss_decode=dict(type="otcxr_mm.MaskLoss"))
+HEADS = pytest.mark.parametrize("head", [{}, FCN], ids=["UPerMaskHead", "FCNMaskHead"])
 
 
 @pytest.fixture
@@ -23,8 +25,10 @@ def _mmseg():
         yield
 
 
-def model_config(name=NAMES[0], classes=2, **backbone):
-    model = Config.fromfile(CONFIGS / f"otcxr_{name}.py").model
+def model_config(head=None, classes=2, **backbone):
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict({"model.decode_head": {**(head or {})}})
+    model = cfg.model
     model.decode_head.num_classes = classes
     model.backbone.update(base_channels=8, stem_channels=8, **backbone)
     widths = (8, 16, 32, 64)
@@ -46,9 +50,9 @@ def batch(sizes=((40, 50), (64, 48)), classes=2, side=32):
 
 
 @pytest.mark.usefixtures("_mmseg")
-@pytest.mark.parametrize("name", NAMES)
-def test_masks_that_overlap_at_the_size_of_the_original(name, caplog):
-    model = MODELS.build(model_config(name)).eval()
+@HEADS
+def test_masks_that_overlap_at_the_size_of_the_original(head, caplog):
+    model = MODELS.build(model_config(head)).eval()
     torch.nn.init.constant_(model.decode_head.conv_seg.bias, 1.0)  # everything is inside of both classes
     with caplog.at_level(logging.WARNING), torch.no_grad():
         data = batch()
@@ -67,9 +71,9 @@ def test_masks_that_overlap_at_the_size_of_the_original(name, caplog):
 
 
 @pytest.mark.usefixtures("_mmseg")
-@pytest.mark.parametrize("name", NAMES)
-def test_the_losses_are_those_of_the_masks(name):
-    model = MODELS.build(model_config(name)).eval()
+@HEADS
+def test_the_losses_are_those_of_the_masks(head):
+    model = MODELS.build(model_config(head)).eval()
     data = batch(((32, 32),) * 3)
     losses = model(**model.data_preprocessor(data, True), mode="loss")
     assert set(losses) == {"decode.loss_bce", "decode.loss_dice"}  # no accuracy of one class a pixel
@@ -123,7 +127,7 @@ class AtStart(Hook):
 
 def runner_config(lungs, tmp_path, monkeypatch, epochs=30, **backbone):
     monkeypatch.setenv("OTCXR_DATA", str(lungs))
-    cfg = Config.fromfile(CONFIGS / "otcxr_upernet_r18_lungs.py")
+    cfg = Config.fromfile(CONFIG)
     cfg.model = model_config(classes=1, **backbone)
     cfg.work_dir = str(tmp_path / "work")
     cfg.train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=epochs, val_interval=epochs)

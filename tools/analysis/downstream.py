@@ -19,18 +19,18 @@ from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = ROOT / "configs" / "benchmarks"
+CONFIGS = ROOT / "configs" / "downstream"
 OUT = Path("work_dirs/downstream")
 RANDOM = "random init"
 TASKS = {
-    ("kermany", "linear"): "linear/otcxr_linear_r18_kermany.py",
-    ("kermany", "knn"): "knn/otcxr_knn_r18_kermany.py",
-    ("nih", "linear"): "linear/otcxr_linear_r18_nih.py",
-    ("nih", "knn"): "knn/otcxr_knn_r18_nih.py",
-    ("nih", "finetune"): "finetune/otcxr_finetune_r18_nih.py",
-    ("lungs", "frozen"): "segmentation/otcxr_upernet_r18_lungs.py",
-    ("lungs", "finetune"): "segmentation/otcxr_upernet_r18_lungs.py",
-    ("kermany", "finetune"): "finetune/otcxr_finetune_r18_kermany.py",
+    ("kermany", "linear"): "linear/linear_r18_kermany.py",
+    ("kermany", "knn"): "linear/linear_r18_kermany.py",
+    ("nih", "linear"): "linear/linear_r18_nih.py",
+    ("nih", "knn"): "linear/linear_r18_nih.py",
+    ("nih", "finetune"): "finetune/finetune_r18_nih.py",
+    ("lungs", "frozen"): "segmentation/upernet_r18_lungs.py",
+    ("lungs", "finetune"): "segmentation/upernet_r18_lungs.py",
+    ("kermany", "finetune"): "finetune/finetune_r18_kermany.py",
 }
 # share of the training patients, and how many draws of them (at 100 %: seeds)
 FRACTIONS = ((1.0, 3), (0.1, 5), (0.01, 5))
@@ -74,6 +74,8 @@ class Run:
             options.append(f"train_cfg.cache={OUT / 'features'}")
             if not self.backbone:
                 options.append("train_cfg.calibrate=True")
+        if self.protocol == "knn":
+            options.append("model.head.type=otcxr_mm.KNNHead")
         if self.protocol == "frozen":
             options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
             if not self.backbone:  # otherwise its statistics come from no data

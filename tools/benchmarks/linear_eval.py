@@ -25,7 +25,7 @@ def evaluate(decays: tuple[float, ...], folder: str) -> None:
 
     torch.set_num_threads(1)
     data = os.environ.get("OTCXR_DATA")
-    name = "otcxr_linear_r18_kermany" if data else "linear_r18_synthetic"
+    name = "linear_r18_kermany" if data else "linear_r18_synthetic"
     (path,) = (ROOT / "configs").rglob(f"{name}.py")
     cfg = Config.fromfile(path)
     cfg.default_hooks.load_backbone.checkpoint = None

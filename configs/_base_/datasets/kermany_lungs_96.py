@@ -1,12 +1,12 @@
-# Lungs of 1,544 paediatric radiographs at 96 pixels, split by patient: images/, lung_masks/, labels.csv with filename,
-# patient and split. One class; of two lungs with names of their own MaskedCrop needs
-# flip_pairs=[("left_lung", "right_lung")], or flip=0.
+# Lungs of 1,544 paediatric radiographs at 96 pixels, split by patient. $OTCXR_DATA/kermany_lungmask holds images/,
+# lung_masks/ and labels.csv with filename, patient, split.
 train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
+    # several classes with a side need flip_pairs=[("left_lung", "right_lung")], or flip=0
     dict(type="otcxr_mm.MaskedCrop", size=96, scale=(0.5, 1.0), ratio=(1.0, 1.7), flip=0.5),
     dict(type="otcxr_mm.PackMasks"),
 ]
-# masks stay as they are: predictions are brought to the size of the original
+# masks keep their size: predictions are scaled to it
 test_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="mmpretrain.Resize", scale=(96, 96), interpolation="area"),
@@ -26,7 +26,7 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     dataset=dict(**lungs, split="train", pipeline=train_pipeline),
 )
-# with test_mode a broken image is an error: nothing else takes its place
+# test_mode: a broken image is an error, not replaced by another
 loader = dict(
     batch_size=32,
     num_workers=0,
@@ -35,3 +35,5 @@ loader = dict(
 )
 val_dataloader = dict(**loader, dataset=dict(**lungs, split="val", pipeline=test_pipeline, test_mode=True))
 test_dataloader = dict(**loader, dataset=dict(**lungs, split="test", pipeline=test_pipeline, test_mode=True))
+val_evaluator = dict(type="otcxr_mm.MaskMetric", draws=0)  # no intervals
+test_evaluator = dict(type="otcxr_mm.MaskMetric")

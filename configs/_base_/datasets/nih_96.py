@@ -1,16 +1,16 @@
-# NIH ChestX-ray14 or a part of it, with splits of one's own by patient. FOLDER/nih (OTCXR_DATA) holds images/,
+# NIH ChestX-ray14 or a part of it, with your own split by patient. $OTCXR_DATA/nih holds images/,
 # Data_Entry_2017*.csv and patient_split.csv with Image Index, Patient ID, split.
 _base_ = ["./labelled_96.py"]
 
-# with test_mode a broken image is an error: nothing else takes its place
+# test_mode: a broken image is an error, not replaced by another
 images = dict(
     type="otcxr_mm.NIHChestXray14",
     data_root="{{$OTCXR_DATA:data}}/nih",
     split_file="patient_split.csv",
     skip_missing=True,
-    # of the 14 those that a test set of some hundred images can measure; None for all
+    # those of the 14 that a test set of a few hundred images can measure; None for all
     classes=("Pneumonia", "Infiltration", "Edema", "Atelectasis", "Effusion"),
-    pipeline=_base_.pipeline,
+    pipeline=_base_.test_pipeline,
     test_mode=True,
 )
 train_dataloader = dict(dataset=dict(**images, split="train"))

@@ -1,6 +1,6 @@
-# Built-in procedural radiographs, drawn at first use: two viewpoints for pre-training, labelled images for probes.
+# Built-in procedural radiographs with labels, drawn at first use (into OTCXR_SYNTHETIC).
 synthetic = dict(type="otcxr_mm.SyntheticCXR", data_root="{{$OTCXR_SYNTHETIC:data/synthetic}}", seed=0)
-pipeline = [
+test_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="Resize", scale=(96, 96)),
     dict(type="otcxr_mm.PackCXR"),
@@ -10,11 +10,13 @@ loader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
 )
-train_dataloader = dict(batch_size=64, **loader, dataset=dict(**synthetic, split="train", pipeline=pipeline))
-# with test_mode a broken image is an error: nothing else takes its place
+train_dataloader = dict(batch_size=64, **loader, dataset=dict(**synthetic, split="train", pipeline=test_pipeline))
+# test_mode: a broken image is an error, not replaced by another
 val_dataloader = dict(
-    batch_size=64, **loader, dataset=dict(**synthetic, split="val", pipeline=pipeline, test_mode=True)
+    batch_size=64, **loader, dataset=dict(**synthetic, split="val", pipeline=test_pipeline, test_mode=True)
 )
 test_dataloader = dict(
-    batch_size=64, **loader, dataset=dict(**synthetic, split="test", pipeline=pipeline, test_mode=True)
+    batch_size=64, **loader, dataset=dict(**synthetic, split="test", pipeline=test_pipeline, test_mode=True)
 )
+val_evaluator = dict(type="otcxr_mm.MultiLabelAUC", draws=0)  # no intervals
+test_evaluator = dict(type="otcxr_mm.MultiLabelAUC", draws=2000)

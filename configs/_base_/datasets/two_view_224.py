@@ -1,14 +1,14 @@
-# Two viewpoints of 224 pixels. The data set itself is named by the config that inherits this.
-two_view_pipeline = [
+# Two views of 224 pixels for pre-training. The config that inherits this names the data set.
+train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(
         type="otcxr_mm.TwoViewCrop",
         size=224,
         scale=(0.25, 1.0),
         ratio=(3 / 4, 4 / 3),
-        min_overlap=0.3,  # share of the smaller crop that both show
+        min_overlap=0.3,  # share of the smaller crop that both views show
         flip=0.5,  # hides which side is left: 0 where that matters
-        rotation=0.0,  # degrees to either side
+        rotation=0.0,  # degrees in either direction
     ),
     dict(
         type="otcxr_mm.PhotometricCXR",
@@ -22,7 +22,7 @@ two_view_pipeline = [
         noise_prob=0.0,
         solarize=128,
         solarize_prob=0.0,
-        erase=(0.02, 0.15),  # share of the viewpoint's area
+        erase=(0.02, 0.15),  # share of the view's area
         erase_prob=0.0,
     ),
     dict(type="otcxr_mm.PackViews"),

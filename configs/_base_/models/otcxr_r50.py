@@ -1,10 +1,10 @@
-# OTCXR on a ResNet-50. Which values are the paper's and which are our reading: docs/method.md; how they were chosen:
-# docs/results.md.
+# OTCXR on a ResNet-50. docs/method.md says which values are the paper's and which our reading, docs/results.md how they
+# were chosen.
 model = dict(
     type="otcxr_mm.OTCXR",
     data_preprocessor=dict(
         type="otcxr_mm.CXRDataPreprocessor",
-        # on the scale 0 to 255: the middle of it, and about the spread of radiographs
+        # on the scale 0 to 255: its middle, and about the spread of radiographs
         mean=[127.5],
         std=[64.0],
         channels=1,  # 3 to start from ImageNet's weights: the grey image is repeated on the device
@@ -30,7 +30,7 @@ model = dict(
     ),
     head=dict(
         type="otcxr_mm.OTHead",
-        # alpha, beta, eta of the objective are the three loss_weight
+        # the three loss_weight are alpha, beta and eta of the objective
         loss_ot=dict(
             type="otcxr_mm.TransportLoss",
             metric="sqeuclidean",
@@ -42,8 +42,8 @@ model = dict(
         loss_var=dict(type="otcxr_mm.VarianceLoss", loss_weight=12.5),
         loss_cov=dict(type="otcxr_mm.CovarianceLoss", loss_weight=1.0),
         global_mass=0.25,
-        # what the crops' geometry says: tokens that the other viewpoint does not show get little mass, and pairs a
-        # quarter of the image apart cost as much again as the mean pair
+        # the crops' geometry: tokens that the other view does not show get little mass, and pairs a quarter of the
+        # image apart cost as much again as the mean pair
         marginals="visibility",
         prior_scale=0.25,
         statistics="both",

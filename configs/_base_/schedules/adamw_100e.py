@@ -22,5 +22,5 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=100)
-# --auto-scale-lr multiplies lr by (images an iteration on all GPUs) / base_batch_size
+# --auto-scale-lr multiplies lr by (images per iteration on all GPUs) / base_batch_size
 auto_scale_lr = dict(base_batch_size=64, enable=False)

@@ -37,8 +37,8 @@ class FrozenEvalLoop(BaseLoop):
             data sets of this package.
     """
 
-    # name of the checkpoint
-    FILE = ""
+    # names the checkpoint, PROTOCOL.pth, and the run's rows in tables, unless the config sets another protocol
+    protocol = ""
 
     def __init__(
         self, runner: Runner, dataloader: DataLoader | dict, calibrate: bool = False, cache: bool | str = True
@@ -75,6 +75,7 @@ class FrozenEvalLoop(BaseLoop):
         """Computes the features, fits the head, validates, and writes the checkpoint."""
         runner, model = self.runner, unwrap_model(self.runner)
         self.check(model)
+        runner.cfg.setdefault("protocol", self.protocol)
         runner.call_hook("before_train")
         model.requires_grad_(False)
         if self.calibrate:
@@ -89,10 +90,9 @@ class FrozenEvalLoop(BaseLoop):
         self._done = 1
         if runner.val_loop:
             runner.val_loop.run()
-        runner.save_checkpoint(
-            runner.work_dir, self.FILE, save_optimizer=False, save_param_scheduler=False, by_epoch=False
-        )
-        runner.logger.info(f"classifier written to {os.path.join(runner.work_dir, self.FILE)}")
+        name = f"{self.protocol}.pth"
+        runner.save_checkpoint(runner.work_dir, name, save_optimizer=False, save_param_scheduler=False, by_epoch=False)
+        runner.logger.info(f"classifier written to {os.path.join(runner.work_dir, name)}")
         runner.call_hook("after_train")
         return runner.model
 

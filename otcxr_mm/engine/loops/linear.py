@@ -1,46 +1,51 @@
-"""Linear evaluation: a linear head on the features of a frozen backbone, fitted to convergence."""
+"""Linear evaluation: a head on the features of a frozen backbone, fitted to convergence."""
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ...evaluation.statistics.auc import per_class
+from ...models.heads import KNNHead
 from ...registry import LOOPS
 from .frozen import FrozenEvalLoop
+from .knn import KS, fit_neighbours, validation_auroc
+from .linear_problem import LinearProblem
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 
 
 @LOOPS.register_module()
 class LinearEvalLoop(FrozenEvalLoop):
-    """Fits the linear head of an ImageClassifier while everything before it stays as it is.
+    """Linear evaluation of a frozen backbone; with a :class:`otcxr_mm.KNNHead`, nearest neighbours instead.
 
     Features of training and validation images are computed once and standardised. For each weight decay L-BFGS
-    minimises the head's loss plus ``decay / 2 |w|^2`` a class, to convergence: no learning rate, schedule or seed
+    minimises the head's loss plus ``decay / 2 |w|^2`` per class, to convergence: no learning rate, schedule or seed
     enters. The decay with the best macro AUROC on the validation images is taken, its weights are put into the head
     (standardisation folded in), the validation loop runs, and `WORK_DIR/linear.pth` is written, an ordinary checkpoint
     of the classifier.
 
+    A KNNHead gets the training images instead, and the number of neighbours is chosen in the same way; the checkpoint
+    is `WORK_DIR/knn.pth`.
+
     Args:
-        runner: Its model is an ImageClassifier whose head has a linear layer `fc`, as MultiLabelLinearClsHead.
+        runner: Its model is an ImageClassifier whose head is a KNNHead or has a linear layer `fc`, as
+            MultiLabelLinearClsHead has.
         dataloader: Of the training images, in any order, without augmentation.
         decays: Weight decays to try; more than one needs a validation data loader.
-        max_iters: L-BFGS iterations a decay, after which a fit that has not converged is left as it is, with a warning.
+        max_iters: L-BFGS iterations per decay; a fit that has not converged by then is kept, with a warning.
+        ks: Numbers of neighbours to try with a KNNHead; more than one needs a validation data loader. Those above the
+            number of training images are left out.
         **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
             training images, for a network that was never trained; `cache`: folder for the features, to be shared by
             several runs; True (the default): `WORK_DIR/features`; False: none.
 
     Raises:
-        ValueError: For another model, decays without validation images to choose by, or training images among which no
-            class has both positives and negatives.
+        ValueError: For another model, decays or ks without validation images to choose by, or training images among
+            which no class has both positives and negatives.
     """
-
-    FILE = "linear.pth"
 
     def __init__(
         self,
@@ -48,32 +53,38 @@ class LinearEvalLoop(FrozenEvalLoop):
         dataloader: DataLoader | dict,
         decays: Sequence[float] = DECAYS,
         max_iters: int = 1000,
+        ks: Sequence[int] = KS,
         **kwargs: object,
     ) -> None:
         super().__init__(runner, dataloader, **kwargs)
         self.decays, self._fit_iters = sorted(decays, reverse=True), max_iters
+        self.ks = sorted(ks)
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model without linear head, or several decays without validation images.
+        """Fails for a model with another head, or several decays or ks without validation images.
 
         Raises:
             ValueError: With what is missing.
         """
-        if not isinstance(getattr(getattr(model, "head", None), "fc", None), nn.Linear):
+        head = getattr(model, "head", None)
+        if not isinstance(head, KNNHead) and not isinstance(getattr(head, "fc", None), nn.Linear):
             raise ValueError(
-                "LinearEvalLoop fits model.head.fc of an ImageClassifier: take the head MultiLabelLinearClsHead"
+                "LinearEvalLoop fits model.head.fc of an ImageClassifier, or a KNNHead: set model.head to a "
+                "MultiLabelLinearClsHead or an otcxr_mm.KNNHead"
             )
+        self.protocol = "knn" if isinstance(head, KNNHead) else "linear"
         classes = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes")
-        if classes is not None and len(classes) != model.head.fc.out_features:
+        if classes is not None and len(classes) != _size(head)[0]:
             raise ValueError(
-                f"model.head.num_classes={model.head.fc.out_features}, but the training set has {len(classes)} "
-                f"classes: {', '.join(classes)}"
+                f"model.head.num_classes={_size(head)[0]}, but the training set has {len(classes)} classes: "
+                f"{', '.join(classes)}"
             )
         labels = getattr(getattr(self.dataloader.dataset, "records", None), "labels", None)
         if labels is not None:  # before the features are computed
             self._check_labels(torch.from_numpy(labels))
-        if self.runner.val_loop is None and len(self.decays) > 1:
-            raise ValueError("LinearEvalLoop: to choose among several decays, val_dataloader must be set")
+        name, values = ("ks", self.ks) if self.protocol == "knn" else ("decays", self.decays)
+        if self.runner.val_loop is None and len(values) > 1:
+            raise ValueError(f"LinearEvalLoop: to choose among several {name}, val_dataloader must be set")
 
     def check_features(self, model: nn.Module, width: int) -> None:
         """Fails if the head takes features of another width.
@@ -81,31 +92,37 @@ class LinearEvalLoop(FrozenEvalLoop):
         Raises:
             ValueError: With both widths.
         """
-        if width != model.head.fc.in_features:
+        expected = _size(model.head)[1]
+        if width != expected:
             raise ValueError(
-                f"model.head.in_channels={model.head.fc.in_features}, but the backbone and neck give features of "
-                f"{width} channels: set it to {width}"
+                f"model.head.in_channels={expected}, but the backbone and neck give features of {width} channels: set "
+                f"it to {width}"
             )
 
     def fit_head(
         self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
     ) -> None:
-        """Fits `head.fc` on the main process and gives it to the others.
+        """Fits the head on the main process and gives it to the others.
 
         Args:
             model: The classifier.
             train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
             val: Those of the validation images; None without them.
         """
-        fc = model.head.fc
+        head = model.head
         if is_main_process():
-            device = fc.weight.device
-            train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
-            weight, bias = self.fit(*train, val, model.head.loss_module)
-            fc.weight.copy_(weight)
-            fc.bias.copy_(bias)
-        for parameter in (fc.weight, fc.bias):
-            broadcast(parameter.data)
+            if self.protocol == "knn":
+                fit_neighbours(head, self.ks, train, val, self.runner.logger)
+            else:
+                device = head.fc.weight.device
+                train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
+                weight, bias = self.fit(*train, val, head.loss_module)
+                head.fc.weight.copy_(weight)
+                head.fc.bias.copy_(bias)
+        # a KNNHead of another process is still empty, so that nothing could be copied into it
+        state = [{name: tensor.cpu() for name, tensor in head.state_dict().items()} if is_main_process() else None]
+        broadcast_object_list(state)
+        head.load_state_dict(state[0])
 
     def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
         """Fits a linear head.
@@ -148,89 +165,6 @@ class LinearEvalLoop(FrozenEvalLoop):
         return weight / std, bias - (weight / std) @ mean
 
 
-def validation_auroc(labels: Tensor, scores: Tensor) -> float:
-    """Macro AUROC to choose by, over the classes that are defined.
-
-    Args:
-        labels: (n, C): 1, 0, or NaN for unknown.
-        scores: (n, C), of any scale.
-
-    Raises:
-        ValueError: If it is not defined for any class.
-    """
-    values, _ = per_class(labels.double().cpu().numpy(), scores.double().cpu().numpy())
-    if not np.isfinite(values).any():
-        raise ValueError(
-            f"no class has both positives and negatives among the {len(labels)} validation images, so that nothing can "
-            "be chosen by them: take others in val_dataloader, or more"
-        )
-    return float(np.nanmean(values))
-
-
-class LinearProblem:
-    """Linear classifiers of several labels on the same features, for a sweep of weight decays.
-
-    The features are rotated once to their principal axes. In these coordinates the Hessian of logistic regression is
-    nearly diagonal, about q_c lambda_i + decay with q_c = p (1 - p) of the class's prevalence p and lambda_i the
-    variance along the axis: scaled by its square root, L-BFGS converges where it did not in a thousand iterations.
-
-    Args:
-        x: Features, standardised, (n, D).
-        y: Labels, (n, C), NaN for unknown.
-        loss: Mean over images and classes.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, loss: nn.Module) -> None:
-        n, d = x.shape
-        if n < d:
-            self.axes = torch.linalg.svd(x, full_matrices=False).Vh.T
-        else:
-            self.axes = torch.linalg.eigh(x.T @ x)[1]
-        self.x, self.y, self.loss = x @ self.axes, y, loss
-        self.variance = self.x.square().mean(0)
-        known = torch.isfinite(y)
-        # never 0 or 1, so that a class without positives has a start, too
-        prevalence = (((y == 1).sum(0) + 0.5) / (known.sum(0) + 1)).to(x)
-        self.spread = prevalence * (1 - prevalence)
-        self.weight, self.bias = x.new_zeros(y.shape[1], self.x.shape[1]), torch.logit(prevalence)
-
-    def minimise(self, decay: float, max_iters: int) -> tuple[Tensor, Tensor, bool]:
-        """L-BFGS on loss(x w + b, y) a class + decay / 2 |w|^2; with cross-entropy scikit-learn's C = 1 / (decay n).
-
-        The next call starts from where this one ended.
-
-        Args:
-            decay: Weight decay.
-            max_iters: At most so many iterations.
-
-        Returns:
-            Weight (C, D) and bias (C,) at the minimum, and whether it was reached.
-        """
-        scale = (self.spread[:, None] * self.variance + decay).clamp_min(1e-12).rsqrt()
-        shift = self.spread.rsqrt()
-        u, v = (self.weight / scale).requires_grad_(), (self.bias / shift).requires_grad_()
-        optimiser = torch.optim.LBFGS(
-            [u, v],
-            max_iter=max_iters,
-            max_eval=4 * max_iters,
-            history_size=20,
-            tolerance_grad=1e-7,
-            tolerance_change=1e-12,
-            line_search_fn="strong_wolfe",
-        )
-
-        @torch.enable_grad()
-        def objective() -> Tensor:
-            optimiser.zero_grad()
-            weight, bias = u * scale, v * shift
-            value = len(bias) * self.loss(self.x @ weight.T + bias, self.y) + decay / 2 * weight.square().sum()
-            value.backward()
-            return value
-
-        optimiser.step(objective)
-        # a line search that stalls ends it, too
-        objective()
-        steep = max(part.grad.abs().max().item() for part in (u, v))
-        converged = optimiser.state[u]["n_iter"] < max_iters and steep < 1e-5
-        self.weight, self.bias = (u * scale).detach(), (v * shift).detach()
-        return self.weight @ self.axes.T, self.bias, converged
+def _size(head: nn.Module) -> tuple[int, int]:
+    """Classes and length of the features that a head takes."""
+    return tuple(head.fc.weight.shape if hasattr(head, "fc") else (head.labels.shape[1], head.bank.shape[1]))

@@ -16,7 +16,8 @@ class KNNHead(MultiLabelClsHead):
     of positives among those whose label is known, weighted by softmax(cosine / temperature) (as Wu et al., CVPR 2018,
     and DINO do, for one label); where it is known of none, the share among all training images.
 
-    The features are put in by :class:`otcxr_mm.KNNEvalLoop` and go with the checkpoint.
+    :class:`otcxr_mm.LinearEvalLoop` puts the features in, and they are saved with the checkpoint. The arguments of a
+    linear head fit, so a linear evaluation becomes one of nearest neighbours by the type of its head alone.
 
     Args:
         num_classes: Labels, C.
@@ -24,15 +25,22 @@ class KNNHead(MultiLabelClsHead):
         k: Neighbours.
         temperature: Of the weights.
         thr: Score from which on a label is predicted.
+        loss: As a linear head has; nothing is trained here.
 
     Raises:
         ValueError: If `k` or `temperature` is not above 0; at use, for an empty head.
     """
 
     def __init__(
-        self, num_classes: int, in_channels: int, k: int = 20, temperature: float = 0.07, thr: float = 0.5
+        self,
+        num_classes: int,
+        in_channels: int,
+        k: int = 20,
+        temperature: float = 0.07,
+        thr: float = 0.5,
+        loss: dict | None = None,
     ) -> None:
-        super().__init__(loss=dict(type="otcxr_mm.MaskedBCELoss"), thr=thr)
+        super().__init__(loss=loss or dict(type="otcxr_mm.MaskedBCELoss"), thr=thr)
         if k < 1 or temperature <= 0:
             raise ValueError(f"KNNHead: k >= 1 and temperature > 0, got {k} and {temperature}")
         self.temperature = temperature
@@ -116,7 +124,7 @@ class KNNHead(MultiLabelClsHead):
         Raises:
             ValueError: Always; names the loop to take.
         """
-        raise ValueError("the KNNHead has nothing to train: take train_cfg = dict(type='otcxr_mm.KNNEvalLoop')")
+        raise ValueError("the KNNHead has nothing to train: set train_cfg = dict(type='otcxr_mm.LinearEvalLoop')")
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list | None) -> list:
         # scores are shares already; MMPretrain's would put them through a sigmoid

@@ -1,5 +1,5 @@
 # What all runs of the screen share: data, augmentation, schedule, a thin ResNet-18 at 96 pixels.
-_base_ = ["../../../../configs/_base_/pretrain_runtime.py"]
+_base_ = ["../../../../configs/_base_/default_runtime.py"]
 
 custom_imports = dict(imports=["otcxr_mm.utils.patches", "method_screen.components"], allow_failed_imports=False)
 
@@ -71,5 +71,10 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=2), logger=dict(interval=33))
+default_hooks = dict(
+    collapse=dict(type="otcxr_mm.CollapseMonitorHook"),
+    export=dict(type="otcxr_mm.ExportBackboneHook"),
+    checkpoint=dict(max_keep_ckpts=2),
+    logger=dict(interval=33),
+)
 log_processor = dict(window_size=33)

@@ -1,0 +1,12 @@
+# Linear evaluation on NIH ChestX-ray14 ($OTCXR_NIH, as NIH ships it).
+#   python tools/train.py configs/downstream/linear/linear_r50_nih.py
+#   python tools/test.py work_dirs/linear_r50_nih
+# Another backbone: --cfg-options default_hooks.load_backbone.checkpoint=FILE
+# Nearest neighbours: --cfg-options model.head.type=otcxr_mm.KNNHead, with --work-dir work_dirs/knn_r50_nih
+_base_ = [
+    "../../_base_/models/classifier_r50.py",
+    "../../_base_/datasets/nih_224.py",
+    "../../_base_/schedules/linear.py",
+]
+
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r50_nih/backbone.pth"))
