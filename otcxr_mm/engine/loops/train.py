@@ -1,4 +1,4 @@
-"""An epoch loop that goes on in the middle of an epoch."""
+"""An epoch loop that resumes in the middle of an epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,21 +41,21 @@ def _skipping(loader: DataLoader, batches: int) -> Iterator[None]:
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """MMEngine's EpochBasedTrainLoop that, resumed from the middle of an epoch, runs the rest of that epoch.
+    """MMEngine's EpochBasedTrainLoop that resumes in the middle of an epoch, where MMEngine's starts the epoch again.
 
-    MMEngine's starts the epoch anew, so that the images seen, and schedules by iteration, come out of step.
+    The images seen, and schedules by iteration, stay as in an uninterrupted run.
 
     Args:
         runner: The runner.
         dataloader: The loader or its config.
         max_epochs: Epochs to train.
-        max_iters: In place of it, iterations to train: so that 1 % of the labels get as many as all of them.
+        max_iters: Iterations to train, instead of `max_epochs`: training on 1 % of the labels gets as many as on all.
         val_interval: Epochs between validations; with `max_iters`, iterations, rounded up to whole epochs.
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, if not one of `max_epochs` and `max_iters` is given, it is below 1, an epoch has no
-            iteration, or OTCXR would get a batch of one image.
+        ValueError: Before training, unless exactly one of `max_epochs` and `max_iters` is given and at least 1, and if
+            an epoch has no iteration, or OTCXR would get a batch of one image.
     """
 
     def __init__(
@@ -104,11 +104,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             )
 
     def run(self) -> nn.Module:
-        """Trains; a run that has been trained to its end says so."""
+        """Trains; warns if the checkpoint has been trained to the end."""
+        length = len(self.dataloader)
+        if (self._epoch - 1) * length <= self._iter < min(self._epoch * length, self._max_iters):
+            self._epoch -= 1  # max_iters ended the earlier run in the middle of this epoch
         if self._epoch >= self._max_epochs:
             self.runner.logger.warning(
-                f"the checkpoint has been trained for {self._epoch} epochs, train_cfg.max_epochs is "
-                f"{self._max_epochs}: nothing is left to do"
+                f"the checkpoint has been trained for {self._epoch} epochs and {self._iter} iterations, which is all "
+                "that train_cfg asks for: nothing is left to do"
             )
         return super().run()
 
@@ -129,7 +132,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             )
         if done:
             self.runner.logger.info(
-                f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations"
+                f"Epoch {self._epoch + 1} resumes after {done} of {len(self.dataloader)} iterations"
             )
         with _skipping(self.dataloader, done):
             for idx, batch in enumerate(self.dataloader, done):
