@@ -2,9 +2,11 @@
 
 import cv2
 import numpy as np
+import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from otcxr_mm import CSVLabeledCXR
 from tests.conftest import ROOT
 
 PATIENT = "PATIENT-SECRET-77"
@@ -77,3 +79,18 @@ def runner(folder, *args, caplog=None, **kwargs):
     if caplog is not None:
         built.logger.addHandler(caplog.handler)
     return built
+
+
+@pytest.fixture
+def some_unknown(monkeypatch):
+    """A third of all labels is unknown, and the first class is unknown for all training images; gives its name."""
+    load = CSVLabeledCXR.load_records
+
+    def load_records(self):
+        records = load(self)
+        records.labels[np.random.default_rng(0).random(records.labels.shape) < 0.3] = np.nan
+        records.labels[records.split == "train", 0] = np.nan
+        return records
+
+    monkeypatch.setattr(CSVLabeledCXR, "load_records", load_records)
+    return "Virus"
