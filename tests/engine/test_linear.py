@@ -132,10 +132,8 @@ def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_
     assert first == ["new", "new"]
     second, again = found("second", **{"train_cfg.decays": (1e-1, 1.0)})
     assert second == ["read", "read"]
-    for kept, computed in zip(
-        again.train_loop.features(again.train_dataloader), run.train_loop._compute(run.train_dataloader), strict=True
-    ):
-        assert torch.equal(kept, computed)
+    kept, computed = again.train_loop.features(again.train_dataloader), run.train_loop._compute(run.train_dataloader)
+    assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(kept, computed, strict=True))
     assert found("weights", randomness=dict(seed=5))[0] == ["new", "new"]
     assert found("fraction", **{"train_dataloader.dataset.fraction": 0.5})[0][0] == "new"
     assert found("pipeline", **{"val_dataloader.dataset.pipeline.1.scale": (24, 24)})[0] == ["read", "new"]
