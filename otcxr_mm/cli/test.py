@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     runner = build_runner(cfg, args.verbose)
     log = os.path.relpath(runner.logger.log_file)
     runner.logger.info(f"testing {checkpoint} with {args.config}; log: {log}", extra={"at_once": True})
-    from ..engine.hooks import ConsistencyHook
+    from ..engine import ConsistencyHook
 
     if not any(isinstance(hook, ConsistencyHook) for hook in runner.hooks):
         runner.register_hook(ConsistencyHook())

@@ -114,13 +114,7 @@ def file_record(source: str, with_folder: bool = False) -> dict[str, str | None]
     folder = path.parent
     private = "://" in source or folder == Path.home() or folder.parent in (Path("/home"), Path("/Users"))
     name = f"{folder.name}/{path.name}" if with_folder and folder.name and not private else path.name
-    if not path.is_file():
-        return {"file": name, "sha256": None}
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return {"file": name, "sha256": digest.hexdigest()}
+    return {"file": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None}
 
 
 def _built(runner: Runner, others: Mapping[str, object]) -> dict[str, object]:

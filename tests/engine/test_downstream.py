@@ -13,6 +13,7 @@ import otcxr_mm
 from otcxr_mm.utils.checkpoints import best_checkpoint
 from tests.conftest import ROOT
 from tests.engine.runs import PATIENT, config, runner
+from tests.journeys.conftest import otcxr  # noqa: F401
 
 
 def test_a_budget_of_iterations_is_kept_to_the_last_one(tmp_path):
@@ -98,19 +99,16 @@ def test_thresholds_come_from_validation_images(tmp_path):
         assert int(row["positives"]) == expected["positives"]
 
 
-def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(tmp_path, python):
+def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(tmp_path, otcxr):  # noqa: F811
     config(tmp_path, "finetune", method="mine", **{"train_cfg.max_iters": 3}).dump(str(tmp_path / "c.py"))
     work = tmp_path / "work"
-    python(ROOT / "tools" / "train.py", tmp_path / "c.py")
-    result = python(ROOT / "tools" / "test.py", work)
-    assert f"testing {work}/best_multilabel_auroc_iter_3.pth" in result.stdout
+    otcxr("train", "c.py", cwd=tmp_path, check=True)
+    assert f"testing {work}/best_multilabel_auroc_iter_3.pth" in otcxr("test", work, check=True).out
     record = json.loads((work / "results.json").read_text())
     assert (record["method"], record["test"]["images"]) == ("mine", 16)
     (work / "other.py").write_text("")
-    result = python(ROOT / "tools" / "test.py", work, check=False)
-    assert "expected one config (*.py) in this folder, found 2" in result.stderr
-    result = python(ROOT / "tools" / "test.py", tmp_path / "c.py", "--work-dir", tmp_path / "empty", check=False)
-    assert "has no checkpoint: run otcxr train first" in result.stderr
+    assert "expected one config (*.py) in this folder, found 2" in otcxr("test", work).out
+    assert "has no checkpoint: run otcxr train first" in otcxr("test", "c.py", "--work-dir", "e", cwd=tmp_path).out
 
 
 def test_the_classifier_on_frozen_features_goes_before_others(tmp_path):

@@ -110,14 +110,14 @@ def test_classes_that_cannot_be_learned_are_told():
         dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={"classes": ("Mass", "Hernia", "Edema")})),
         runner=SimpleNamespace(logger=SimpleNamespace(warning=lines.append)),
     )
-    LinearEvalLoop._check_labels(loop, labels)
+    LinearEvalLoop.check_labels(loop, labels)
     assert lines[0].endswith(
         "among the 3 training images: Hernia (0 positive, 3 negative, 0 unknown), "
         "Edema (2 positive, 0 negative, 1 unknown)"
     )
     loop.dataloader.dataset.metainfo["classes"] = ("Hernia", "Edema")
     with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images: Her"):
-        LinearEvalLoop._check_labels(loop, labels[:, 1:])
+        LinearEvalLoop.check_labels(loop, labels[:, 1:])
 
 
 def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_images(tmp_path, caplog):

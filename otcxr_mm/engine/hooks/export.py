@@ -14,21 +14,14 @@ from ..provenance import KEY
 
 @HOOKS.register_module()
 class ExportBackboneHook(Hook):
-    """Writes `WORK_DIR/backbone.pth` and `backbone.json` when training ends, see :func:`otcxr_mm.save_backbone`.
-
-    Args:
-        filename: Name of the weights in the work dir.
-    """
+    """Writes `WORK_DIR/backbone.pth` and `backbone.json` when training ends, see :func:`otcxr_mm.save_backbone`."""
 
     priority = "LOWEST"
-
-    def __init__(self, filename: str = "backbone.pth") -> None:
-        self.filename = filename
 
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Writes both files, and logs the path."""
-        path = os.path.join(runner.work_dir, self.filename)
+        path = os.path.join(runner.work_dir, "backbone.pth")
         provenance = runner.message_hub.get_info(KEY)
         length = {"epochs": runner.epoch, "iterations": runner.iter}
         save_backbone(unwrap_model(runner), path, runner.cfg, provenance, **length)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 from mmengine.dist import master_only
@@ -31,8 +32,8 @@ class ResultsHook(Hook):
     The record is that of the training, as the checkpoint holds it (:func:`otcxr_mm.engine.provenance.describe`: method,
     protocol, seed, share of the patients, backbone, training images), with what was tested in `test`, the metrics, and
     the metric's attribute `details`; it holds no path and no patient id. `predictions.npz` holds the metric's `arrays`,
-    including the images' paths below their data roots (`image`), to join predictions with a table. For a metric without
-    these attributes, only its figures are recorded.
+    including the images' paths below their data roots (`image`), to join predictions with a table. Of several metrics,
+    the first with `details` gives them; without any, only the figures are recorded.
 
     `method` and `protocol` are keys of the config; `method` defaults to the folder of the file that the backbone was
     loaded from, or "random init". The test's config may set them anew. An existing record is replaced.
@@ -50,14 +51,15 @@ class ResultsHook(Hook):
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Writes the record."""
-        metric = _detailed_metric(runner)
+        found = runner.test_evaluator.metrics
+        metric = next((one for one in found if getattr(one, "details", None) is not None), found[0])
         arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
         record = {
             **self._training(runner),
             "version": VERSION,
             "task": _task(runner, arrays),
             "test": _test_set(runner, metric, details),
-            "metrics": {name: value for name, value in plain(dict(metrics or {})).items() if _is_number(value)},
+            "metrics": {k: v for k, v in plain(metrics or {}).items() if isinstance(v, (int, float, NoneType))},
             "details": plain(details),
         }
         self._write(Path(runner.work_dir), record, arrays)
@@ -93,16 +95,6 @@ class ResultsHook(Hook):
         return {**trained, **given, "checkpoint": checkpoint}
 
 
-def _detailed_metric(runner: Runner) -> object | None:
-    """The first metric that has details, or else the first metric."""
-    found = list(runner.test_evaluator.metrics)
-    detailed = [metric for metric in found if getattr(metric, "details", None) is not None]
-    if len(detailed) > 1:
-        names = [type(metric).__name__ for metric in detailed]
-        runner.logger.warning(f"ResultsHook: {names} all have details; recording those of the first")
-    return next(iter([*detailed, *found]), None)
-
-
 def _task(runner: Runner, arrays: Mapping) -> str:
     if arrays:
         return "segmentation" if "dice" in arrays else "classification"
@@ -117,10 +109,6 @@ def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
     of_data = (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
     classes = [row["name"] for row in rows] if named else getattr(metric, "classes", None) or of_data
     return {**describe_data(dataset), "classes": [str(name) for name in classes], "versions": versions()}
-
-
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def plain(value: object) -> object:

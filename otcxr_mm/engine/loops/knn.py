@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 
 from ...models.heads import KNNHead
 from ...registry import LOOPS
-from .frozen import FrozenEvalLoop
-from .linear import validation_auroc
+from .choice import best
+from .frozen import Features, FrozenEvalLoop
 
 KS = (5, 10, 20, 50, 100)
 
@@ -19,17 +19,15 @@ KS = (5, 10, 20, 50, 100)
 class KNNEvalLoop(FrozenEvalLoop):
     """Puts the features and labels of the training images into a :class:`otcxr_mm.KNNHead`.
 
-    The number of neighbours with the best macro AUROC on the validation images is taken, and `WORK_DIR/knn.pth` is
+    The number of neighbours with the best macro AUROC on the validation images is chosen, and `WORK_DIR/knn.pth` is
     written, an ordinary checkpoint of the classifier.
 
     Args:
         runner: Its model is an ImageClassifier with a KNNHead.
         dataloader: Of the training images, in any order, without augmentation.
         ks: Numbers of neighbours to try; more than one needs a validation data loader. Those above the number of
-            training images are left out.
-        **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
-            training images, for a network that was never trained; `cache`: folder for the features, to be shared by
-            several runs; True (the default): `WORK_DIR/features`; False: none.
+            training images are skipped.
+        **kwargs: `calibrate` and `cache`, see :class:`otcxr_mm.engine.loops.frozen.FrozenEvalLoop`.
 
     Raises:
         ValueError: For another model, several numbers without validation images to choose by, or training images among
@@ -43,44 +41,25 @@ class KNNEvalLoop(FrozenEvalLoop):
         self.ks = sorted(ks)
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model without KNNHead, or several numbers without validation images.
-
-        Raises:
-            ValueError: With what is missing.
-        """
+        """Fails for a model without KNNHead, or several numbers without validation images."""
         if not isinstance(getattr(model, "head", None), KNNHead):
             raise ValueError("KNNEvalLoop fits an otcxr_mm.KNNHead: set model.head to one")
         if self.runner.val_loop is None and len(self.ks) > 1:
             raise ValueError("KNNEvalLoop: to choose among several ks, val_dataloader must be set")
 
-    def fit_head(
-        self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
-    ) -> None:
-        """Fills the head; all processes get the same.
+    def fit_head(self, model: nn.Module, train: Features | None, val: Features | None) -> None:
+        """Fills the head on the main process and gives it to the others."""
+        head, state = model.head, [None]
 
-        Args:
-            model: The classifier.
-            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
-            val: Those of the validation images; None without them.
-        """
-        state = [None]
+        def scores(k: int) -> Tensor | None:
+            head.k = k
+            return head.forward((val[0].to(head.bank),)) if val is not None else None
+
         if is_main_process():
-            features, labels = train
-            ks = [k for k in self.ks if k <= len(features)] or self.ks[:1]
-            model.head.set_bank(features, labels)
-            best = None
-            for k in ks:
-                model.head.k = k
-                auroc = float("nan")
-                if val is not None:
-                    scores = model.head.forward((val[0].to(model.head.bank),))
-                    auroc = validation_auroc(val[1], scores)
-                    self.runner.logger.info(f"{k} neighbours: macro AUROC on validation images {auroc:.4f}")
-                if best is None or auroc > best[0]:
-                    best = auroc, k
-            self.runner.logger.info(f"{best[1]} neighbours are taken")
-            state = [(features, labels, best[1])]
+            head.set_bank(*train)
+            ks = [k for k in self.ks if k <= len(train[0])] or self.ks[:1]
+            state = [(*train, best(ks, scores, val and val[1], "{} neighbours", self.runner.logger))]
         broadcast_object_list(state)
-        features, labels, model.head.k = state[0]
+        *bank, head.k = state[0]
         if not is_main_process():
-            model.head.set_bank(features, labels)
+            head.set_bank(*bank)

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from mmengine.dist import broadcast, is_main_process
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ...evaluation.metrics.multilabel_auc import per_class
 from ...registry import LOOPS
-from .frozen import FrozenEvalLoop
+from .choice import best
+from .frozen import Features, FrozenEvalLoop
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 
@@ -20,9 +19,9 @@ DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 class LinearEvalLoop(FrozenEvalLoop):
     """Fits the linear head of an ImageClassifier while everything before it stays as it is.
 
-    Features of training and validation images are computed once and standardised. For each weight decay L-BFGS
-    minimises the head's loss plus ``decay / 2 |w|^2`` a class, to convergence: no learning rate, schedule or seed
-    enters. The decay with the best macro AUROC on the validation images is taken, its weights are put into the head
+    Features of training and validation images are computed once and standardised. For each weight decay, L-BFGS
+    minimises the head's loss plus ``decay / 2 |w|^2`` per class to convergence: there is no learning rate, schedule or
+    seed. The decay with the best macro AUROC on the validation images is chosen, its weights are put into the head
     (standardisation folded in), the validation loop runs, and `WORK_DIR/linear.pth` is written, an ordinary checkpoint
     of the classifier.
 
@@ -30,10 +29,8 @@ class LinearEvalLoop(FrozenEvalLoop):
         runner: Its model is an ImageClassifier whose head has a linear layer `fc`, as MultiLabelLinearClsHead.
         dataloader: Of the training images, in any order, without augmentation.
         decays: Weight decays to try; more than one needs a validation data loader.
-        max_iters: L-BFGS iterations a decay, after which a fit that has not converged is left as it is, with a warning.
-        **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
-            training images, for a network that was never trained; `cache`: folder for the features, to be shared by
-            several runs; True (the default): `WORK_DIR/features`; False: none.
+        max_iters: L-BFGS iterations per decay; a fit that has not converged by then is used as it is, with a warning.
+        **kwargs: `calibrate` and `cache`, see :class:`otcxr_mm.engine.loops.frozen.FrozenEvalLoop`.
 
     Raises:
         ValueError: For another model, decays without validation images to choose by, or training images among which no
@@ -54,14 +51,10 @@ class LinearEvalLoop(FrozenEvalLoop):
         self.decays, self._fit_iters = sorted(decays, reverse=True), max_iters
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model without linear head, or several decays without validation images.
-
-        Raises:
-            ValueError: With what is missing.
-        """
+        """Fails for a model without linear head, other classes, or several decays without validation images."""
         if not isinstance(getattr(getattr(model, "head", None), "fc", None), nn.Linear):
             raise ValueError(
-                "LinearEvalLoop fits model.head.fc of an ImageClassifier: take the head MultiLabelLinearClsHead"
+                "LinearEvalLoop fits model.head.fc of an ImageClassifier: set model.head.type=MultiLabelLinearClsHead"
             )
         classes = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes")
         if classes is not None and len(classes) != model.head.fc.out_features:
@@ -71,100 +64,58 @@ class LinearEvalLoop(FrozenEvalLoop):
             )
         labels = getattr(getattr(self.dataloader.dataset, "records", None), "labels", None)
         if labels is not None:  # before the features are computed
-            self._check_labels(torch.from_numpy(labels))
+            self.check_labels(torch.from_numpy(labels))
         if self.runner.val_loop is None and len(self.decays) > 1:
             raise ValueError("LinearEvalLoop: to choose among several decays, val_dataloader must be set")
 
     def check_features(self, model: nn.Module, width: int) -> None:
-        """Fails if the head takes features of another width.
-
-        Raises:
-            ValueError: With both widths.
-        """
+        """Fails if the head takes features of another width."""
         if width != model.head.fc.in_features:
             raise ValueError(
                 f"model.head.in_channels={model.head.fc.in_features}, but the backbone and neck give features of "
                 f"{width} channels: set it to {width}"
             )
 
-    def fit_head(
-        self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
-    ) -> None:
-        """Fits `head.fc` on the main process and gives it to the others.
-
-        Args:
-            model: The classifier.
-            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
-            val: Those of the validation images; None without them.
-        """
+    def fit_head(self, model: nn.Module, train: Features | None, val: Features | None) -> None:
+        """Fits `head.fc` on the main process and gives it to the others."""
         fc = model.head.fc
         if is_main_process():
             device = fc.weight.device
             train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
-            weight, bias = self.fit(*train, val, model.head.loss_module)
+            weight, bias = self._fit(*train, val, model.head.loss_module)
             fc.weight.copy_(weight)
             fc.bias.copy_(bias)
         for parameter in (fc.weight, fc.bias):
             broadcast(parameter.data)
 
-    def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
-        """Fits a linear head.
-
-        Args:
-            x: Features (n, D), as they are.
-            y: Labels (n, C): 1, 0, or NaN for unknown.
-            val: Features and labels of the validation images, to choose the decay by; None for a single decay.
-            loss: Of logits and labels, (n, C) each.
-
-        Returns:
-            Weight (C, D) and bias (C,), for features as they are.
-        """
+    def _fit(self, x: Tensor, y: Tensor, val: Features | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
+        """Weight (C, D) and bias (C,) for features as they are, with the best decay."""
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
-        # a channel that hardly moves on these images says nothing, and may move on others
+        # a channel that hardly varies on these images says nothing, and may vary on others
         std[std < 1e-4 * std.median()] = float("inf")
-        problem = LinearProblem((x - mean) / std, y, loss)
-        best = None
-        for decay in self.decays:  # from strong to weak, each from where the last one ended
+        problem, logger = LinearProblem((x - mean) / std, y, loss), self.runner.logger
+        fitted = {}
+
+        def scores(decay: float) -> Tensor | None:
             weight, bias, converged = problem.minimise(decay, self._fit_iters)
+            fitted[decay] = weight, bias
             if not converged:
-                self.runner.logger.warning(
+                logger.warning(
                     f"weight decay {decay:g}: no convergence in {self._fit_iters} iterations: raise train_cfg.max_iters"
                 )
-            auroc = float("nan")
-            if val is not None:
-                scores = (val[0] - mean) / std @ weight.T + bias
-                auroc = validation_auroc(val[1], scores)
-                self.runner.logger.info(f"weight decay {decay:g}: macro AUROC on validation images {auroc:.4f}")
-            if best is None or auroc > best[0]:
-                best = auroc, decay, weight, bias
-        _, decay, weight, bias = best
-        self.runner.logger.info(f"weight decay {decay:g} is taken")
+            return (val[0] - mean) / std @ weight.T + bias if val is not None else None
+
+        # from strong to weak, each from where the last one ended
+        decay = best(self.decays, scores, val and val[1], "weight decay {:g}", logger)
         if len(self.decays) > 1 and decay in (self.decays[0], self.decays[-1]):
-            self.runner.logger.warning(
-                f"weight decay {decay:g} is at the end of those tried: one beyond may be better (train_cfg.decays)"
+            logger.warning(
+                f"weight decay {decay:g} is the first or last of those tried: a value beyond it may be better "
+                "(train_cfg.decays)"
             )
+        weight, bias = fitted[decay]
         return weight / std, bias - (weight / std) @ mean
-
-
-def validation_auroc(labels: Tensor, scores: Tensor) -> float:
-    """Macro AUROC to choose by, over the classes that are defined.
-
-    Args:
-        labels: (n, C): 1, 0, or NaN for unknown.
-        scores: (n, C), of any scale.
-
-    Raises:
-        ValueError: If it is not defined for any class.
-    """
-    values, _ = per_class(labels.double().cpu().numpy(), scores.double().cpu().numpy())
-    if not np.isfinite(values).any():
-        raise ValueError(
-            f"no class has both positives and negatives among the {len(labels)} validation images, so that nothing can "
-            "be chosen by them: take others in val_dataloader, or more"
-        )
-    return float(np.nanmean(values))
 
 
 class LinearProblem:
@@ -195,7 +146,7 @@ class LinearProblem:
         self.weight, self.bias = x.new_zeros(y.shape[1], self.x.shape[1]), torch.logit(prevalence)
 
     def minimise(self, decay: float, max_iters: int) -> tuple[Tensor, Tensor, bool]:
-        """L-BFGS on loss(x w + b, y) a class + decay / 2 |w|^2; with cross-entropy scikit-learn's C = 1 / (decay n).
+        """L-BFGS on the loss per class plus decay / 2 |w|^2; with cross-entropy scikit-learn's C = 1 / (decay n).
 
         The next call starts from where this one ended.
 
