@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
@@ -15,7 +16,6 @@ from otcxr_mm.engine.hooks import results as module
 from otcxr_mm.engine.provenance import file_record
 from otcxr_mm.reports import build_tables, load_runs, tasks
 from otcxr_mm.utils.checkpoints import trained_config
-from otcxr_mm.utils.configs import leaf_specs
 from tests.engine.runs import PATIENT, config, runner
 
 
@@ -164,15 +164,7 @@ def test_a_config_in_a_checkpoint_is_read_without_running_it():
         names={"a-b": dict(c=1)},
         low=float("-inf"),
     )
-    from mmengine.config import Config
-
     assert trained_config({"meta": {"cfg": Config(cfg).pretty_text}}) == cfg
     assert trained_config({"meta": {"cfg": "a = 1\nb = __import__('os').getcwd()\n"}}) is None
     assert trained_config({"meta": {"cfg": "import os"}}) is None
     assert trained_config({"state_dict": {}}) is None
-
-
-def test_data_sets_inside_others():
-    a, b = dict(type="A"), dict(type="B", fraction=0.5)
-    concatenated = dict(type="ConcatDataset", datasets=[a, dict(type="RepeatDataset", times=2, dataset=b)])
-    assert list(leaf_specs(concatenated)) == [a, b]
