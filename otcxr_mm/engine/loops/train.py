@@ -90,17 +90,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"{images} images per process and batches of {batch} with drop_last=True make no iteration: "
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
-        if not isinstance(unwrap_model(self.runner), OTCXR) or get_world_size() > 1:
-            return
-        need = "OTCXR's statistics need at least 2 images per batch"
-        if images == 1:
-            raise ValueError(f"{need}, and the training set has 1 image: take more images")
-        if batch == 1:
-            raise ValueError(f"{need}, got train_dataloader.batch_size=1: set it to 2 or more")
-        if images % batch == 1 and not loader.drop_last:
+        last = batch if loader.drop_last else images % batch or batch
+        if isinstance(unwrap_model(self.runner), OTCXR) and get_world_size() == 1 and last == 1:
             raise ValueError(
-                f"{need}, and {images} images in batches of {batch} leave a last batch of 1: set "
-                "train_dataloader.drop_last=True, or another batch_size"
+                f"OTCXR's statistics need at least 2 images per batch, and {images} images in batches of {batch} leave "
+                "a batch of 1: set train_dataloader.drop_last=True or another batch_size, or take more images"
             )
 
     def run(self) -> nn.Module:
