@@ -139,20 +139,20 @@ def test_an_untrained_frozen_backbone_gets_the_statistics_of_training_images(tmp
 def test_two_processes_come_to_what_one_does(tmp_path, python):
     """A linear evaluation and its test: features, weights, thresholds, metrics and predictions."""
     # an odd number of test images: one is there twice for two processes
-    config(tmp_path, **{"test_dataloader.dataset.indices": 5}).dump(str(tmp_path / "c.py"))
-    records, predictions, weights = [], [], []
-    for processes in (1, 2):
-        work = tmp_path / f"work{processes}"
-        start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"] if processes == 2 else []
-        launcher = ["--launcher", "pytorch"] if processes == 2 else []
-        python(*start, ROOT / "tools" / "train.py", tmp_path / "c.py", "--work-dir", work, *launcher)
-        python(*start, ROOT / "tools" / "test.py", work, *launcher)
-        records.append(json.loads((work / "results.json").read_text()))
-        predictions.append(np.load(work / "predictions.npz"))
-        weights.append(torch.load(work / "linear.pth", weights_only=True)["state_dict"]["head.fc.weight"])
+    odd = {"test_dataloader.dataset.indices": 5}
+    runner(tmp_path, name="train", **odd).train()
+    runner(tmp_path, name="test", load_from=f"{tmp_path}/work/linear.pth", **odd).test()
+    two = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "otcxr_mm")
+    config(tmp_path, work_dir=f"{tmp_path}/two", **odd).dump(str(tmp_path / "c.py"))
+    python(*two, "train", tmp_path / "c.py", "--launcher", "pytorch")
+    python(*two, "test", tmp_path / "two", "--launcher", "pytorch")
+    works = [tmp_path / name for name in ("work", "two")]
+    records = [json.loads((work / "results.json").read_text()) for work in works]
+    predictions = [np.load(work / "predictions.npz") for work in works]
+    weights = [torch.load(work / "linear.pth", weights_only=True)["state_dict"]["head.fc.weight"] for work in works]
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
     assert records[0]["metrics"] == pytest.approx(records[1]["metrics"], abs=1e-5, nan_ok=True)
-    assert [record["train"] for record in records] == [records[0]["train"]] * 2
+    assert records[0]["train"] == records[1]["train"]
     assert [record["world_size"] for record in records] == [1, 2]
     assert records[0]["test"]["images"] == len(predictions[0]["sample_idx"]) == 5
     for name in ("sample_idx", "patient", "labels"):
