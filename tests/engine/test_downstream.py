@@ -11,7 +11,6 @@ from mmengine.runner import Runner
 
 import otcxr_mm
 from otcxr_mm.utils.checkpoints import best_checkpoint
-from tests.conftest import ROOT
 from tests.engine.runs import PATIENT, config, runner
 from tests.journeys.conftest import otcxr  # noqa: F401
 
