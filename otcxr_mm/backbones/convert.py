@@ -1,20 +1,17 @@
 """A trained backbone under the names, and in the file, of another library."""
 
-import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from ..registry import MODELS
 from ..utils.checkpoints import latest_checkpoint
 from ..utils.configs import read_settings
-from ..utils.files import write_whole
-from .weights import convert_stem, stem_of, write_record
+from .weights import convert_stem, describe_backbone, stem_of, write_backbone
 
 # what these depths compute, and their names, are the same in all three libraries if nothing but the keys below is set
 DEPTHS = (18, 34, 50, 101, 152)
@@ -62,21 +59,17 @@ def export_backbone(
     for file in (out, out.with_suffix(".json")):
         if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
             raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
-    state, cfg, facts = _read(path)
-    first = stem_of(state)
+    state, record = _read(path)
+    record["layout"] = layout
     if channels:
+        first = stem_of(state)
         if first is None:
             raise ValueError(f"{path}: the backbone has no convolution whose channels could be changed")
         convert_stem(state, {first: state[first].new_empty(len(state[first]), channels, *state[first].shape[2:])})
+        record["channels"] = channels
     if layout != "mmpretrain":
-        state = _renamed(state, cfg.model.backbone, layout)
-    given = cfg.model.get("data_preprocessor") or cfg.get("data_preprocessor")
-    if given is None:
-        raise ValueError(f"{path}: its config has no data_preprocessor, so that mean and std are not known")
-    scope = cfg.get("default_scope", "mmpretrain")
-    preprocessor = MODELS.build({"type": "SelfSupDataPreprocessor", **given, "_scope_": scope})
-    write_whole(out, _serialised(state, out.suffix))
-    write_record(out, cfg, preprocessor, **facts, layout=layout, **({"channels": channels} if channels else {}))
+        state = _renamed(state, record["backbone"], layout)
+    write_backbone(out, state, record)
     return out
 
 
@@ -91,47 +84,34 @@ def _weights(source: Path) -> Path:
     return Path(found)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], Config, dict]:
-    """The backbone's state dict, the config it was trained with, and how long."""
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The backbone's state dict, and what its JSON says or would say."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # empty, cut off, text, pickled objects: each has its own
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: no checkpoint that can be read ({type(error).__name__}: {reason})") from None
+        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {reason})") from None
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path}: a {type(checkpoint).__name__}, not a checkpoint")
     beside = path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
-        record = json.loads(beside.read_text())
-        facts = {key: record.get(key) for key in ("training_images", "data_sha256", "epochs", "iterations")}
-        return checkpoint, Config({"model": {}, **record["config"]}), facts
+        return checkpoint, json.loads(beside.read_text())
     state = {name.removeprefix("module."): value for name, value in checkpoint.get("state_dict", {}).items()}
     state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
     meta = checkpoint.get("meta") or {}
     if not state or not meta.get("cfg"):
         raise ValueError(f"{path}: neither the checkpoint of a run with a backbone nor backbone.pth with its JSON")
-    facts = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
-    manifest = path.with_name("manifest.json")
-    if manifest.is_file():
-        data = json.loads(manifest.read_text()).get("data", {}).get("train", {})
-        facts = {"training_images": data.get("images"), "data_sha256": data.get("sha256"), **facts}
     try:
-        return state, Config(read_settings(meta["cfg"])), facts
+        cfg = read_settings(meta["cfg"])
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{path}: its config cannot be read: {error}") from None
-
-
-def _serialised(state: dict[str, torch.Tensor], suffix: str) -> bytes:
-    if suffix == ".safetensors":
-        try:
-            from safetensors.torch import save
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("safetensors is not installed: pip install safetensors") from None
-
-        return save({name: value.contiguous() for name, value in state.items()})
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
+    given = cfg["model"].get("data_preprocessor") or cfg.get("data_preprocessor")
+    if given is None:
+        raise ValueError(f"{path}: its config has no data_preprocessor, so that mean and std are not known")
+    scope = cfg.get("default_scope", "mmpretrain")
+    preprocessor = MODELS.build({"type": "SelfSupDataPreprocessor", **given, "_scope_": scope})
+    length = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
+    return state, describe_backbone(cfg, preprocessor, meta.get("provenance"), **length)
 
 
 def _renamed(state: dict[str, torch.Tensor], backbone: dict, layout: str) -> dict[str, torch.Tensor]:

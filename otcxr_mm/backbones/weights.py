@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,12 +14,21 @@ from torch import nn
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
+from .preprocessing import preprocessing_of
 
 # sections of a run's config in the record, reduced to what is shareable
 RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+# of the run's provenance; the rest is in its manifest, which the SHA-256 of the config identifies
+PROVENANCE = ("config_sha256", "train", "seed", "batch_size", "world_size", "versions")
 
 
-def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict, **facts: object) -> None:
+def save_backbone(
+    model: nn.Module,
+    path: str | os.PathLike,
+    cfg: Config | dict,
+    provenance: Mapping | None = None,
+    **facts: object,
+) -> None:
     """Writes the backbone's state dict, and a JSON beside it.
 
     The `.pth` holds tensors only, under the backbone's own names (no `backbone.` prefix): `weights_only=True` loads it,
@@ -29,37 +39,57 @@ def save_backbone(model: nn.Module, path: str | os.PathLike, cfg: Config | dict,
         model: With `backbone` and `data_preprocessor`.
         path: Of the weights; the JSON has the same name with the suffix `.json`.
         cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
+        provenance: What :func:`otcxr_mm.engine.provenance.describe` says of the run; of it, data as counts and SHA-256,
+            seed, batch size, processes and versions are recorded.
         **facts: More to record.
     """
-    path = Path(path)
-    buffer = io.BytesIO()
-    torch.save({name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}, buffer)
-    write_whole(path, buffer.getvalue())
-    write_record(path, cfg, model.data_preprocessor, **facts)
+    state = {name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}
+    write_backbone(Path(path), state, describe_backbone(cfg, model.data_preprocessor, provenance, **facts))
 
 
-def write_record(weights: Path, cfg: Config | dict, preprocessor: nn.Module, **facts: object) -> None:
-    """Writes the JSON beside a file of weights.
+def describe_backbone(
+    cfg: Config | dict, preprocessor: nn.Module, provenance: Mapping | None = None, **facts: object
+) -> dict:
+    """What is needed to use a backbone, and how it was trained: no path, no name of an image, split or class.
 
     Args:
-        weights: The file.
-        cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
+        cfg: See :func:`save_backbone`.
         preprocessor: The model's, which knows channels, mean and std.
+        provenance: See :func:`save_backbone`.
         **facts: More to record.
     """
-    config = shareable(cfg)
-    record = {
+    config, provenance = shareable(cfg), provenance or {"versions": versions()}
+    found = {key: provenance[key] for key in PROVENANCE if key in provenance}
+    if "train" in found:
+        found["train"] = {key: found["train"][key] for key in ("images", "patients", "sha256")}
+    images = preprocessing_of(cfg)
+    return {
         "backbone": config["model"]["backbone"],
-        # what was trained, on what augmentation and schedule; no path, no name of an image
         "config": {key: config[key] for key in RECORDED if config.get(key) is not None},
         "channels": getattr(preprocessor, "channels", None),
         "mean": preprocessor.mean.flatten().tolist() if hasattr(preprocessor, "mean") else None,
         "std": preprocessor.std.flatten().tolist() if hasattr(preprocessor, "std") else None,
         "intensity_range": [0, 255],
-        "versions": versions(),
+        **{key: images[key] for key in ("size", "max_value")},
+        **found,
         **facts,
     }
-    write_whole(weights.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> None:
+    """Writes a `.pth` or `.safetensors` file of weights, and their record as a JSON beside it."""
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import save
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError("safetensors is not installed: pip install safetensors") from None
+        data = save({name: value.contiguous() for name, value in state.items()})
+    else:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+    write_whole(path, data)
+    write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
 def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: float = 0.95) -> None:

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         cfg.test_cfg.fp16 = True
     cfg.load_from, cfg.resume = checkpoint, False
 
-    from ..engine.hooks import ConsistencyHook
+    from ..engine import ConsistencyHook
     from .runner import build_runner, leave_processes, start_processes
 
     start_processes(cfg)

@@ -1,23 +1,24 @@
-"""Hooks, the resumable loop and the bfloat16 wrapper, registered as `otcxr_mm.X`."""
+"""Hooks, loops and the bfloat16 wrapper, registered as `otcxr_mm.X`."""
 
-from .hooks import (
-    AtomicCheckpointHook,
-    AttributeScheduleHook,
-    CollapseMonitorHook,
-    ConsistencyHook,
-    EMATargetHook,
-    ExportBackboneHook,
-    FiniteLossHook,
-    LeakAuditHook,
-    LoadBackboneHook,
-    MaskOverlayHook,
-    PositiveWeightHook,
-    ProgressBarHook,
-    ReproducibilityHook,
-    ResultsHook,
-    RunManifestHook,
-)
-from .loops import BFloat16OptimWrapper, LinearEvalLoop, ResumableTrainLoop, ValThenTestLoop
+from .amp import BFloat16OptimWrapper
+from .hooks.audit import LeakAuditHook
+from .hooks.checkpoint import AtomicCheckpointHook
+from .hooks.collapse import CollapseMonitorHook
+from .hooks.consistency import ConsistencyHook
+from .hooks.ema import EMATargetHook
+from .hooks.export import ExportBackboneHook
+from .hooks.finite import FiniteLossHook
+from .hooks.load import LoadBackboneHook
+from .hooks.manifest import RunManifestHook
+from .hooks.overlays import MaskOverlayHook
+from .hooks.positive_weight import PositiveWeightHook
+from .hooks.progress import ProgressBarHook
+from .hooks.reproducibility import ReproducibilityHook
+from .hooks.results import ResultsHook
+from .hooks.schedule import AttributeScheduleHook
+from .loops.linear import LinearEvalLoop
+from .loops.train import ResumableTrainLoop
+from .loops.val_then_test import ValThenTestLoop
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -28,11 +29,11 @@ __all__ = [
     "EMATargetHook",
     "ExportBackboneHook",
     "FiniteLossHook",
-    "LinearEvalLoop",
     "LeakAuditHook",
+    "LinearEvalLoop",
     "LoadBackboneHook",
-    "PositiveWeightHook",
     "MaskOverlayHook",
+    "PositiveWeightHook",
     "ProgressBarHook",
     "ReproducibilityHook",
     "ResultsHook",

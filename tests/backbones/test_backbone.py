@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset
 from mmpretrain.models import ResNet
+from torch.utils.data import Subset
 
 import otcxr_mm
 from otcxr_mm.backbones import load_backbone, save_backbone
@@ -28,9 +30,6 @@ def test_nothing_half_written_is_left(tmp_path, monkeypatch):
         save_backbone(model, tmp_path / "new" / "b.pth", cfg)
     assert (tmp_path / "new" / "b.pth").read_bytes() == before
     assert sorted(os.listdir(tmp_path / "new")) == ["b.json", "b.pth"]
-
-
-# loading ------------------------------------------------------------------------------------------
 
 
 def resnet(channels=1, depth=18):
@@ -108,18 +107,21 @@ def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_pat
     assert "bn1.weight" in lines[0]
 
 
-def test_the_record_holds_no_path_and_the_hash_of_the_data(tmp_path, nih_folder):
-    from mmengine.dataset import ConcatDataset
-    from torch.utils.data import Subset
-
+def test_the_record_holds_no_path_class_or_split(tmp_path):
     model = SimpleNamespace(backbone=torch.nn.Linear(2, 2), data_preprocessor=otcxr_mm.CXRDataPreprocessor())
     backbone = {"type": "Linear", "init_cfg": {"type": "Pretrained", "checkpoint": "/home/someone/secret.pth"}}
     dataset = {"type": "NIHChestXray14", "data_root": "/data/secret", "packed": "secret", "views": ["PA", "/secret/x"]}
     cfg = {"model": {"backbone": backbone}, "train_dataloader": {"batch_size": 8, "dataset": dataset}}
-    save_backbone(model, tmp_path / "b.pth", cfg)
+    train = {"images": 3, "patients": 2, "sha256": "a", "split": "secret", "positives": {"secret": 1}}
+    save_backbone(model, tmp_path / "b.pth", cfg, {"train": train, "seed": 5, "command": ["secret"]}, epochs=3)
     text = (tmp_path / "b.json").read_text()
-    assert json.loads(text)["config"]["train_dataloader"]["batch_size"] == 8
+    record = json.loads(text)
+    assert record["train"] == {"images": 3, "patients": 2, "sha256": "a"}
+    assert (record["seed"], record["epochs"], record["config"]["train_dataloader"]["batch_size"]) == (5, 3, 8)
     assert "secret" not in text
+
+
+def test_the_hash_is_of_the_images_and_their_order(nih_folder):
     whole, train = (otcxr_mm.NIHChestXray14(nih_folder, split=split) for split in ("all", "train_val"))
     assert data_sha256(whole) != data_sha256(train) != data_sha256(ConcatDataset([train, train]))
     assert data_sha256(train) == data_sha256(otcxr_mm.NIHChestXray14(nih_folder))

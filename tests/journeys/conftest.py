@@ -145,7 +145,8 @@ def _serve(address: str) -> tuple[list[str], str, dict[str, str], dict[str, int]
 
 
 def _become(argv: list[str], cwd: str, env: dict[str, str], limits: dict[str, int], out: str) -> None:
-    """Makes this process that of the command."""
+    """Makes this process that of the command, and the leader of its own group, to which a test can send a signal."""
+    os.setsid()
     for number, path, mode in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY | os.O_CREAT | os.O_APPEND)):
         opened = os.open(path, mode, 0o644)
         os.dup2(opened, number)

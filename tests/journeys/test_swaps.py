@@ -106,7 +106,7 @@ train_dataloader = dict(
     ("split", "opts", "refusal"),
     [
         pytest.param("test", [], LEAK, id="test patients in pre-training"),
-        pytest.param("train", OTHER_SCALE, "was pre-trained with mean", id="mean and std of pre-training"),
+        pytest.param("train", OTHER_SCALE, "was trained with mean", id="mean and std of pre-training"),
     ],
 )
 def test_a_mistake_after_pretraining(split, opts, refusal, otcxr, trained, planted):

@@ -129,32 +129,14 @@ class AtomicCheckpointHook(CheckpointHook):
                 f"{bad[0]}; no checkpoint is written. Resume from the last one with a lower learning rate or a longer "
                 "warm-up"
             )
-        checkpoint["meta"]["epoch_of"] = self._epoch_of(runner)
         scalars = checkpoint["message_hub"]["log_scalars"]
         for name, buffer in scalars.items():
             scalars[name] = [torch.as_tensor(column, dtype=torch.float64) for column in buffer.data]
         for part in ("message_hub", "meta"):
             checkpoint[part] = apply_to(checkpoint[part], lambda x: isinstance(x, np.generic), lambda x: x.item())
 
-    @staticmethod
-    def _epoch_of(runner: Runner) -> dict[str, int]:
-        """What an epoch consists of; a resumed run must have the same."""
-        loader = runner.train_dataloader
-        return {"images": len(loader.dataset), "batch_size": loader.batch_size, "processes": runner.world_size}
-
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Converts the log buffers back.
-
-        Raises:
-            ValueError: When resuming with another number of images, batch size or number of processes.
-        """
-        before = checkpoint.get("meta", {}).get("epoch_of")
-        if runner._resume and before is not None and before != (now := self._epoch_of(runner)):
-            raise ValueError(
-                f"the checkpoint is from a run with {before}, this run has {now}: iterations and learning rate would "
-                "be wrong. Resume with the same settings, or start a new run from its weights with "
-                "load_from=CHECKPOINT and resume=False"
-            )
+        """Converts the log buffers back."""
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         for name, columns in scalars.items():
             if isinstance(columns, list):

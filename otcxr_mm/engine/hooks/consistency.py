@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from ...backbones.preprocessing import compare, preprocessing_of
 from ...datasets.inspection import leaves
 from ...registry import HOOKS
 from ...utils.checkpoints import trained_config
 from ..model import unwrap_model
-from ..preprocessing import differences, preprocessing_of
 
 
 @HOOKS.register_module()
@@ -63,7 +63,12 @@ class ConsistencyHook(Hook):
                 self._compare_classes(runner, _named(saved), now, whose, f"{role}_dataloader")
         trained = trained_config(checkpoint)
         if trained is not None and not training:
-            self._compare_preprocessing(runner, trained)
+            both = preprocessing_of(trained, "test"), preprocessing_of(runner.cfg, "test")
+            refusal, warning = compare("the checkpoint", *both, "default_hooks.consistency.strict=False")
+            if refusal:
+                self._report(runner, refusal)
+            if warning:
+                runner.logger.warning(warning)
 
     def _compare_classes(self, runner: Runner, first: dict, second: dict, whose: str, loader: str) -> None:
         for key in first.keys() & second.keys():
@@ -73,22 +78,6 @@ class ConsistencyHook(Hook):
                     f"{whose} the classes {first[key]}, but {loader} gives {second[key]}: scores would be read against "
                     "the wrong classes. Give both data sets the same classes in the same order",
                 )
-
-    def _compare_preprocessing(self, runner: Runner, trained: Mapping) -> None:
-        before, now = preprocessing_of(trained, "test"), preprocessing_of(runner.cfg, "test")
-        changed = differences(before, now)
-        if changed:
-            texts = [", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now)]
-            self._report(
-                runner,
-                f"the checkpoint was trained with {texts[0]}, but this test uses {texts[1]}: its scores would not "
-                "be meaningful. Use the training's settings (model.data_preprocessor, LoadCXR), or set "
-                "default_hooks.consistency.strict=False if the difference is intended",
-            )
-        elif before["size"] != now["size"] and None not in (before["size"], now["size"]):
-            runner.logger.warning(
-                f"the checkpoint was trained for images of {before['size']} pixels and is tested at {now['size']}"
-            )
 
     def _report(self, runner: Runner, message: str) -> None:
         if self.strict:

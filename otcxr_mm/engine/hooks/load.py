@@ -1,7 +1,6 @@
 """Loads pre-trained weights, or raises an error."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,11 +8,11 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...backbones import load_backbone
+from ...backbones.preprocessing import compare, preprocessing_of
 from ...registry import HOOKS
 from ...utils.checkpoints import trained_config
 from ..model import unwrap_model
 from ..norms import calibrate_batch_norm
-from ..preprocessing import differences, preprocessing_of
 
 
 @HOOKS.register_module()
@@ -50,12 +49,7 @@ class LoadBackboneHook(Hook):
         self.check_preprocessing = check_preprocessing
 
     def before_train(self, runner: Runner) -> None:
-        """Loads the weights.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file holds too little of the backbone, or preprocessing differs.
-        """
+        """Loads the weights, and sets the batch norm statistics if asked to."""
         if runner.iter:
             return
         if self.checkpoint is not None:
@@ -68,25 +62,19 @@ class LoadBackboneHook(Hook):
                 ) from None
             runner.logger.info(f"backbone loaded from {self.checkpoint}")
             if self.check_preprocessing:
-                self._compare(runner, _record(Path(self.checkpoint).expanduser()))
+                self._check_preprocessing(runner)
         if self.calibrate:
             calibrate_batch_norm(unwrap_model(runner), runner.train_dataloader)
             runner.logger.info("batch norm statistics set from training images")
 
-    def _compare(self, runner: Runner, before: Mapping) -> None:
-        now = preprocessing_of(runner.cfg)
-        changed = differences(before, now)
-        if changed:
-            texts = [", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now)]
-            raise ValueError(
-                f"{self.checkpoint} was pre-trained with {texts[0]}, but this run uses {texts[1]}: set "
-                "model.data_preprocessor (mean, std) or LoadCXR (max_value) to the values of the pre-training, or "
-                "default_hooks.load_backbone.check_preprocessing=False if the difference is intended"
-            )
-        if None not in (before.get("size"), now["size"]) and before["size"] != now["size"]:
-            runner.logger.warning(
-                f"{self.checkpoint} was pre-trained on images of {before['size']} pixels; this run uses {now['size']}"
-            )
+    def _check_preprocessing(self, runner: Runner) -> None:
+        before, now = _record(Path(self.checkpoint).expanduser()), preprocessing_of(runner.cfg)
+        switch = "default_hooks.load_backbone.check_preprocessing=False"
+        refusal, warning = compare(self.checkpoint, before, now, switch)
+        if refusal:
+            raise ValueError(refusal)
+        if warning:
+            runner.logger.warning(warning)
 
 
 def _record(weights: Path) -> dict:

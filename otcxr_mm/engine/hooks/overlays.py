@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -20,26 +20,24 @@ from ..model import unwrap_model
 
 @HOOKS.register_module()
 class MaskOverlayHook(Hook):
-    """Draws true and predicted contours on the worst, median and best test images by Dice, on one sheet.
+    """Draws true and predicted contours on the worst, median and best test images by Dice, in `WORK_DIR/overlays.png`.
 
     Images are chosen by the Dice of the test evaluator's :class:`otcxr_mm.MaskMetric` among those that have a
     structure, and are loaded and predicted again. The sheet names no patient and no file.
 
     Args:
-        count: Images of each of the three kinds; 0 writes no sheet.
-        file: Name of the sheet in the work dir.
+        count: Images of each of the three kinds.
     """
 
     # after the metric
     priority = "LOW"
 
-    def __init__(self, count: int = 4, file: str = "overlays.png") -> None:
-        self.count, self.file = count, file
+    def __init__(self, count: int = 4) -> None:
+        self.count = count
 
+    @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Writes the sheet, and logs its path or why there is none."""
-        if not self.count or not is_main_process():
-            return
         metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, MaskMetric)), None)
         if metric is None or not metric.arrays:
             runner.logger.warning("no overlays: the test evaluator has no otcxr_mm.MaskMetric")
@@ -54,7 +52,7 @@ class MaskOverlayHook(Hook):
         classes = [row["name"] for row in metric.details["classes"]]
         picture = io.BytesIO()
         overlay_sheet(rows, classes, self._title(metric, classes)).savefig(picture, format="png", dpi=130)
-        path = os.path.join(runner.work_dir, self.file)
+        path = os.path.join(runner.work_dir, "overlays.png")
         write_whole(path, picture.getvalue())
         runner.logger.info(f"contours of the worst, median and best images: {path}")
 

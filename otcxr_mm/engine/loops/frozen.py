@@ -20,6 +20,8 @@ from ...version import __version__
 from ..model import unwrap_model
 from ..norms import calibrate_batch_norm
 
+Features = tuple[Tensor, Tensor]
+
 
 class FrozenEvalLoop(BaseLoop):
     """Base of the loops that fit a head on features of a frozen backbone; a subclass implements :meth:`fit_head`.
@@ -31,8 +33,8 @@ class FrozenEvalLoop(BaseLoop):
     Args:
         runner: Its model is an ImageClassifier.
         dataloader: Of the training images, in any order, without augmentation.
-        calibrate: Whether the statistics of batch norm are first set to those of up to 1,024 training images: for a
-            network that was never trained, whose own are those of no data.
+        calibrate: Whether to set the batch norm statistics to those of up to 1,024 training images first. Use it for an
+            untrained backbone, whose own statistics come from no data.
         cache: Folder for the features, to be shared by several runs; True: `WORK_DIR/features`; False: none. Only for
             data sets of this package.
     """
@@ -59,10 +61,8 @@ class FrozenEvalLoop(BaseLoop):
     def check_features(self, model: nn.Module, width: int) -> None:
         """Fails if the model cannot take features of this width."""
 
-    def fit_head(
-        self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
-    ) -> None:
-        """Fits the head.
+    def fit_head(self, model: nn.Module, train: Features | None, val: Features | None) -> None:
+        """Fits the head; all processes get the same.
 
         Args:
             model: The classifier.
@@ -83,7 +83,7 @@ class FrozenEvalLoop(BaseLoop):
         train = self.features(self.dataloader)
         val = self.features(runner.val_loop.dataloader) if runner.val_loop else None
         if is_main_process():
-            self._check_labels(train[1])
+            self.check_labels(train[1])
         else:
             train = val = None
         self.fit_head(model, train, val)
@@ -96,8 +96,12 @@ class FrozenEvalLoop(BaseLoop):
         runner.call_hook("after_train")
         return runner.model
 
-    def _check_labels(self, labels: Tensor) -> None:
-        """Names classes that cannot be learnt; fails if there is no other."""
+    def check_labels(self, labels: Tensor) -> None:
+        """Warns of classes that cannot be learnt.
+
+        Raises:
+            ValueError: If no class can.
+        """
         counts = torch.stack([(labels == 1).sum(0), (labels == 0).sum(0)]).T.tolist()
         names = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes") or range(len(counts))
         lacking = [
@@ -106,12 +110,12 @@ class FrozenEvalLoop(BaseLoop):
             if not (positives and negatives)
         ]
         if lacking:
-            text = f"among the {len(labels)} training images: {', '.join(lacking)}"
+            text = f"both positives and negatives among the {len(labels)} training images: {', '.join(lacking)}"
             if len(lacking) == len(counts):
-                raise ValueError(f"no class has both positives and negatives {text}. Take others, or more")
-            self.runner.logger.warning(f"the scores of these classes mean nothing, for want of both kinds {text}")
+                raise ValueError(f"no class has {text}. Take others, or more")
+            self.runner.logger.warning(f"these classes have no meaningful scores, for lack of {text}")
 
-    def features(self, loader: DataLoader) -> tuple[Tensor, Tensor]:
+    def features(self, loader: DataLoader) -> Features:
         """Features (n, D) and labels (n, C) of a loader's images, on the CPU, in the data set's order.
 
         In all processes but the main one they are empty.
@@ -131,13 +135,12 @@ class FrozenEvalLoop(BaseLoop):
             buffer = io.BytesIO()
             torch.save({"features": x, "labels": y}, buffer)
             write_whole(file, buffer.getbuffer())
-            self.runner.logger.info(
-                f"features of {len(x)} images written to {file}, {file.stat().st_size / 1e6:.0f} MB"
-            )
+            size = file.stat().st_size / 1e6
+            self.runner.logger.info(f"features of {len(x)} images written to {file}, {size:.0f} MB")
         return x, y
 
     @torch.no_grad()
-    def _compute(self, loader: DataLoader) -> tuple[Tensor, Tensor]:
+    def _compute(self, loader: DataLoader) -> Features:
         model = unwrap_model(self.runner)
         model.eval()
         rows = []
@@ -158,7 +161,8 @@ class FrozenEvalLoop(BaseLoop):
 
     def _key(self, loader: DataLoader) -> str | None:
         """A digest of all that the features and labels depend on; None if that cannot be known."""
-        dataset, cfg = loader.dataset, self._config(loader)
+        role = "train" if loader is self.dataloader else "val"
+        dataset, cfg = loader.dataset, (self.runner.cfg.get(f"{role}_dataloader") or {}).get("dataset")
         if not isinstance(dataset, BaseCXRDataset) or cfg is None or "pipeline" not in cfg:
             return None
         dataset.full_init()
@@ -181,11 +185,6 @@ class FrozenEvalLoop(BaseLoop):
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]
-
-    def _config(self, loader: DataLoader) -> dict | None:
-        which = "train_dataloader" if loader is self.dataloader else "val_dataloader"
-        loader_cfg = self.runner.cfg.get(which)
-        return loader_cfg.get("dataset") if isinstance(loader_cfg, dict) else None
 
 
 def stat_of(file: Path) -> os.stat_result:

@@ -10,20 +10,21 @@ from torch.utils.data import DataLoader
 
 from ...models.heads import KNNHead
 from ...registry import LOOPS
-from .frozen import FrozenEvalLoop
-from .knn import KS, fit_neighbours, validation_auroc
+from .choice import best
+from .frozen import Features, FrozenEvalLoop
 from .linear_problem import LinearProblem
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+KS = (5, 10, 20, 50, 100)
 
 
 @LOOPS.register_module()
 class LinearEvalLoop(FrozenEvalLoop):
     """Linear evaluation of a frozen backbone; with a :class:`otcxr_mm.KNNHead`, nearest neighbours instead.
 
-    Features of training and validation images are computed once and standardised. For each weight decay L-BFGS
-    minimises the head's loss plus ``decay / 2 |w|^2`` per class, to convergence: no learning rate, schedule or seed
-    enters. The decay with the best macro AUROC on the validation images is taken, its weights are put into the head
+    Features of training and validation images are computed once and standardised. For each weight decay, L-BFGS
+    minimises the head's loss plus ``decay / 2 |w|^2`` per class to convergence: there is no learning rate, schedule or
+    seed. The decay with the best macro AUROC on the validation images is chosen, its weights are put into the head
     (standardisation folded in), the validation loop runs, and `WORK_DIR/linear.pth` is written, an ordinary checkpoint
     of the classifier.
 
@@ -35,12 +36,10 @@ class LinearEvalLoop(FrozenEvalLoop):
             MultiLabelLinearClsHead has.
         dataloader: Of the training images, in any order, without augmentation.
         decays: Weight decays to try; more than one needs a validation data loader.
-        max_iters: L-BFGS iterations per decay; a fit that has not converged by then is kept, with a warning.
+        max_iters: L-BFGS iterations per decay; a fit that has not converged by then is used as it is, with a warning.
         ks: Numbers of neighbours to try with a KNNHead; more than one needs a validation data loader. Those above the
-            number of training images are left out.
-        **kwargs: `calibrate` (False): whether the statistics of batch norm are first set to those of up to 1,024
-            training images, for a network that was never trained; `cache`: folder for the features, to be shared by
-            several runs; True (the default): `WORK_DIR/features`; False: none.
+            number of training images are skipped.
+        **kwargs: `calibrate` and `cache`, see :class:`otcxr_mm.engine.loops.frozen.FrozenEvalLoop`.
 
     Raises:
         ValueError: For another model, decays or ks without validation images to choose by, or training images among
@@ -61,11 +60,7 @@ class LinearEvalLoop(FrozenEvalLoop):
         self.ks = sorted(ks)
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model with another head, or several decays or ks without validation images.
-
-        Raises:
-            ValueError: With what is missing.
-        """
+        """Fails for a model with another head, or several decays or ks without validation images."""
         head = getattr(model, "head", None)
         if not isinstance(head, KNNHead) and not isinstance(getattr(head, "fc", None), nn.Linear):
             raise ValueError(
@@ -81,17 +76,13 @@ class LinearEvalLoop(FrozenEvalLoop):
             )
         labels = getattr(getattr(self.dataloader.dataset, "records", None), "labels", None)
         if labels is not None:  # before the features are computed
-            self._check_labels(torch.from_numpy(labels))
+            self.check_labels(torch.from_numpy(labels))
         name, values = ("ks", self.ks) if self.protocol == "knn" else ("decays", self.decays)
         if self.runner.val_loop is None and len(values) > 1:
             raise ValueError(f"LinearEvalLoop: to choose among several {name}, val_dataloader must be set")
 
     def check_features(self, model: nn.Module, width: int) -> None:
-        """Fails if the head takes features of another width.
-
-        Raises:
-            ValueError: With both widths.
-        """
+        """Fails if the head takes features of another width."""
         expected = _size(model.head)[1]
         if width != expected:
             raise ValueError(
@@ -99,69 +90,61 @@ class LinearEvalLoop(FrozenEvalLoop):
                 f"it to {width}"
             )
 
-    def fit_head(
-        self, model: nn.Module, train: tuple[Tensor, Tensor] | None, val: tuple[Tensor, Tensor] | None
-    ) -> None:
-        """Fits the head on the main process and gives it to the others.
-
-        Args:
-            model: The classifier.
-            train: Features (n, D) and labels (n, C) of the training images; None in all processes but the main one.
-            val: Those of the validation images; None without them.
-        """
-        head = model.head
+    def fit_head(self, model: nn.Module, train: Features | None, val: Features | None) -> None:
+        """Fits the head on the main process and gives it to the others."""
+        head, state = model.head, [None]
         if is_main_process():
             if self.protocol == "knn":
-                fit_neighbours(head, self.ks, train, val, self.runner.logger)
+                self._choose_neighbours(head, train, val)
             else:
                 device = head.fc.weight.device
                 train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
-                weight, bias = self.fit(*train, val, head.loss_module)
+                weight, bias = self._fit(*train, val, head.loss_module)
                 head.fc.weight.copy_(weight)
                 head.fc.bias.copy_(bias)
+            state = [{name: tensor.cpu() for name, tensor in head.state_dict().items()}]
         # a KNNHead of another process is still empty, so that nothing could be copied into it
-        state = [{name: tensor.cpu() for name, tensor in head.state_dict().items()} if is_main_process() else None]
         broadcast_object_list(state)
         head.load_state_dict(state[0])
 
-    def fit(self, x: Tensor, y: Tensor, val: tuple[Tensor, Tensor] | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
-        """Fits a linear head.
+    def _choose_neighbours(self, head: KNNHead, train: Features, val: Features | None) -> None:
+        """Puts the training images into the head, with the best number of neighbours."""
+        head.set_bank(*train)
 
-        Args:
-            x: Features (n, D), as they are.
-            y: Labels (n, C): 1, 0, or NaN for unknown.
-            val: Features and labels of the validation images, to choose the decay by; None for a single decay.
-            loss: Of logits and labels, (n, C) each.
+        def scores(k: int) -> Tensor | None:
+            head.k = k
+            return None if val is None else head((val[0].to(head.bank),))
 
-        Returns:
-            Weight (C, D) and bias (C,), for features as they are.
-        """
+        ks = [k for k in self.ks if k <= len(train[0])] or self.ks[:1]
+        head.k = best(ks, scores, val and val[1], "{} neighbours", self.runner.logger)
+
+    def _fit(self, x: Tensor, y: Tensor, val: Features | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
+        """Weight (C, D) and bias (C,) for features as they are, with the best decay."""
         if x.numel() <= 2**27:  # a gigabyte
             x, val = x.double(), val and (val[0].double(), val[1])
         mean, std = x.mean(0), x.std(0) + 1e-6
-        # a channel that hardly moves on these images says nothing, and may move on others
+        # a channel that hardly varies on these images says nothing, and may vary on others
         std[std < 1e-4 * std.median()] = float("inf")
-        problem = LinearProblem((x - mean) / std, y, loss)
-        best = None
-        for decay in self.decays:  # from strong to weak, each from where the last one ended
+        problem, logger = LinearProblem((x - mean) / std, y, loss), self.runner.logger
+        fitted = {}
+
+        def scores(decay: float) -> Tensor | None:
             weight, bias, converged = problem.minimise(decay, self._fit_iters)
+            fitted[decay] = weight, bias
             if not converged:
-                self.runner.logger.warning(
+                logger.warning(
                     f"weight decay {decay:g}: no convergence in {self._fit_iters} iterations: raise train_cfg.max_iters"
                 )
-            auroc = float("nan")
-            if val is not None:
-                scores = (val[0] - mean) / std @ weight.T + bias
-                auroc = validation_auroc(val[1], scores)
-                self.runner.logger.info(f"weight decay {decay:g}: macro AUROC on validation images {auroc:.4f}")
-            if best is None or auroc > best[0]:
-                best = auroc, decay, weight, bias
-        _, decay, weight, bias = best
-        self.runner.logger.info(f"weight decay {decay:g} is taken")
+            return (val[0] - mean) / std @ weight.T + bias if val is not None else None
+
+        # from strong to weak, each from where the last one ended
+        decay = best(self.decays, scores, val and val[1], "weight decay {:g}", logger)
         if len(self.decays) > 1 and decay in (self.decays[0], self.decays[-1]):
-            self.runner.logger.warning(
-                f"weight decay {decay:g} is at the end of those tried: one beyond may be better (train_cfg.decays)"
+            logger.warning(
+                f"weight decay {decay:g} is the first or last of those tried: a value beyond it may be better "
+                "(train_cfg.decays)"
             )
+        weight, bias = fitted[decay]
         return weight / std, bias - (weight / std) @ mean
 
 

@@ -1,4 +1,4 @@
-"""An epoch loop that goes on in the middle of an epoch."""
+"""An epoch loop that resumes in the middle of an epoch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,21 +41,21 @@ def _skipping(loader: DataLoader, batches: int) -> Iterator[None]:
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """MMEngine's EpochBasedTrainLoop that, resumed from the middle of an epoch, runs the rest of that epoch.
+    """MMEngine's EpochBasedTrainLoop that resumes in the middle of an epoch, where MMEngine's starts the epoch again.
 
-    MMEngine's starts the epoch anew, so that the images seen, and schedules by iteration, come out of step.
+    The images seen, and schedules by iteration, stay as in an uninterrupted run.
 
     Args:
         runner: The runner.
         dataloader: The loader or its config.
         max_epochs: Epochs to train.
-        max_iters: In place of it, iterations to train: so that 1 % of the labels get as many as all of them.
+        max_iters: Iterations to train, instead of `max_epochs`: training on 1 % of the labels gets as many as on all.
         val_interval: Epochs between validations; with `max_iters`, iterations, rounded up to whole epochs.
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, if not one of `max_epochs` and `max_iters` is given, it is below 1, an epoch has no
-            iteration, or OTCXR would get a batch of one image.
+        ValueError: Before training, unless exactly one of `max_epochs` and `max_iters` is given and at least 1, and if
+            an epoch has no iteration, or OTCXR would get a batch of one image.
     """
 
     def __init__(
@@ -90,25 +90,22 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"{images} images per process and batches of {batch} with drop_last=True make no iteration: "
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
-        if not isinstance(unwrap_model(self.runner), OTCXR) or get_world_size() > 1:
-            return
-        need = "OTCXR's statistics need at least 2 images per batch"
-        if images == 1:
-            raise ValueError(f"{need}, and the training set has 1 image: take more images")
-        if batch == 1:
-            raise ValueError(f"{need}, got train_dataloader.batch_size=1: set it to 2 or more")
-        if images % batch == 1 and not loader.drop_last:
+        last = batch if loader.drop_last else images % batch or batch
+        if isinstance(unwrap_model(self.runner), OTCXR) and get_world_size() == 1 and last == 1:
             raise ValueError(
-                f"{need}, and {images} images in batches of {batch} leave a last batch of 1: set "
-                "train_dataloader.drop_last=True, or another batch_size"
+                f"OTCXR's statistics need at least 2 images per batch, and {images} images in batches of {batch} leave "
+                "a batch of 1: set train_dataloader.drop_last=True or another batch_size, or take more images"
             )
 
     def run(self) -> nn.Module:
-        """Trains; a run that has been trained to its end says so."""
+        """Trains; warns if the checkpoint has been trained to the end."""
+        length = len(self.dataloader)
+        if (self._epoch - 1) * length <= self._iter < min(self._epoch * length, self._max_iters):
+            self._epoch -= 1  # max_iters ended the earlier run in the middle of this epoch
         if self._epoch >= self._max_epochs:
             self.runner.logger.warning(
-                f"the checkpoint has been trained for {self._epoch} epochs, train_cfg.max_epochs is "
-                f"{self._max_epochs}: nothing is left to do"
+                f"the checkpoint has been trained for {self._epoch} epochs and {self._iter} iterations, which is all "
+                "that train_cfg asks for: nothing is left to do"
             )
         return super().run()
 
@@ -129,7 +126,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             )
         if done:
             self.runner.logger.info(
-                f"Epoch {self._epoch + 1} goes on after {done} of {len(self.dataloader)} iterations"
+                f"Epoch {self._epoch + 1} resumes after {done} of {len(self.dataloader)} iterations"
             )
         with _skipping(self.dataloader, done):
             for idx, batch in enumerate(self.dataloader, done):

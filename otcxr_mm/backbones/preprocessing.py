@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..utils.configs import leaf_specs
 
-# what a difference of makes other features: the normalisation, and what counts as white in 16-bit images
+# settings that change the features: the normalisation, and what counts as white in 16-bit images
 DECISIVE = ("mean", "std", "max_value")
 _SIDES = ("size", "crop_size", "scale")
 _RESIZING = ("TwoViewCrop", "MaskedCrop", "RandomResizedCrop", "Resize", "ResizeEdge", "CenterCrop", "RandomCrop")
@@ -15,7 +15,7 @@ def preprocessing_of(cfg: Mapping, role: str = "train") -> dict:
     """Reads from a config how images are loaded, sized and normalised.
 
     Args:
-        cfg: Of a run.
+        cfg: The config of a run.
         role: Whose pipeline: ``'train'``, ``'val'`` or ``'test'``.
 
     Returns:
@@ -26,9 +26,9 @@ def preprocessing_of(cfg: Mapping, role: str = "train") -> dict:
     found = {key: list(normalise[key]) if normalise.get(key) is not None else None for key in ("mean", "std")}
     spec = (cfg.get(f"{role}_dataloader") or {}).get("dataset") or {}
     steps = next(leaf_specs(spec), {}).get("pipeline") or []
-    names = [str(step.get("type")).rsplit(".", 1)[-1] for step in steps if isinstance(step, Mapping)]
     found["max_value"] = found["size"] = None
-    for name, step in zip(names, (step for step in steps if isinstance(step, Mapping)), strict=True):
+    for step in steps:
+        name = str(step.get("type")).rpartition(".")[2]
         if name == "LoadCXR":
             found["max_value"] = step.get("max_value") or WHITE
         elif name in _RESIZING:
@@ -43,13 +43,29 @@ def _side(size: int | Sequence[int] | None) -> int | list[int] | None:
     return size[0] if len(set(size)) == 1 else list(size)
 
 
-def differences(wanted: Mapping, found: Mapping) -> list[str]:
-    """Names the decisive settings that differ between two results of :func:`preprocessing_of`, known in both."""
-    return [
-        key
-        for key in DECISIVE
-        if wanted.get(key) is not None and found.get(key) is not None and not _equal(wanted[key], found[key])
-    ]
+def compare(weights: str, before: Mapping, now: Mapping, switch: str) -> tuple[str, str]:
+    """Words what differs between the preprocessing that weights were trained with and that of a run.
+
+    Args:
+        weights: What to call the weights.
+        before: Result of :func:`preprocessing_of` for the training; what it lacks is not compared.
+        now: For the run that uses the weights.
+        switch: The setting that allows a difference.
+
+    Returns:
+        A message if the normalisation differs, and one if only the size of the images does; '' if they do not.
+    """
+    known = [key for key in (*DECISIVE, "size") if None not in (before.get(key), now.get(key))]
+    changed = [key for key in known if key in DECISIVE and not _equal(before[key], now[key])]
+    if changed:
+        then, today = (", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now))
+        return (
+            f"{weights} was trained with {then}, but this run uses {today}: set model.data_preprocessor (mean, std) "
+            f"and LoadCXR (max_value) to the values of that training, or {switch} if the difference is intended"
+        ), ""
+    if "size" in known and before["size"] != now["size"]:
+        return "", f"{weights} was trained on images of {before['size']} pixels; this run uses {now['size']}"
+    return "", ""
 
 
 def _equal(one: float | Sequence[float], other: float | Sequence[float]) -> bool:
