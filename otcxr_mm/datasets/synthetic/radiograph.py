@@ -58,7 +58,7 @@ def _findings(rng: np.random.Generator) -> list[str]:
 
 
 def generate(seed: int, patient: int, image: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image of a patient, uint8 (size, size), and the masks of lungs and heart, bool: a function of its arguments."""
+    """An image of a patient, uint8 (size, size), and its masks of lungs and heart, bool; depends on nothing else."""
     anatomy = Anatomy(np.random.default_rng([seed, patient]))
     findings = image_findings(seed, patient, image)
     rng = np.random.default_rng([seed, patient, image, 1])
