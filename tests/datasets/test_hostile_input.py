@@ -84,10 +84,7 @@ def npz_with(**changed):
 # layout, file, what is done to it, what the message names besides the folder
 ERRORS = [
     # any csv
-    ("csv", "t.csv", replace("1.jpg,p0,train,31,1,0", "1.jpg,p0"), "t.csv, row 3: 2 fields, but the header has 6"),
     ("csv", "t.csv", replace("p0,train,30", "p0,train,x,30"), "t.csv, row 2: 7 fields, but the header has 6"),
-    ("csv", "t.csv", append("0.png,p0,train,30,0,1"), "0.png is listed in several rows: keep one"),
-    ("csv", "t.csv", replace("31,1,0", "31,yes,0"), "t.csv, row 3: 'yes' in column 'Mass'"),
     ("csv", "t.csv", replace("31,1,0", "31,1,0.5"), "t.csv, row 3: '0.5' in column 'Edema'"),
     ("csv", "t.csv", replace("\n1.jpg", "\n\n\n1.jpg,p0,train,31,7,0\n1.jpg"), "t.csv, row 5: '7' in column 'Mass'"),
     ("csv", "t.csv", replace("0.png,p0", '"0\n.png",p0'), "1 of 6 listed images are missing"),
@@ -95,12 +92,9 @@ ERRORS = [
     ("csv", "t.csv", replace("0.png", ".."), "1 of 6 listed images are missing"),
     ("csv", "t.csv", replace("0.png", ""), "t.csv, row 2: column 'path' is empty"),
     ("csv", "t.csv", raw(lambda data: data.decode().replace("p1", "Müller").encode("latin-1")), "row 4: byte 0xfc"),
-    ("csv", "t.csv", raw(lambda data: data.decode().encode("utf-16")), "row 1: byte 0xff is not UTF-8"),
     ("csv", "t.csv", raw(lambda data: data.decode().encode("utf-16-le")), "row 1: contains a zero byte"),
     ("csv", "t.csv", raw(zlib.compress), "t.csv, row 1: byte"),
     ("csv", "t.csv", replace("0.png", '"0.png'), "t.csv, row 7: unexpected end of data"),
-    ("csv", "t.csv", text(""), "t.csv: the file is empty"),
-    ("csv", "t.csv", text("path,patient,split,age,Mass,Edema\n\n"), "t.csv: a header, but no rows"),
     ("csv", "t.csv", replace("path", "file"), "t.csv: no column for the path, one of ['Image Index'"),
     (
         "csv",
@@ -109,7 +103,6 @@ ERRORS = [
         "t.csv: no column for the label, one of ['Mass']; the columns are ['path'",
     ),
     ("csv", "t.csv", replace("Edema", "Mass"), "t.csv: column 'Mass' appears twice"),
-    ("csv", "t.csv", replace(",", ";", -1), "t.csv: columns are separated by ';'"),
     ("csv", "t.csv", replace(",", "\t", -1), "t.csv: columns are separated by '\\t'"),
     ("csv", "t.csv", instead(os.mkdir), "t.csv: no such table"),
     (
@@ -119,7 +112,6 @@ ERRORS = [
         "t.csv: these patients appear in more than one split: p1 (test, train)",
     ),
     ("csv", "img/0.png", lambda file: file.rename(file.with_name("x.png")), "images are missing, first {}/img/0.png"),
-    ("csv", "img/0.png", instead(lambda file: file.symlink_to("nowhere")), "images are missing, first {}/img/0.png"),
     ("csv", "img/0.png", instead(lambda file: file.symlink_to(file)), "images are missing, first {}/img/0.png"),
     ("csv", "img/0.png", instead(os.mkdir), "images are missing, first {}/img/0.png"),
     ("csv", "img/0.png", instead(os.mkfifo), "images are missing, first {}/img/0.png"),
@@ -132,8 +124,6 @@ ERRORS = [
     ("nih", NIH_TABLE, replace("0,5,055", "0,0001,055"), "patients appear in more than one split: 1 (test, train_val)"),
     ("nih", NIH_TABLE, os.remove, "no Data_Entry_2017*.csv"),
     ("nih", "test_list.txt", text("00000000_000.png\n"), "test_list.txt: 00000000_000.png is also in 'train_val'"),
-    ("nih", "test_list.txt", text("# nothing\n"), "test_list.txt: the list is empty"),
-    ("nih", "test_list.txt", os.remove, "test_list.txt: no such list"),
     ("nih", "train_val_list.txt", text("a.png\nb.png\n"), "split 'train_val' is empty; the splits are {{'test': 2}}"),
     ("nih", "images", lambda folder: folder.rename(folder.with_name("x")), "neither images/ nor images_001/images/"),
     # VinBigData, VinDr
@@ -179,10 +169,8 @@ ERRORS = [
     ("npz", "pneumoniamnist.npz", lambda file: np.savez(file, x=np.zeros(3)), "damaged, or not an npz of MedMNIST"),
 ]
 SKIPS = [
-    ("csv", "img/1.jpg", cut(0.6)),
-    ("csv", "img/0.png", cut(0.6)),
+    *(("csv", file, cut(share)) for file in ("img/0.png", "img/1.jpg") for share in (0.01, 0.6, 0.95)),
     ("csv", "img/0.png", text("")),
-    ("csv", "img/0.png", text("<html>404 not found</html>")),
     ("csv", "img/0.png", raw(np.random.default_rng(0).bytes(3000))),
     *(
         ("csv", "img/0.png", raw(magic + np.random.default_rng(0).bytes(3000)))
@@ -192,13 +180,6 @@ SKIPS = [
     ("csv", "img/1.jpg", raw(huge_jpeg)),
     ("csv", "img/0.png", raw(cv2.imencode(".tiff", np.zeros((8, 8), np.float32))[1].tobytes())),
     ("rsna", "stage_2_train_images/0.dcm", cut(0.5)),
-    *(
-        ("rsna", "stage_2_train_images/0.dcm", dicom(**tags))
-        for tags in (
-            *(dict(PixelData=None), dict(NumberOfFrames=3), dict(SamplesPerPixel=3, PhotometricInterpretation="RGB")),
-            *(dict(Rows=60_000, Columns=60_000), dict(Rows=31), dict(Rows=None), dict(BitsStored=None)),
-        )
-    ),
     ("masks", "masks/0.png", cut(0.2)),
     ("masks", "masks/0.png", array(np.arange(720, dtype=np.uint8).reshape(24, 30))),
     ("masks", "masks/0.png", array(np.full((30, 24), 255, np.uint8))),

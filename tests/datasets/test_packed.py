@@ -37,7 +37,6 @@ def test_images_come_back_at_their_size(folder):
     images = PackedImages(folder / "packed")
     assert len(images) == 3
     assert [images[i].shape for i in range(3)] == [(30, 36), (60, 30), (20, 20)]  # never enlarged
-    assert [int(images[i].mean()) for i in range(3)] == [10, 60, 110]
     assert images.rows(["c.png", "nowhere.png", "a.png"]).tolist() == [2, -1, 0]
     assert not images[0].flags.writeable
 
@@ -62,13 +61,6 @@ def test_16_bits_come_back_as_they_are_read(tmp_path):
     np.testing.assert_allclose(images[0], read_grey(str(tmp_path / "a.png")), rtol=1e-6)
     np.testing.assert_array_equal(np.rint(images[0] * 257).astype(np.uint16), img)
     np.testing.assert_allclose(images[1], img >> 8, rtol=1e-6)
-
-
-def test_packing_again_changes_nothing(folder):
-    pack(folder)
-    before = (folder / "packed" / "pixels.bin").stat().st_mtime_ns
-    assert pack(folder) == ([], [10, 60, 110])
-    assert (folder / "packed" / "pixels.bin").stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -223,6 +215,7 @@ def test_two_at_a_time_make_one(tmp_path):
 
 def test_changed_sources_are_told(folder):
     pack(folder)
+    assert pack(folder) == ([], [10, 60, 110])
     images = PackedImages(folder / "packed")
     assert images.changed(folder) == []
     os.utime(folder / "a.png", ns=(0, 0))
@@ -231,19 +224,13 @@ def test_changed_sources_are_told(folder):
     assert images.changed(folder) == ["a.png: written to since", "sub/b.png: written to since", "c.png: gone"]
 
 
-def test_no_pixel_is_pickled_and_processes_share_the_file(tmp_path):
-    img = np.random.default_rng(0).integers(0, 256, (512, 512), dtype=np.uint8)
-    paths = [f"{i}.png" for i in range(8)]
-    for path in paths:
-        cv2.imwrite(str(tmp_path / path), img)
-    pack_images(tmp_path, paths, tmp_path / "packed", 512)
-    images = PackedImages(tmp_path / "packed")
-    assert (images[3] == img).all()
-    pickled = pickle.dumps(images)
-    assert len(pickled) < 5000 < images.record["bytes"] == 8 * 512 * 512
-    assert (pickle.loads(pickled)[3] == img).all()
+def test_no_pixel_is_pickled_and_processes_share_the_file(folder):
+    pack(folder)
+    images = PackedImages(folder / "packed")
+    assert images[0].sum() and images.__getstate__()["_pixels"] is None
+    assert (pickle.loads(pickle.dumps(images))[0] == images[0]).all()
     if os.path.exists("/proc/self/maps"):
         maps = Path("/proc/self/maps").read_text().splitlines()
-        lines = [line for line in maps if line.endswith(str(tmp_path / "packed" / "pixels.bin"))]
+        lines = [line for line in maps if line.endswith(str(folder / "packed" / "pixels.bin"))]
         # s: shared, so that all workers read the same memory
         assert lines and all(line.split()[1] == "r--s" for line in lines)

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 import otcxr_mm
 from otcxr_mm.datasets.transforms.resize import resize
 from otcxr_mm.datasets.transforms.two_view import _overlap
 from otcxr_mm.ops import token_centres
-from tests.conftest import write_image
 
 
 def ramp(height, width):
@@ -61,6 +61,23 @@ def test_overlap_scale_ratio_and_flip_are_as_asked():
     loose = otcxr_mm.TwoViewCrop(8, (0.05, 0.1), min_overlap=0)
     free = np.stack([loose({"img": image})["view_to_image"] for _ in range(300)])
     assert np.mean([_overlap(boxes(m[0]), boxes(m[1])) >= 0.3 for m in free]) < 0.6
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 310), (1024, 400)])
+@pytest.mark.parametrize("scale", [(0.25, 1.0), (0.08, 0.4)])
+def test_crops_have_the_distribution_of_mmpretrains(shape, scale):
+    from mmpretrain.datasets.transforms import RandomResizedCrop
+
+    image, n = np.zeros(shape, np.uint8), 2000
+    theirs = RandomResizedCrop(96, crop_ratio_range=scale)
+    y, x, h, w = np.array([theirs.rand_crop_params(image) for _ in range(n)], float).T
+    expected = w * h, w / h, x + w / 2, y + h / 2
+    # the first viewpoint is free; so is the second, if no overlap is required
+    for overlap, view in ((0.3, 0), (0.0, 1)):
+        crop = otcxr_mm.TwoViewCrop(96, scale=scale, min_overlap=overlap)
+        x, y, w, h = np.array([crop.draw_boxes(*shape)[view] for _ in range(n)], float).T
+        for own, other in zip((w * h, w / h, x + w / 2, y + h / 2), expected, strict=True):
+            assert ks_2samp(own, other).pvalue > 1e-4
 
 
 def test_very_long_images_still_give_two_views():
@@ -191,22 +208,3 @@ def test_packing_is_one_channel_wide_and_names_no_patient():
     assert [t.shape for t in packed["inputs"]] == [(1, 8, 8)] * 2
     assert packed["inputs"][0].dtype == torch.uint8
     assert set(packed["data_samples"].metainfo_keys()) == {"sample_idx", "view_to_image"}
-
-
-def test_goes_together_with_mmpretrains_transforms(tmp_path):
-    from mmengine.dataset import Compose
-    from mmengine.registry import init_default_scope
-
-    init_default_scope("mmpretrain")
-    write_image(tmp_path / "a.png", (50, 60))
-    pipeline = Compose(
-        [
-            dict(type="otcxr_mm.LoadCXR"),
-            dict(type="RandomResizedCrop", scale=32),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="PackInputs"),
-        ]
-    )
-    packed = pipeline({"img_path": str(tmp_path / "a.png"), "gt_score": np.array([1.0, np.nan], np.float32)})
-    assert packed["inputs"].shape == (1, 32, 32)
-    assert torch.isnan(packed["data_samples"].gt_score[1])
