@@ -3,9 +3,8 @@
 otcxr prepare CONFIG OUT [--size 256] [--depth 16]
 otcxr prepare otcxr_mm.UnlabeledCXR OUT --data-root FOLDER
 
-If interrupted, the same command resumes where it stopped. Run again, it verifies the packed images and lists those
-whose source has changed since (status 1). Images that cannot be read are listed at the end (status 1); --skip-broken
-leaves them out.
+If interrupted, the same command resumes where it stopped. Run again, it lists the images whose source has changed since
+(status 1). Images that cannot be read are listed at the end (status 1); --skip-broken leaves them out.
 """
 
 import argparse
@@ -135,9 +134,8 @@ def prepare(args: argparse.Namespace) -> bool:
                 f"{folder} is incomplete: repair the images that cannot be read, or leave them out with --skip-broken"
             ) from None
         images = PackedImages(folder)
-        images.verify()
         broken, changed = images.record["broken"], images.changed(root)
-        print(f"{folder}: {len(images)} images, {args.depth} bit, {images.record['bytes'] / 1e6:.1f} MB, verified")
+        print(f"{folder}: {len(images)} images, {args.depth} bit, {images.record['bytes'] / 1e6:.1f} MB")
         if broken:
             print(f"{len(broken)} images cannot be read and are left out:", *broken, sep="\n    ")
         print(f'read with\n    packed="{folder}"' + (", skip_missing=True" if broken else ""))

@@ -35,7 +35,7 @@ def test_a_folder_is_prepared_once_and_read_in_place_of_the_files(tmp_path, prep
     dataset = otcxr_mm.UnlabeledCXR(tmp_path / "data", packed=out, pipeline=[otcxr_mm.LoadCXR()])
     assert [dataset[i]["img_shape"] for i in range(3)] == [(32, 40)] * 3
     status, output, _ = prepare(*command)
-    assert status == 0 and "verified" in output
+    assert status == 0 and "3 images" in output
     assert (out / "pixels.bin").stat().st_mtime_ns == before
 
     write_image(tmp_path / "data" / "1.png", (64, 96))

@@ -8,7 +8,6 @@ two_view_pipeline = [
         ratio=(3 / 4, 4 / 3),
         min_overlap=0.3,  # share of the smaller crop that both show
         flip=0.5,  # hides which side is left: 0 where that matters
-        rotation=0.0,  # degrees to either side
     ),
     dict(
         type="otcxr_mm.PhotometricCXR",
@@ -18,12 +17,8 @@ two_view_pipeline = [
         prob=0.8,  # of these three
         blur=(0.1, 1.5),  # sigma in pixels
         blur_prob=0.3,
-        noise=(0.0, 0.02),  # standard deviation, as a share of the full range
-        noise_prob=0.0,
         solarize=128,
         solarize_prob=0.0,
-        erase=(0.02, 0.15),  # share of the viewpoint's area
-        erase_prob=0.0,
     ),
     dict(type="otcxr_mm.PackViews"),
 ]

@@ -18,7 +18,7 @@ def check_pairs(pairs: Pairs, source: str) -> tuple[tuple[str, str], ...]:
     found = tuple(pair if isinstance(pair, str) else tuple(pair) for pair in pairs)
     if not all(isinstance(p, tuple) and len(p) == 2 and all(isinstance(name, str) for name in p) for p in found):
         raise ValueError(
-            f"{source}: flip_pairs must be a list of pairs of class names, such as [('left_lung', 'right_lung')]; "
+            f"{source}: flip_pairs is a list of pairs of class names, such as [('left_lung', 'right_lung')]; "
             f"got {pairs}"
         )
     names = [name for pair in found for name in dict.fromkeys(pair)]
@@ -60,7 +60,7 @@ def swap_sides(results: dict, target: str, classes: str, pairs: Pairs, source: s
     if missing:
         raise ValueError(
             f"{source}: flip_pairs={list(pairs)} needs {target} and {classes}, but the data set gives no "
-            f"{' and no '.join(missing)}: leave flip_pairs out, or use a data set of otcxr_mm that has them"
+            f"{' and no '.join(missing)}: leave flip_pairs out, or take a data set of otcxr_mm that has them"
         )
     results[target] = results[target][mirrored_order(results[classes], pairs, source)]
 
@@ -85,6 +85,8 @@ class FlipCXR(RandomFlip):
     """
 
     def __init__(self, prob: float = 0.5, flip_pairs: Pairs = ()) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f"FlipCXR: prob lies in [0, 1], got {prob}")
         super().__init__(prob=float(prob), direction="horizontal")
         self.flip_pairs = check_pairs(flip_pairs, "FlipCXR")
 

@@ -1,5 +1,7 @@
 """From arrays to what the model takes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -20,14 +22,18 @@ class PackViews(BaseTransform):
 
     The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest.
 
-    The metainfo of the sample gets `sample_idx` and `view_to_image`, but no path and no patient id.
+    Args:
+        meta_keys: Results to keep in the sample's metainfo; by default no path and no patient id.
     """
+
+    def __init__(self, meta_keys: Sequence[str] = ("sample_idx", "view_to_image")) -> None:
+        self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
         """Packs `img`, one (H, W) or a list with one per viewpoint."""
         views = results["img"] if isinstance(results["img"], list) else [results["img"]]
         sample = DataSample()
-        for key in ("sample_idx", "view_to_image"):
+        for key in self.meta_keys:
             if key in results:
                 # set_metainfo would copy deeply, which takes longer than all the rest
                 sample.set_field(results[key], key, field_type="metainfo")
