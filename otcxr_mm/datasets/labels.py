@@ -20,8 +20,7 @@ def align_classes(
 
     Args:
         own: Classes of the data set; none for a data set without labels.
-        wanted: Names in the order asked for; or a mapping from such a name to that of the data set, None or '' for a
-            class that the data set does not have.
+        wanted: As `classes` of :class:`.base.BaseCXRDataset`.
         source: Named in errors.
 
     Returns:

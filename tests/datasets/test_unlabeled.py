@@ -40,13 +40,6 @@ def test_a_list(folder):
     assert otcxr_mm.UnlabeledCXR(folder, ann_file="notes.txt").records.path.tolist() == ["a.jpg", "sub/c.PNG"]
 
 
-def test_a_csv_with_patients_and_splits(folder):
-    table = ["filename,patient,split", "c.PNG,7,train", "deep/d.jpeg,8,test"]
-    data = read(folder, table, img_prefix="sub", split="train")
-    assert data.records.path.tolist() == ["sub/c.PNG"]
-    assert data.get_data_info(0)["patient_id"] == "7"
-
-
 def test_a_csv_with_column_names_of_its_own(folder):
     data = read(folder, ["file,person", "b.png,7"], path_column="file", patient_column="person")
     assert data.get_data_info(0)["patient_id"] == "7"
@@ -142,9 +135,3 @@ def test_an_empty_folder_and_a_table_without_splits(folder, tmp_path):
         otcxr_mm.UnlabeledCXR(tmp_path, img_prefix="empty")
     with pytest.raises(ValueError, match="split 'train' is empty; the splits are none"):
         read(folder, ["path", "a.jpg"], split="train")
-
-
-def test_real_folders(real_data):
-    data = otcxr_mm.UnlabeledCXR(real_data / "kermany", ann_file="labels.csv", img_prefix="images", split="train")
-    assert len(data) == 3699
-    assert len(otcxr_mm.UnlabeledCXR(real_data / "nih", img_prefix="images")) == 1000

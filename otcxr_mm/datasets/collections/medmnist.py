@@ -28,10 +28,6 @@ class MedMNISTCXR(BaseCXRDataset):
         ann_file: `chestmnist.npz`, `pneumoniamnist.npz`, or one of another size, such as `chestmnist_128.npz`.
         split: ``'train'``, ``'val'``, ``'test'`` or ``'all'``; with `split_file` or `split_by_hash` a split of that.
         **kwargs: See :class:`BaseCXRDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder or the file is missing.
-        ValueError: If it is not such an npz, or its images and labels do not fit together.
     """
 
     SPLITS = ("train", "val", "test")

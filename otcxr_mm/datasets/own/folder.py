@@ -36,12 +36,7 @@ class UnlabeledCXR(BaseCXRDataset):
             patient number, pid, mrn, subject, ..., if there is one.
         dicom_headers: Whether to read patients, ages, sexes and views that no column gives from the headers of DICOM
             files (:func:`.dicom_headers.read_headers`).
-        **kwargs: See :class:`BaseCXRDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder, the table or a listed image is missing.
-        ValueError: If there is no image or no such column, a patient appears in more than one split, or a column may
-            name patients and `patient_column` is not given.
+        **kwargs: See :class:`BaseCXRDataset`, also for errors.
     """
 
     def __init__(

@@ -47,10 +47,6 @@ class CXRSegmentation(UnlabeledCXR):
         ann_file: A list or csv of the images, as in :class:`UnlabeledCXR`; '' for all of the folder.
         **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`. With `skip_missing`, images without a mask are
             left out.
-
-    Raises:
-        FileNotFoundError: If a folder, the table, a listed image or a mask is missing.
-        ValueError: If a mask is there with two extensions.
     """
 
     def __init__(

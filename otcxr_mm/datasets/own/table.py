@@ -36,9 +36,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`.
 
     Raises:
-        FileNotFoundError: If the folder, the csv or a listed image is missing.
-        ValueError: If a column is missing, a label field is not in any of these lists, or a class appears nowhere in
-            `category_column`.
+        ValueError: If a label field is not in any of these lists, or a class appears nowhere in `category_column`.
     """
 
     def __init__(

@@ -21,12 +21,8 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; the content tells the type, not the name.
 
-    Args:
-        path: Of 8 or 16 bits; colours are reduced to luminance, transparency is ignored. DICOM: see
-            :func:`otcxr_mm.datasets.transforms.dicom.read_dicom`.
-        max_value: White level of 16-bit files; 4095 for 12-bit data in them. None: 65535, and an image whose brightest
-            pixel is from 256 to 4095 is an error.
-        max_pixels: An image of more is refused before it is decoded.
+    Colours are reduced to luminance, transparency is ignored. DICOM: see :func:`.dicom.read_dicom`. The arguments are
+    those of :class:`LoadCXR`.
 
     Returns:
         (H, W), uint8, or float32 on the scale 0 to 255 for 16 bits, whose depth is kept.
