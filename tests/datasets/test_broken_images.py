@@ -74,11 +74,13 @@ def test_by_default_one_in_a_hundred(folder):
         indices(otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE), 0)
 
 
-def test_an_image_that_vanishes_while_training(folder):
+def test_images_that_vanish_while_training(folder):
     data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.2)
     (folder / "05.png").unlink()
+    (folder / "06.png").unlink(), (folder / "06.png").mkdir()
     indices(data, 0)
-    assert len(data.broken) == 3
+    assert len(data.broken) == 4
+    assert "06.png: not a file, but a folder" in data.broken.reasons[6]
 
 
 def test_other_errors_are_not_swallowed(folder):

@@ -95,6 +95,8 @@ ERRORS = [
     ("csv", "t.csv", raw(lambda data: data.decode().encode("utf-16-le")), "row 1: contains a zero byte"),
     ("csv", "t.csv", raw(zlib.compress), "t.csv, row 1: byte"),
     ("csv", "t.csv", replace("0.png", '"0.png'), "t.csv, row 7: unexpected end of data"),
+    ("csv", "t.csv", text(""), "t.csv: the file is empty"),
+    ("csv", "t.csv", text("path,Mass,Edema\n\n"), "t.csv: a header, but no rows"),
     ("csv", "t.csv", replace("path", "file"), "t.csv: no column for the path, one of ['Image Index'"),
     (
         "csv",
@@ -124,6 +126,7 @@ ERRORS = [
     ("nih", NIH_TABLE, replace("0,5,055", "0,0001,055"), "patients appear in more than one split: 1 (test, train_val)"),
     ("nih", NIH_TABLE, os.remove, "no Data_Entry_2017*.csv"),
     ("nih", "test_list.txt", text("00000000_000.png\n"), "test_list.txt: 00000000_000.png is also in 'train_val'"),
+    ("nih", "test_list.txt", text("# nothing\n"), "test_list.txt: the list is empty"),
     ("nih", "train_val_list.txt", text("a.png\nb.png\n"), "split 'train_val' is empty; the splits are {{'test': 2}}"),
     ("nih", "images", lambda folder: folder.rename(folder.with_name("x")), "neither images/ nor images_001/images/"),
     # VinBigData, VinDr

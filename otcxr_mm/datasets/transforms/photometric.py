@@ -30,10 +30,8 @@ def _linear(img: np.ndarray, slope: float, offset: float) -> np.ndarray:
 
 
 def _blurred(img: np.ndarray, sigma: float) -> np.ndarray:
-    if not sigma:
-        return img
     if img.dtype != np.uint8:
-        return cv2.GaussianBlur(img, (0, 0), sigma)
+        return cv2.GaussianBlur(img, (0, 0), sigma) if sigma else img
     if sigma < 0.25:  # the neighbours change less than half a grey level, which rounding takes away
         return img
     # the kernel of cv2.GaussianBlur, whose own way is bit-exact on every machine and takes three times as long
@@ -53,7 +51,8 @@ class PhotometricCXR(BaseTransform):
         brightness: Largest shift, as a share of the full range; as a factor: largest relative change.
         contrast: Largest relative change of the distance from the middle of the range; as a factor: from the
             viewpoint's mean.
-        gamma: Largest relative change of the exponent: drawn from [1 / (1 + gamma), 1 + gamma], log-uniformly.
+        gamma: Largest relative change of the exponent: drawn from [1 / (1 + gamma), 1 + gamma], log-uniformly. Ignored
+            if `jitter` is ``'factor'``.
         prob: Probability of these three together.
         blur: Range of the Gaussian blur's sigma in pixels.
         blur_prob: Probability of the blur.
@@ -99,28 +98,21 @@ class PhotometricCXR(BaseTransform):
         """Power, contrast about the middle and shift, of 8 bits by one table."""
         shift = 255 * between(-self.brightness, self.brightness)
         slope = 1 + between(-self.contrast, self.contrast)
-        power = self._draw_power()
+        power = (1 + self.gamma) ** between(-1, 1) if self.gamma else 1
         if img.dtype == np.uint8:
             table = _clip((_power(GREY, power) - 127.5) * slope + (127.5 + shift))
             return cv2.LUT(img, np.rint(table).astype(np.uint8))
         return _linear(_power(img, power), slope, 127.5 * (1 - slope) + shift)
 
     def _factor(self, img: np.ndarray) -> np.ndarray:
-        """Power, then brightness and contrast as factors; for 8 bits two passes of OpenCV are quicker than a table."""
+        """Brightness and contrast as factors; for 8 bits, two passes of OpenCV are quicker than a table."""
         bright = max(0.0, 1 + between(-self.brightness, self.brightness))
         slope = 1 + between(-self.contrast, self.contrast)
-        power = self._draw_power()
-        if power != 1:
-            eight = img.dtype == np.uint8
-            img = cv2.LUT(img, np.rint(_power(GREY, power)).astype(np.uint8)) if eight else _power(img, power)
         bright_first = np.random.random() < 0.5
         if bright_first:
             img = _linear(img, bright, 0)
         img = _linear(img, slope, (1 - slope) * cv2.mean(img)[0])
         return img if bright_first else _linear(img, bright, 0)
-
-    def _draw_power(self) -> float:
-        return (1 + self.gamma) ** between(-1, 1) if self.gamma else 1
 
     def _hits(self, name: str, view: int) -> bool:
         prob = self.probabilities[name]
