@@ -7,7 +7,7 @@ import numpy as np
 
 from ...registry import DATASETS
 from ..base import BaseCXRDataset
-from ..packed import pack_images
+from ..packing import pack_images
 from ..records import Records
 from .findings import CLASSES
 from .radiograph import generate, image_findings
