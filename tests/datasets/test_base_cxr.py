@@ -101,10 +101,3 @@ def test_sets_concatenate_and_draw_differently(data):
 def test_negative_indices_count_from_the_end(data):
     data.set_epoch(0, 0)
     assert np.array_equal(data[-1]["data_samples"].view_to_image, data[10]["data_samples"].view_to_image)
-
-
-def test_lazy(tmp_path):
-    write_image(tmp_path / "a.png")
-    data = otcxr_mm.UnlabeledCXR(tmp_path, lazy_init=True)
-    assert data.records is None
-    assert len(data) == 1

@@ -54,13 +54,11 @@ def test_an_image_with_two_extensions_needs_the_suffix(vinbig):
     assert data.records.path.tolist() == ["train/a.png", "train/b.png"]
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [(dict(min_readers=4), "min_readers is 1, 2 or 3, got 4"), (dict(disputed="x"), "disputed must be one of .*'x'")],
-)
-def test_vinbig_arguments(vinbig, kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        otcxr_mm.VinBigCXR(vinbig, **kwargs)
+def test_vinbig_arguments(vinbig):
+    with pytest.raises(ValueError, match="min_readers is 1, 2 or 3, got 4"):
+        otcxr_mm.VinBigCXR(vinbig, min_readers=4)
+    with pytest.raises(ValueError, match="disputed must be one of .*'x'"):
+        otcxr_mm.VinBigCXR(vinbig, disputed="x")
 
 
 def test_the_full_vinbig_table(real_data, tmp_path):
@@ -210,10 +208,7 @@ def test_the_genuine_pneumoniamnist(real_data):
     np.testing.assert_array_equal(both[3882]["img"], archive["val_images"][0])
 
 
-def test_chestmnist_has_nihs_classes_at_any_size(tmp_path):
-    layouts.npz(tmp_path, "chestmnist_128.npz", classes=14)
-    data = otcxr_mm.MedMNISTCXR(tmp_path, "chestmnist_128.npz", classes=("Effusion", "Fracture"))
-    np.testing.assert_array_equal(data.records.labels, [[i == 2, np.nan] for i in range(6)])
+def test_only_the_chest_radiographs_of_medmnist_are_read(tmp_path):
     with pytest.raises(ValueError, match=r"ann_file must be chestmnist\*.npz or pneumoniamnist\*.npz"):
         otcxr_mm.MedMNISTCXR(tmp_path, "pathmnist.npz")
 
