@@ -1,8 +1,7 @@
 """Shrinks the images of a config's data sets and packs them into one file, which they read with `packed=OUT`.
 
-If interrupted, the same command resumes where it stopped. Run again, it verifies the packed images and lists those
-whose source has changed since (status 1). Images that cannot be read are listed at the end (status 1); --skip-broken
-leaves them out.
+If interrupted, the same command resumes where it stopped. Run again, it lists the images whose source has changed since
+(status 1). Images that cannot be read are listed at the end (status 1); --skip-broken leaves them out.
 """
 
 import argparse
@@ -79,9 +78,8 @@ def _pack(root: str, paths: list[str], max_value: int | None, out: Path, args: a
     except BrokenImageError as error:
         raise SystemExit(str(error)) from None  # all of them
     images = PackedImages(out)
-    images.verify()
     broken, changed = images.record["broken"], images.changed(root)
-    print(f"{out}: {len(images)} images, {args.depth} bit, {images.record['bytes'] / 1e6:.1f} MB, verified")
+    print(f"{out}: {len(images)} images, {args.depth} bit, {images.record['bytes'] / 1e6:.1f} MB")
     if broken:
         print(f"{len(broken)} images cannot be read and are left out:", *broken, sep="\n    ")
     print(f'read with\n    packed="{out}"' + (", skip_missing=True" if broken else ""))

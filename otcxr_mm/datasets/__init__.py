@@ -9,7 +9,8 @@ from .collections.vinbig import VinBigCXR, VinDrCXR
 from .own.folder import UnlabeledCXR
 from .own.masks import CXRSegmentation
 from .own.table import CSVLabeledCXR
-from .packed import PackedImages, pack_images
+from .packed import PackedImages
+from .packing import pack_images
 from .records import Records
 from .splits import write_selection
 from .synthetic import SyntheticCXR

@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,12 @@ from mmengine.logging import print_log
 from .broken import BrokenImages
 from .labels import align_classes, align_labels
 from .packed import PackedImages
+from .patients import check_patient_disjoint, one_spelling
 from .records import Records
 from .seeding import Clock
+from .selection import check_repetition, existing, filtered, of_split, split_counts
 from .sides import check_sides
-from .splits import check_patient_disjoint, check_shares, draw_fraction, one_spelling, split_by_hash, split_from_file
+from .splits import check_shares, draw_fraction, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
 
@@ -62,12 +64,9 @@ class BaseCXRDataset(BaseDataset):
         skip_missing: Leave out and count missing images instead of raising an error.
         packed: Folder of packed images (:func:`otcxr_mm.pack_images`) to read instead of the files; `data_root` still
             holds the tables.
-        pipeline: Transforms.
-        indices: Keep only the first images, if a number, or those at these indices.
-        test_mode: Whether a broken image is an error at once.
         max_broken: Share of the images that may be broken in training before the run ends and lists them.
-        lazy_init: Read nothing before the first use.
-        metainfo: Additional meta information.
+        **kwargs: Of MMEngine's BaseDataset: `pipeline`; `indices`, the number of first images or the indices to keep;
+            `test_mode`, in which a broken image is an error at once; `lazy_init`.
 
     Raises:
         FileNotFoundError: If the folder, a table or a listed image is missing.
@@ -77,8 +76,6 @@ class BaseCXRDataset(BaseDataset):
 
     # the publisher's splits; () if the table defines the names
     SPLITS: tuple[str, ...] = ()
-    # printed with the counts if patients are unknown
-    PATIENT_NOTE = ""
     collection: str = ""
     mask_classes: tuple[str, ...] = ()
     # column of patients in the tables: '' if there is none, None to find it by name
@@ -101,24 +98,19 @@ class BaseCXRDataset(BaseDataset):
         check_files: bool = True,
         skip_missing: bool = False,
         packed: str | None = None,
-        pipeline: Sequence[dict | Callable] = (),
-        indices: int | Sequence[int] | None = None,
-        test_mode: bool = False,
         max_broken: float = 0.01,
-        lazy_init: bool = False,
-        metainfo: dict | None = None,
+        **kwargs: object,
     ) -> None:
         self.split, self.split_file, self.split_by_hash, self.within = split, split_file, split_by_hash, within
         self.views, self.ages, self.sexes, self.fraction, self.draw = views, ages, sexes, fraction, draw
-        self.max_broken = max_broken
-        self.broken: BrokenImages | None = None
-        self.check_files, self.skip_missing = check_files, skip_missing
-        self.records: Records | None = None
-        self.clock = Clock()
-        self.packed: PackedImages | None = None
-        self._packed_folder = packed
-        self.rows: np.ndarray | None = None
+        self.check_files, self.skip_missing, self.max_broken = check_files, skip_missing, max_broken
         self._check_arguments()
+        self.records: Records | None = None
+        self.broken: BrokenImages | None = None
+        self.packed: PackedImages | None = None
+        self.rows: np.ndarray | None = None
+        self._packed_folder = packed
+        self.clock = Clock()
         self.root = Path(data_root).expanduser()
         self._root = str(self.root)
         if not self.root.is_dir():
@@ -127,37 +119,25 @@ class BaseCXRDataset(BaseDataset):
                 "folder of the data set, in the config, in the environment variable that the head of the config "
                 "names, or with --cfg-options train_dataloader.dataset.data_root=..."
             )
-        metainfo = dict(metainfo or {})
-        own = tuple(self.label_names())
-        wanted = classes if classes is not None else metainfo.get("classes", own)
-        self._columns = None
-        if classes is not None or wanted:
-            metainfo["classes"], self._columns = align_classes(own, wanted, type(self).__name__)
-        super().__init__(
-            ann_file=ann_file,
-            metainfo=metainfo,
-            data_root=data_root,
-            data_prefix={},
-            indices=indices,
-            serialize_data=False,
-            pipeline=list(pipeline),
-            test_mode=test_mode,
-            lazy_init=lazy_init,
-        )
+        own, names = tuple(self.label_names()), ()
+        self._columns: np.ndarray | None = None
+        if classes is not None or own:
+            names, self._columns = align_classes(own, own if classes is None else classes, type(self).__name__)
+        metainfo = {"classes": names} if names else None
+        super().__init__(ann_file, metainfo, str(data_root), {}, serialize_data=False, **kwargs)
 
     def _check_arguments(self) -> None:
         name = type(self).__name__
-        own = {"split_file": self.split_file, "split_by_hash": self.split_by_hash}
-        given = [key for key, value in own.items() if value is not None]
-        if len(given) == 2:
+        if self.split_file is not None and self.split_by_hash is not None:
             raise ValueError(f"{name}: split_file and split_by_hash both define the splits: leave one of them out")
-        if given and self.split == "all":
-            raise ValueError(f"{given[0]}={own[given[0]]!r} also needs the split to use, such as split='train'")
+        if self.has_own_splits and self.split == "all":
+            given = f"split_by_hash={self.split_by_hash!r}" if self.split_by_hash else f"split_file={self.split_file!r}"
+            raise ValueError(f"{given} also needs the split to use, such as split='train'")
         if self.within is not None and self.split_by_hash is None:
             raise ValueError(f"{name}: within={self.within!r} needs split_by_hash")
         if self.split_by_hash is not None:
-            self.split_by_hash = check_shares(self.split_by_hash)
-        if not given and self.SPLITS and self.split not in (*self.SPLITS, "all"):
+            check_shares(self.split_by_hash)
+        if not self.has_own_splits and self.SPLITS and self.split not in (*self.SPLITS, "all"):
             raise ValueError(
                 f"{name}: split must be one of {[*self.SPLITS, 'all']}, got {self.split!r}; for other splits, use "
                 "split_file or split_by_hash"
@@ -166,20 +146,16 @@ class BaseCXRDataset(BaseDataset):
             raise ValueError(f"{name}: fraction must be above 0 and at most 1, got {self.fraction}")
         if not 0 <= self.max_broken <= 1:
             raise ValueError(f"{name}: max_broken must be a share of the images, 0 to 1, got {self.max_broken}")
-        if self.ages is not None and not (len(self.ages) == 2 and self.ages[0] <= self.ages[1]):
-            raise ValueError(f"{name}: ages must be (youngest, oldest) in years, got {self.ages}")
-        if self.sexes is not None and (not self.sexes or not set(self.sexes) <= {"M", "F"}):
-            raise ValueError(f"{name}: sexes must be of 'M' and 'F', got {self.sexes}")
 
     @property
-    def splits_of_ones_own(self) -> bool:
-        """Whether the splits are those of `split_file` or `split_by_hash`, not the publisher's."""
+    def has_own_splits(self) -> bool:
+        """Whether the user defines the splits, with `split_file` or `split_by_hash`, instead of the publisher."""
         return self.split_file is not None or self.split_by_hash is not None
 
     @property
-    def needs_published_splits(self) -> bool:
-        """Whether :meth:`load_records` must return the publisher's splits."""
-        return self.within is not None or not self.splits_of_ones_own
+    def splits_to_read(self) -> tuple[str, ...]:
+        """The publisher's splits whose images can be among those asked for."""
+        return self.SPLITS if self.split == "all" or self.has_own_splits else (self.split,)
 
     def label_names(self) -> Sequence[str]:
         """Classes of the labels that :meth:`load_records` returns; () without labels."""
@@ -189,63 +165,30 @@ class BaseCXRDataset(BaseDataset):
         """Does nothing: paths are joined where they are read."""
 
     def load_records(self) -> Records:
-        """Reads the source's tables; :class:`BaseCXRDataset` does the rest.
-
-        Returns:
-            All images, of every split.
-
-        Raises:
-            FileNotFoundError: If a table is missing.
-            ValueError: If a table is damaged; names the file and row.
-        """
+        """Reads the source's tables: all images of every split. :class:`BaseCXRDataset` does the rest."""
         raise NotImplementedError
 
-    def known_files(self) -> set[str] | None:
-        """Paths of all existing images relative to the root, if listing is cheaper than checking each image."""
-        return None
-
     def full_init(self) -> None:
-        """Reads, checks and filters the records; once.
-
-        Raises:
-            FileNotFoundError: If a table or a listed image is missing.
-            ValueError: As for the class.
-        """
+        """Reads, checks and filters the records; once."""
         if self._fully_initialized:
             return
-        classes = self._metainfo.get("classes", ())
-        check_sides(self._source(), self.pipeline.transforms, classes, self.mask_classes)
+        source = self._source()
+        check_sides(source, self.pipeline.transforms, self._metainfo.get("classes", ()), self.mask_classes)
         records = self.load_records()
-        self._check_repetition(records)
+        check_repetition(records, source)
         records.patient = one_spelling(records.patient)
-        if self._columns is not None:
-            missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
-            if missing:
-                print_log(f"{self._source()}: no labels for {missing}; they are unknown (NaN) here", "current")
-            records.labels = align_labels(records.labels, self._columns, len(records))
+        self._align_labels(records)
+        records = filtered(self._of_split(records), source, self.views, self.ages, self.sexes)
+        if self.fraction < 1:
+            records = records.take(draw_fraction(records.path, records.patient, self.fraction, self.draw, source))
         if self._packed_folder is not None:
             self.packed = PackedImages(self._packed_folder)
-        if self.split_file is not None:
-            records.split = split_from_file(
-                records.path, records.patient, self.root / self.split_file, self.patient_column
-            )
-        elif self.split_by_hash is not None:
-            if self.within is not None:
-                check_patient_disjoint(records.patient, records.split, self._source())
-                records = self._of_split(records, self.within)
-            records.split = split_by_hash(records.path, records.patient, self.split_by_hash, self._source())
-        check_patient_disjoint(records.patient, records.split, self._source())
-        records = self._filter(self._select(records))
-        if self.fraction < 1:
-            records = records.take(
-                draw_fraction(records.path, records.patient, self.fraction, self.draw, self._source())
-            )
         if self.check_files or self.skip_missing or self.packed is not None:
-            records = self._check_files(records)
+            records = existing(records, source, self.root, self.packed, self.skip_missing)
         if self._indices is not None:
             records = self._subset(records, self._indices)
         if not len(records):
-            raise ValueError(f"{self._source()}: no images are left")
+            raise ValueError(f"{source}: no images are left")
         self._set_records(records)
         self._fully_initialized = True
         print_log(str(self), logger="current")
@@ -261,90 +204,33 @@ class BaseCXRDataset(BaseDataset):
         table = self.split_file or self.ann_file
         return f"{type(self).__name__} in {self.root / table if table else self.root}"
 
-    def _select(self, records: Records) -> Records:
-        names, counts = np.unique(records.split[records.split != ""], return_counts=True)
-        found = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        if self.split == "all" and len(found) > 1:
-            print_log(
-                f"{self._source()}: all splits are used together, {found}; choose one with split=...",
-                "current",
-                logging.WARNING,
-            )
+    def _align_labels(self, records: Records) -> None:
+        if self._columns is None:
+            return
+        missing = [name for name, c in zip(self.metainfo["classes"], self._columns, strict=True) if c < 0]
+        if missing:
+            print_log(f"{self._source()}: no labels for {missing}; they are unknown (NaN) here", "current")
+        records.labels = align_labels(records.labels, self._columns, len(records))
+
+    def _of_split(self, records: Records) -> Records:
+        """Assigns the user's own splits, checks that no patient is in two, and takes the split asked for."""
+        source = self._source()
+        if self.split_file is not None:
+            file = self.root / self.split_file
+            records.split = split_from_file(records.path, records.patient, file, self.patient_column)
+        elif self.split_by_hash is not None:
+            if self.within is not None:
+                check_patient_disjoint(records.patient, records.split, source)
+                records = of_split(records, self.within, source)
+            records.split = split_by_hash(records.path, records.patient, self.split_by_hash, source)
+        check_patient_disjoint(records.patient, records.split, source)
         if self.split != "all":
-            records = self._of_split(records, self.split)
+            return of_split(records, self.split, source)
+        counts = split_counts(records)
+        if len(counts) > 1:
+            text = f"{source}: all splits are used together, {counts}; choose one with split=..."
+            print_log(text, "current", logging.WARNING)
         return records
-
-    def _of_split(self, records: Records, split: str) -> Records:
-        chosen = records.split == split
-        if not chosen.any():
-            names, counts = np.unique(records.split[records.split != ""], return_counts=True)
-            found = dict(zip(names.tolist(), counts.tolist(), strict=True))
-            raise ValueError(f"{self._source()}: split {split!r} is empty; the splits are {found or 'none'}")
-        return records.take(chosen)
-
-    def _filter(self, records: Records) -> Records:
-        """Applies `views`, `ages` and `sexes`, and prints how many images they drop."""
-        for name, one, wanted in (
-            ("views", "view", self.views),
-            ("ages", "age", self.ages),
-            ("sexes", "sex", self.sexes),
-        ):
-            if wanted is None:
-                continue
-            values = getattr(records, one)
-            if name == "ages":
-                chosen, unknown = (values >= wanted[0]) & (values <= wanted[1]), np.isnan(values)
-            else:
-                chosen, unknown = np.isin(values, list(wanted)), values == ""
-            if not chosen.any():
-                known = values[~unknown]
-                found = sorted(set(known.tolist()))
-                if name == "ages" and found:
-                    found = f"{found[0]:g} to {found[-1]:g} years"
-                raise ValueError(
-                    f"{self._source()}: no image with {name}={list(wanted)}; there are {found or 'none known'}"
-                )
-            print_log(
-                f"{self._source()}: {name}={list(wanted)} drops {int((~chosen).sum())} of {len(records)} images "
-                f"({int((unknown & ~chosen).sum())} of unknown {one})",
-                "current",
-            )
-            records = records.take(chosen)
-        return records
-
-    def _check_repetition(self, records: Records) -> None:
-        paths = records.path.tolist()
-        if len(set(paths)) < len(paths):
-            _, first, counts = np.unique(records.path, return_index=True, return_counts=True)
-            twice = first[counts > 1].min()
-            raise ValueError(f"{self._source()}: {paths[twice]} is listed in several rows: keep one of them")
-
-    def _check_files(self, records: Records) -> Records:
-        paths = records.path.tolist()
-        if self.packed is not None:
-            there = self.packed.rows(paths) >= 0
-        else:
-            root, listing = self.root, self.known_files()
-            there = np.array([p in listing for p in paths] if listing else [os.path.isfile(root / p) for p in paths])
-        missing = np.flatnonzero(~there)
-        if not len(missing):
-            return records
-        if self.packed is not None:
-            example = paths[missing[0]]
-            lack = f"not among the packed images in {self.packed.folder}"
-            way_out = "Run otcxr prepare for this split"
-        else:
-            example, lack = root / paths[missing[0]], "missing"
-            way_out = "Complete the folder, correct data_root or img_prefix, or set skip_missing=True to leave them out"
-        if not self.skip_missing or not there.any():
-            raise FileNotFoundError(
-                f"{self._source()}: {len(missing)} of {len(paths)} listed images are {lack}, first {example}. {way_out}"
-            )
-        print_log(
-            f"{self._source()}: {len(missing)} listed images are {lack} and were left out, first {example}",
-            "current",
-        )
-        return records.take(there)
 
     @staticmethod
     def _subset(records: Records, indices: int | Sequence[int]) -> Records:
@@ -383,25 +269,14 @@ class BaseCXRDataset(BaseDataset):
             f"{self._source()}: the pipeline returned nothing for {self.max_refetch + 1} images in a row"
         )
 
-    def prepare_data(self, idx: int) -> dict:
-        """Runs the pipeline on an image, with the draws of (seed, epoch, idx).
-
-        Args:
-            idx: Index of the image, within this split; negative ones count from the end.
-
-        Returns:
-            The output of the pipeline; None if there is none.
-        """
+    def prepare_data(self, idx: int) -> dict | None:
+        """Runs the pipeline on an image, with the draws of (seed, epoch, idx)."""
         with self.clock.at(idx % len(self)):
             return self.pipeline(self.get_data_info(idx))
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as input for the pipeline, with the keys that the class describes.
-
-        Args:
-            idx: Index of the image, within this split; negative ones count from the end.
-        """
+        """The record of an image as input for the pipeline; negative indices count from the end."""
         records = self.records
         info = {
             # takes a tenth of the time of pathlib
@@ -426,14 +301,7 @@ class BaseCXRDataset(BaseDataset):
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Indices of the positive classes of an image, for MMEngine's ClassBalancedDataset.
-
-        Args:
-            idx: Index of the image, within this split; negative ones count from the end.
-
-        Raises:
-            ValueError: If there are no labels.
-        """
+        """Indices of the positive classes of an image, for MMEngine's ClassBalancedDataset."""
         if self.records.labels is None:
             raise ValueError(f"{type(self).__name__} has no labels to balance by")
         return np.flatnonzero(self.records.labels[idx] == 1).tolist()
@@ -447,7 +315,7 @@ class BaseCXRDataset(BaseDataset):
     def get_subset(self, indices: int | Sequence[int]) -> "BaseCXRDataset":
         """Returns a data set of the first images, or of those at these indices."""
         other = copy.copy(self)
-        other._set_records(self._subset(self.records, indices))
+        other.get_subset_(indices)
         return other
 
     @force_full_init
@@ -457,8 +325,6 @@ class BaseCXRDataset(BaseDataset):
         text = f"{type(self).__name__} [{self.split}]: {len(records)} images of {len(patients) or 'unknown'} patients"
         if self.fraction < 1:
             text += f" (fraction {self.fraction:g}, draw {self.draw})"
-        if not patients and self.PATIENT_NOTE:
-            text += f" ({self.PATIENT_NOTE})"
         if records.labels is None:
             return text
         positives, known = (records.labels == 1).sum(0), np.isfinite(records.labels).sum(0)

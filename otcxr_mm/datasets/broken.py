@@ -16,7 +16,7 @@ class TooManyBrokenImages(RuntimeError):
 class BrokenImages:
     """Counts broken images, each once, in memory that the workers of a process share.
 
-    Processes of distributed training count by themselves.
+    Each process of distributed training counts its own.
 
     Args:
         n: Images of the data set.

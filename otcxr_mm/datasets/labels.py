@@ -1,12 +1,11 @@
-"""Labels: aligning the classes of a data set by name, and reading what several readers said."""
+"""Aligning the classes of a data set by name."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-CLOSE = 0.8  # similarity of a misspelt class, as difflib has it
-DISPUTED = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
+CLOSE = 0.8  # difflib's similarity from which on a name counts as misspelt
 
 
 def normal_form(name: str) -> str:
@@ -17,25 +16,22 @@ def normal_form(name: str) -> str:
 def align_classes(
     own: Sequence[str], wanted: Sequence[str] | Mapping[str, str | None], source: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Where the wanted classes stand among a data set's own.
-
-    Names are the same if they differ in case, spaces and underscores only.
+    """Finds the wanted classes among a data set's own; case, spaces and underscores do not matter.
 
     Args:
         own: Classes of the data set; none for a data set without labels.
-        wanted: Names in the order asked for; or a mapping from such a name to that of the data set, None or '' for a
-            class that the data set does not have.
-        source: What the error names.
+        wanted: As `classes` of :class:`.base.BaseCXRDataset`.
+        source: Named in errors.
 
     Returns:
-        The wanted names, and for each its position in `own`, -1 where the data set does not have it.
+        The wanted names, and the position of each in `own`, -1 where the data set does not have it.
 
     Raises:
-        ValueError: If `wanted` is empty or names a class twice; or if the data set has labels but none of these, or not
-            one of these and another one that is spelled almost like it.
+        ValueError: If `wanted` is empty or names a class twice; or if the data set has labels but none of these, or
+            lacks one of these and has another that is spelled almost like it.
     """
     if isinstance(wanted, str) or not wanted:
-        raise ValueError(f"{source}: classes is a list of names, got {wanted!r}")
+        raise ValueError(f"{source}: classes must be a list of names, got {wanted!r}")
     names = tuple(wanted)
     sources = list(wanted.values()) if isinstance(wanted, Mapping) else list(wanted)
     forms = [normal_form(name) for name in names]
@@ -66,26 +62,3 @@ def align_labels(labels: np.ndarray | None, columns: np.ndarray, n: int) -> np.n
     if labels is not None:
         aligned[:, columns >= 0] = labels[:, columns[columns >= 0]]
     return aligned
-
-
-def vote(positive: np.ndarray, min_readers: int, disputed: str) -> np.ndarray:
-    """Image-level labels from how many readers marked a class.
-
-    Args:
-        positive: Readers that marked it, integers of any shape.
-        min_readers: From so many on it is positive; with none it is negative.
-        disputed: What lies between: ``'unknown'`` (NaN), ``'positive'`` or ``'negative'``.
-
-    Returns:
-        float32 of the same shape.
-    """
-    labels = np.where(positive >= min_readers, 1.0, np.where(positive == 0, 0.0, DISPUTED[disputed]))
-    return labels.astype(np.float32)
-
-
-def check_vote(name: str, min_readers: int, disputed: str) -> None:
-    """Fails with a ValueError unless the arguments of :func:`vote` are fine."""
-    if not 1 <= min_readers <= 3:
-        raise ValueError(f"{name}: three radiologists read an image: min_readers is 1, 2 or 3, got {min_readers}")
-    if disputed not in DISPUTED:
-        raise ValueError(f"{name}: disputed is one of {list(DISPUTED)}, got {disputed!r}")

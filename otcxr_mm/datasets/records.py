@@ -1,6 +1,7 @@
 """Images of a data set as columns, and what publishers write in their columns of age and sex."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,13 +21,12 @@ class Records:
 
     Attributes:
         path: Path relative to the data root, (n,).
-        patient: Patient id, (n,); '' if unknown. None: all are.
-        view: View position (PA, AP, ...), (n,); '' if unknown. None: all are.
-        split: Split that the source assigns, (n,); '' if none. None: none has one.
+        patient: Patient id, (n,); '' if unknown.
+        view: View position (PA, AP, ...), (n,); '' if unknown.
+        split: Split that the source assigns, (n,); '' if none.
         labels: float32 (n, C): 1, 0, or NaN for unknown; None for a data set without labels.
-        age: Years, float32 (n,), NaN if unknown. None: all are.
-        sex: 'M', 'F' or '' for unknown, (n,). None: all are.
-        origin: Row among the records as they were first read, (n,); counted here.
+        age: Years, float32 (n,); NaN if unknown.
+        sex: 'M', 'F' or '' for unknown, (n,).
     """
 
     path: np.ndarray
@@ -36,7 +36,6 @@ class Records:
     labels: np.ndarray | None = None
     age: np.ndarray | None = None
     sex: np.ndarray | None = None
-    origin: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.path)
@@ -45,8 +44,6 @@ class Records:
                 setattr(self, name, np.full(n, ""))
         if self.age is None:
             self.age = np.full(n, np.nan, np.float32)
-        if self.origin is None:
-            self.origin = np.arange(n)
 
     def __len__(self) -> int:
         return len(self.path)
@@ -57,8 +54,25 @@ class Records:
         return Records(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 
-def _line(row: int, lines: np.ndarray | None) -> int:
-    return row + 2 if lines is None else int(lines[row])
+def _parsed(
+    text: np.ndarray, parse: Callable[[str], object], hint: str, file: Path, lines: np.ndarray | None
+) -> np.ndarray:
+    """Applies `parse` to the fields in upper case; it returns None for a field that is wrong."""
+    unique, row_of = np.unique(text, return_inverse=True)
+    values = [parse(value.upper()) for value in unique.tolist()]
+    if None in values:
+        wrong = values.index(None)
+        row = int(np.flatnonzero(row_of == wrong)[0])
+        line = row + 2 if lines is None else lines[row]
+        raise ValueError(f"{file}, row {line}: {str(unique[wrong])!r} is not {hint}")
+    return np.array(values)[row_of]
+
+
+def _years(text: str) -> float | None:
+    if text in UNKNOWN:
+        return np.nan
+    match = AGE.fullmatch(text)
+    return float(match[1]) * UNIT_YEARS[match[2]] if match else None
 
 
 def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
@@ -66,26 +80,16 @@ def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) ->
 
     Args:
         text: (n,).
-        file: What errors name.
-        lines: Line of `file` that each stands in, (n,); None: from 2 on, one a line.
+        file: Named in errors.
+        lines: Line of `file` of each field, (n,); None if they begin at 2, one per line.
 
     Returns:
-        float32 (n,); NaN where nothing is said, or more than 120 years, which is counted and logged.
+        float32 (n,); NaN for an empty field, or more than 120 years, which is counted and logged.
 
     Raises:
-        ValueError: If something else stands there.
+        ValueError: For anything else.
     """
-    unique, row_of = np.unique(text, return_inverse=True)
-    years = np.full(len(unique), np.nan, np.float32)
-    for i, value in enumerate(unique.tolist()):
-        if value.upper() in UNKNOWN:
-            continue
-        match = AGE.fullmatch(value.upper())
-        if match is None:
-            row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
-            raise ValueError(f"{file}, row {row}: {value!r} is not an age: use years, or DICOM's form, such as '060Y'")
-        years[i] = float(match[1]) * UNIT_YEARS[match[2]]
-    age = years[row_of]
+    age = _parsed(text, _years, "an age: use years, or DICOM's form, such as '060Y'", file, lines).astype(np.float32)
     impossible = age > OLDEST
     if impossible.any():
         print_log(f"{file}: {impossible.sum()} ages above {OLDEST} years are taken as unknown", "current")
@@ -94,16 +98,7 @@ def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) ->
 
 
 def parse_sexes(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
-    """'M', 'F' or '' from what publishers write.
-
-    Raises:
-        ValueError: If something else stands there; the message names `file` and row, see :func:`parse_ages`.
-    """
-    unique, row_of = np.unique(text, return_inverse=True)
-    sexes = []
-    for i, value in enumerate(unique.tolist()):
-        if value.upper() not in SEXES and value.upper() not in UNKNOWN:
-            row = _line(int(np.flatnonzero(row_of == i)[0]), lines)
-            raise ValueError(f"{file}, row {row}: {value!r} is not a sex: use M, F or ''")
-        sexes.append(SEXES.get(value.upper(), ""))
-    return np.array(sexes)[row_of]
+    """'M', 'F' or '' from what publishers write; arguments and errors as for :func:`parse_ages`."""
+    return _parsed(
+        text, lambda sex: SEXES.get(sex, "" if sex in UNKNOWN else None), "a sex: use M, F or ''", file, lines
+    )

@@ -8,16 +8,69 @@ from pathlib import Path
 import numpy as np
 
 
+def _folded(name: str) -> str:
+    return "".join(name.casefold().split()).replace("_", "").replace("-", "")
+
+
 class Table(dict[str, np.ndarray]):
-    """Columns by name, and where each row begins.
+    """Columns of a csv by name, as strings.
 
     Attributes:
-        lines: Line of the file that each row begins in, from 1, (n,); lines may be empty, and fields hold several.
+        file: The csv.
+        lines: Line of the file where each row begins, counted from 1, (n,); there may be empty lines, and a field may
+            span several.
     """
 
-    def __init__(self, columns: dict[str, np.ndarray], lines: np.ndarray) -> None:
+    def __init__(self, columns: dict[str, np.ndarray], file: Path, lines: np.ndarray) -> None:
         super().__init__(columns)
-        self.lines = lines
+        self.file, self.lines = file, lines
+
+    def error(self, row: int, text: str) -> ValueError:
+        """An error to raise for a row, counted from 0."""
+        return ValueError(f"{self.file}, row {self.lines[row]}: {text}")
+
+    def alike(self, names: Sequence[str]) -> list[str]:
+        """Columns with one of these names, in the order of `names`, ignoring case, spaces, '_' and '-'."""
+        return [column for name in names for column in self if _folded(column) == _folded(name)]
+
+    def find(self, names: Sequence[str], what: str, given: str | None = None) -> str:
+        """Name of the column `given`, spelled exactly so; without one, the first column that is alike `names`.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        found = ([given] if given in self else []) if given else self.alike(names)
+        if not found:
+            wanted = [given] if given else list(names)
+            raise ValueError(f"{self.file}: no column for the {what}, one of {wanted}; the columns are {list(self)}")
+        return found[0]
+
+    def require_values(self, column: str, allowed: Sequence[str]) -> None:
+        """Raises a ValueError if a field of the column is not one of the allowed values."""
+        wrong = np.flatnonzero(~np.isin(self[column], list(allowed)))
+        if len(wrong):
+            found = str(self[column][wrong[0]])
+            raise self.error(wrong[0], f"{found!r} in column {column!r}; expected one of {list(allowed)}")
+
+    def require_filled(self, *columns: str) -> None:
+        """Raises a ValueError if a field of these columns is empty."""
+        for column in columns:
+            empty = np.flatnonzero(self[column] == "")
+            if len(empty):
+                raise self.error(empty[0], f"column {column!r} is empty")
+
+    def value_of(self, key: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct values of `key`, sorted, and the field of `column` that all their rows agree on.
+
+        Raises:
+            ValueError: If two rows disagree.
+        """
+        names, first, name_of = np.unique(self[key], return_index=True, return_inverse=True)
+        wrong = np.flatnonzero(self[column] != self[column][first][name_of])
+        if len(wrong):
+            name, line = names[name_of[wrong[0]]], self.lines[first[name_of[wrong[0]]]]
+            raise self.error(wrong[0], f"{column!r} of {name} contradicts row {line}")
+        return names, self[column][first]
 
 
 def _text(file: Path, what: str) -> str:
@@ -33,8 +86,22 @@ def _text(file: Path, what: str) -> str:
         ) from None
     if "\0" in text:
         row = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{file}, row {row}: holds a zero byte: damaged, compressed, or not UTF-8")
+        raise ValueError(f"{file}, row {row}: contains a zero byte: damaged, compressed, or not UTF-8")
     return text
+
+
+def _check_header(file: Path, header: list[str], required: Sequence[str]) -> None:
+    if not header:
+        raise ValueError(f"{file}: the file is empty")
+    separator = next((sign for sign in ";\t" if len(header) == 1 and sign in header[0]), None)
+    if separator is not None:
+        raise ValueError(f"{file}: columns are separated by {separator!r}: save it with commas")
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise ValueError(f"{file}: no column {missing[0]!r}; the columns are {header}")
+    twice = [name for name in header if name and header.count(name) > 1]
+    if twice:
+        raise ValueError(f"{file}: column {twice[0]!r} appears twice")
 
 
 def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | None = None) -> Table:
@@ -45,57 +112,36 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
         required: Columns that must be there.
         only: Columns to read if they are there, besides the required ones; None for all.
 
-    Returns:
-        Column name to array of strings, all of the same length, with the lines that they stand in.
-
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing or there twice, a row is shorter or longer than the header, there is no row,
-            or the file is no csv in UTF-8.
+        ValueError: If a column is missing or appears twice, a row is shorter or longer than the header, there are no
+            rows, or the file is not a csv in UTF-8.
     """
     reader = csv.reader(io.StringIO(_text(file, "table"), newline=""), strict=True)
-    rows, lines, before = [], [], 0
+    rows, lines = [], []
     try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(file, header, required)
+        wanted = {name: i for i, name in enumerate(header) if name and (only is None or name in {*required, *only})}
+        line, width = reader.line_num + 1, len(header)
         for row in reader:
-            rows.append(row)
-            lines.append(before + 1)
-            before = reader.line_num
+            # a field too many is a comma without quotes: everything after it is in the wrong column
+            if row and (len(row) < width or any(row[width:])):
+                raise ValueError(f"{file}, row {line}: {len(row)} fields, but the header has {width}: {str(row)[:200]}")
+            if row:
+                rows.append([row[i].strip() for i in wanted.values()])
+                lines.append(line)
+            line = reader.line_num + 1
     except csv.Error as error:
         raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
-        raise ValueError(f"{file}: the file is empty")
-    header = [name.strip() for name in rows[0]]
-    separator = next((sign for sign in ";\t" if len(header) == 1 and sign in header[0]), None)
-    if separator is not None:
-        raise ValueError(f"{file}: columns are separated by {separator!r}: save it with commas")
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise ValueError(f"{file}: no column {missing[0]!r}; the columns are {header}")
-    twice = [name for name in header if name and header.count(name) > 1]
-    if twice:
-        raise ValueError(f"{file}: column {twice[0]!r} is there twice")
-    lines = [line for row, line in zip(rows[1:], lines[1:], strict=True) if row]
-    body = [row for row in rows[1:] if row]
-    if not body:
-        raise ValueError(f"{file}: a header, but no row")
-    width = len(header)
-    for number, row in zip(lines, body, strict=True):
-        # one field too many is a comma without quotes: everything after it stands in the wrong column
-        if len(row) < width or (len(row) > width and any(row[width:])):
-            raise ValueError(f"{file}, row {number}: {len(row)} fields where the header has {width}: {str(row)[:200]}")
-    wanted = set(header) if only is None else {*required, *only}
-    columns = {name: np.array([row[i].strip() for row in body]) for i, name in enumerate(header) if name in wanted}
-    return Table(columns, np.array(lines))
+        raise ValueError(f"{file}: a header, but no rows")
+    columns = dict(zip(wanted, map(np.array, zip(*rows, strict=True)), strict=True))
+    return Table(columns, file, np.array(lines))
 
 
 def read_list(file: Path) -> np.ndarray:
-    """Reads one name a line.
-
-    Args:
-        file: A text file in UTF-8; empty lines and lines that begin with # are left out.
-
-    Returns:
-        Array of strings.
+    """Reads one name per line; empty lines and lines that begin with # are skipped.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -106,50 +152,3 @@ def read_list(file: Path) -> np.ndarray:
     if not names:
         raise ValueError(f"{file}: the list is empty")
     return np.array(names)
-
-
-def _folded(name: str) -> str:
-    return "".join(name.casefold().split()).replace("_", "").replace("-", "")
-
-
-def alike(table: dict[str, np.ndarray], candidates: Sequence[str]) -> list[str]:
-    """Columns of a table that some candidates name, in their order; case, spaces, '_' and '-' do not count."""
-    return [name for wanted in candidates for name in table if _folded(name) == _folded(wanted)]
-
-
-def first_column(
-    table: dict[str, np.ndarray], candidates: Sequence[str], file: Path, what: str, given: str | None = None
-) -> str:
-    """The column `given`, spelled as it is; without one, the first column that `candidates` name, as in :func:`alike`.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    found = [given] if given in table else [] if given else alike(table, candidates)
-    if not found:
-        wanted = [given] if given else list(candidates)
-        raise ValueError(f"{file}: no column for the {what}, one of {wanted}; the columns are {list(table)}")
-    return found[0]
-
-
-def require_values(values: np.ndarray, allowed: Sequence[str], file: Path, column: str) -> None:
-    """Fails unless a column holds nothing but the allowed values.
-
-    Raises:
-        ValueError: With the first row that holds another one.
-    """
-    wrong = np.flatnonzero(~np.isin(values, list(allowed)))
-    if len(wrong):
-        found = str(values[wrong[0]])
-        raise ValueError(f"{file}, row {wrong[0] + 2}: {found!r} in column {column!r}; known are {list(allowed)}")
-
-
-def require_filled(values: np.ndarray, file: Path, column: str) -> None:
-    """Fails if a field of a column is empty.
-
-    Raises:
-        ValueError: With the first such row.
-    """
-    empty = np.flatnonzero(values == "")
-    if len(empty):
-        raise ValueError(f"{file}, row {empty[0] + 2}: nothing in column {column!r}")

@@ -46,7 +46,7 @@ def test_a_folder_is_prepared_once_and_read_in_place_of_the_files(tmp_path, prep
 
     before = (out / "pixels.bin").stat().st_mtime_ns
     ended = prepare("--size", 32)
-    assert ended.status == 0 and "verified" in ended.text
+    assert ended.status == 0 and "3 images" in ended.text
     assert (out / "pixels.bin").stat().st_mtime_ns == before
 
     write_image(tmp_path / "data" / "1.png", (64, 96))

@@ -206,7 +206,7 @@ def test_packed_images_are_compared_with_others_of_the_same_size(tmp_path):
 
 def test_synthetic_patients_of_two_seeds_are_not_the_same(tmp_path):
     def make(seed, split):
-        return otcxr_mm.SyntheticCXR(tmp_path, patients=10, size=32, jobs=1, seed=seed, split=split)
+        return otcxr_mm.SyntheticCXR(tmp_path, patients=10, size=32, seed=seed, split=split)
 
     assert not found_in(make(0, "train"), make(1, "train"), pixels=True).leaks
     assert found_in(make(0, "train"), make(0, "train")).leaks

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from mmengine.dataset import default_collate
-from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 import otcxr_mm
@@ -15,14 +14,6 @@ PIPELINE = [
     dict(type="otcxr_mm.TwoViewCrop", size=8),
     dict(type="otcxr_mm.PackViews"),
 ]
-
-
-@pytest.fixture
-def log(caplog):
-    logger = MMLogger.get_instance("broken")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture
@@ -47,13 +38,13 @@ def test_another_image_takes_its_place_the_same_for_any_number_of_workers(folder
     def fresh():
         return otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.1)
 
-    seen = {workers: indices(fresh(), workers, epochs=(0, 1, 2)) for workers in (0, 1, 3)}
-    assert seen[0] == seen[1] == seen[3]
+    seen = {workers: indices(fresh(), workers, epochs=(0, 1)) for workers in (0, 2)}
+    assert seen[0] == seen[2]
     for epoch in seen[0]:
         assert len(epoch) == 20
         assert not {3, 11} & set(epoch)
         assert all(epoch[i] == i for i in range(20) if i not in (3, 11))
-    assert len({epoch[3] for epoch in seen[0]}) > 1  # epochs draw differently
+    assert seen[0][0][3] != seen[0][1][3]  # epochs draw differently
 
 
 def test_each_is_logged_once_with_its_path_and_workers_share_the_count(folder, log):
@@ -65,37 +56,30 @@ def test_each_is_logged_once_with_its_path_and_workers_share_the_count(folder, l
     assert "03.png: the file is empty" in lines[0]
     assert "11.png: truncated" in lines[1]
     fresh = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.1)
-    indices(fresh, 3)
+    indices(fresh, 2)
     assert len(fresh.broken) == 2
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_too_many_end_the_run_with_their_list(folder, workers):
-    data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.09)
-    with pytest.raises(TooManyBrokenImages) as error:
-        indices(data, workers)
-    for text in ("2 of 20 images are broken, more than max_broken=0.09", "03.png", "11.png"):
-        assert text in str(error.value)
+@pytest.mark.parametrize(
+    ("workers", "kwargs", "message"),
+    [
+        (0, {}, "1 of 20 images are broken, more than max_broken=0.01"),
+        (0, dict(max_broken=0.09), r"2 of 20 images are broken, more than max_broken=0.09[\s\S]*03.png[\s\S]*11.png"),
+        (1, dict(max_broken=0.09), r"2 of 20 images are broken, more than max_broken=0.09[\s\S]*03.png[\s\S]*11.png"),
+    ],
+)
+def test_too_many_end_the_run_with_their_list(folder, workers, kwargs, message):
+    with pytest.raises(TooManyBrokenImages, match=message):
+        indices(otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, **kwargs), workers)
 
 
-def test_by_default_one_in_a_hundred(folder):
-    with pytest.raises(TooManyBrokenImages, match="1 of 20 images are broken, more than max_broken=0.01"):
-        indices(otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE), 0)
-    with pytest.raises(ValueError, match="max_broken must be a share of the images, 0 to 1, got 2"):
-        otcxr_mm.UnlabeledCXR(folder, max_broken=2)
-
-
-def test_in_the_test_an_error_at_once(folder):
-    data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=1, test_mode=True)
-    with pytest.raises(ValueError, match="03.png: the file is empty"):
-        data[3]
-
-
-def test_an_image_that_vanishes_while_training(folder):
+def test_images_that_vanish_while_training(folder):
     data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.2)
     (folder / "05.png").unlink()
+    (folder / "06.png").unlink(), (folder / "06.png").mkdir()
     indices(data, 0)
-    assert len(data.broken) == 3
+    assert len(data.broken) == 4
+    assert "06.png: not a file, but a folder" in data.broken.reasons[6]
 
 
 def test_other_errors_are_not_swallowed(folder):

@@ -1,10 +1,8 @@
 import sys
 
-import cv2
 import numpy as np
 import pytest
 
-import otcxr_mm
 from otcxr_mm.datasets.transforms.errors import WhiteError
 from otcxr_mm.datasets.transforms.loading import read_grey
 from tests.conftest import write_image
@@ -15,6 +13,11 @@ pytest.importorskip("pydicom")
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, (30, 40), dtype=np.uint8)
 WORDS = RNG.integers(0, 4096, (30, 40), dtype=np.uint16)
+
+
+def windowed(values):
+    """The window of centre 2048 and width 1024, as in DICOM PS3.3 C.11.2.1.2: linear between c - 0.5 -+ (w - 1) / 2."""
+    return np.clip(((values - 2047.5) / 1023 + 0.5) * 255, 0, 255)
 
 
 def test_genuine_pair_comes_out_as_inverses(real_data):
@@ -44,9 +47,7 @@ def test_12_bits_keep_their_depth(tmp_path, photometric):
 def test_a_window_spreads_its_values_over_the_range(tmp_path):
     tags = dict(WindowCenter=2048, WindowWidth=1024)
     grey = read_grey(write_dicom(tmp_path / "a.dcm", WORDS, 12, **tags))
-    # DICOM PS3.3 C.11.2.1.2: linear between c - 0.5 -+ (w - 1) / 2
-    expected = np.clip(((WORDS - 2047.5) / 1023 + 0.5) * 255, 0, 255)
-    np.testing.assert_allclose(grey, expected, atol=1e-3)
+    np.testing.assert_allclose(grey, windowed(WORDS), atol=1e-3)
     inverse = read_grey(write_dicom(tmp_path / "b.dcm", WORDS, 12, "MONOCHROME1", **tags))
     np.testing.assert_array_equal(inverse, 255 - grey)  # after the window, not before
     several = dict(WindowCenter=[2048, 100], WindowWidth=[1024, 10])
@@ -76,8 +77,8 @@ def test_a_negative_slope_inverts_the_contrast(tmp_path):
     np.testing.assert_allclose(grey, 255 - inverse, atol=1e-3)
     # a window after it: the same formula, on the values that the slope makes
     tags = dict(RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2048, WindowWidth=1024)
-    expected = np.clip(((4095.0 - WORDS - 2047.5) / 1023 + 0.5) * 255, 0, 255)
-    np.testing.assert_allclose(read_grey(write_dicom(tmp_path / "d.dcm", WORDS, 12, **tags)), expected, atol=1e-3)
+    grey = read_grey(write_dicom(tmp_path / "d.dcm", WORDS, 12, **tags))
+    np.testing.assert_allclose(grey, windowed(4095.0 - WORDS), atol=1e-3)
 
 
 def test_signed_values_and_a_table_of_values(tmp_path):
@@ -96,26 +97,7 @@ def test_max_value_is_white_where_16_bits_are_claimed(tmp_path):
     path = write_dicom(tmp_path / "a.dcm", WORDS)
     with pytest.raises(WhiteError, match="a.dcm: 16 bits, but no pixel above 4088.*max_value=4095"):
         read_grey(path)
-    assert read_grey(path, max_value=65535).max() < 16
     np.testing.assert_allclose(read_grey(path, max_value=4095), WORDS * (255 / 4095), atol=2e-5)
-    write_dicom(path, WORDS + np.uint16(3000))
-    with pytest.raises(ValueError, match="a.dcm: has a pixel of .*, more than max_value=4095"):
-        read_grey(path, max_value=4095)
-
-
-@pytest.mark.parametrize("suffix", ["dcm", "png"])
-def test_a_max_value_that_is_too_small_stops_the_training(tmp_path, suffix):
-    # were it an error of the image, the brightest ones would be skipped
-    for name, brightest in ("a", 4000), ("b", 5000):
-        pixels = np.full((8, 8), brightest, np.uint16)
-        if suffix == "dcm":
-            write_dicom(tmp_path / f"{name}.dcm", pixels)
-        else:
-            cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[otcxr_mm.LoadCXR(max_value=4095)], max_broken=1.0)
-    assert data[0]["img"].shape == (8, 8)
-    with pytest.raises(ValueError, match=f"b.{suffix}: has a pixel of 5000, more than max_value=4095"):
-        data[1]
 
 
 def test_bits_beyond_the_stored_ones_are_left_out(tmp_path):
@@ -138,8 +120,6 @@ def test_the_transfer_syntaxes_of_public_collections_have_a_decoder(name):
 
 
 def test_what_a_file_is_tells_its_content(tmp_path):
-    write_dicom(tmp_path / "a.dcm", BYTES).rename(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_grey(tmp_path / "a.png"), BYTES)
     img = write_image(tmp_path / "b.png")
     (tmp_path / "b.png").rename(tmp_path / "b.dcm")
     np.testing.assert_array_equal(read_grey(tmp_path / "b.dcm"), img)
@@ -152,17 +132,19 @@ def test_what_a_file_is_tells_its_content(tmp_path):
     ("tags", "message"),
     [
         (dict(PixelData=None), "DICOM without pixel data .modality CR"),
-        (dict(PixelData=None, FloatPixelData=bytes(4800)), "DICOM with floating-point pixels"),
-        (dict(PixelData=None, DoubleFloatPixelData=bytes(9600)), "DICOM with floating-point pixels"),
+        (dict(PixelData=None, FloatPixelData=bytes(4800)), "DICOM without pixel data"),
         (dict(NumberOfFrames=3), "DICOM with 3 frames"),
-        (dict(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "DICOM with 3 samples a pixel, RGB"),
-        (dict(PhotometricInterpretation="PALETTE COLOR"), "DICOM with 1 samples a pixel, PALETTE COLOR"),
+        (dict(SamplesPerPixel=3, PhotometricInterpretation="RGB"), "DICOM with 3 samples per pixel, RGB"),
+        (dict(PhotometricInterpretation="PALETTE COLOR"), "DICOM with 1 samples per pixel, PALETTE COLOR"),
         (dict(Rows=60000, Columns=60000), "60000 x 60000 pixels; max_pixels="),
         (dict(Rows=0), "40 x 0 pixels"),
-        (dict(Rows=31), "damaged, or no DICOM pydicom can read"),
-        (dict(Rows=None), "damaged, or no DICOM pydicom can read .AttributeError"),
-        (dict(BitsStored=None), "damaged, or no DICOM pydicom can read"),
-        (dict(WindowCenter=100, WindowWidth=0), "damaged, or no DICOM pydicom can read .ValueError: .*[Ww]idth"),
+        (dict(Rows=31), "damaged, or not a DICOM that pydicom can read"),
+        (dict(Rows=None), "damaged, or not a DICOM that pydicom can read .AttributeError"),
+        (dict(BitsStored=None), "damaged, or not a DICOM that pydicom can read"),
+        (
+            dict(WindowCenter=100, WindowWidth=0),
+            "damaged, or not a DICOM that pydicom can read .ValueError: .*[Ww]idth",
+        ),
     ],
 )
 def test_headers_that_are_wrong(tmp_path, tags, message):
@@ -197,38 +179,3 @@ def test_without_a_decoder_the_error_says_what_to_install(tmp_path, monkeypatch)
     monkeypatch.setattr(Decoder, "is_available", False)
     with pytest.raises(ImportError, match="nothing installed decompresses RLE Lossless: pip install python-gdcm"):
         read_grey(path)
-
-
-def test_a_folder_of_dicom_is_found(tmp_path):
-    write_dicom(tmp_path / "a.dcm", BYTES)
-    write_dicom(tmp_path / "b.dicom", WORDS, 12)
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[dict(type="otcxr_mm.LoadCXR")])
-    assert [data[i]["img"].dtype for i in range(2)] == [np.uint8, np.float32]
-
-
-# other files --------------------------------------------------------------------------------------
-
-
-def test_too_many_pixels_are_refused_before_decoding(tmp_path):
-    write_image(tmp_path / "a.png", (50, 60))
-    assert read_grey(tmp_path / "a.png", max_pixels=3000).shape == (50, 60)
-    with pytest.raises(ValueError, match="a.png: 3,000 pixels; max_pixels=2999"):
-        otcxr_mm.LoadCXR(max_pixels=2999)({"img_path": str(tmp_path / "a.png")})
-
-
-def test_palette_with_transparency_and_grey_with_alpha(tmp_path):
-    from PIL import Image
-
-    grey = RNG.integers(0, 256, (8, 9), dtype=np.uint8)
-    image = Image.fromarray(grey).convert("P")
-    image.save(tmp_path / "p.png", transparency=3)
-    np.testing.assert_array_equal(read_grey(tmp_path / "p.png"), grey)
-    colour = Image.fromarray(np.stack([grey, grey, grey, 0 * grey], 2), "RGBA")  # wholly transparent
-    colour.save(tmp_path / "rgba.png")
-    np.testing.assert_array_equal(read_grey(tmp_path / "rgba.png"), grey)
-    Image.fromarray(np.stack([grey, grey // 2], 2), "LA").save(tmp_path / "la.png")
-    np.testing.assert_array_equal(read_grey(tmp_path / "la.png"), grey)
-    deep = np.zeros((4, 5, 4), np.uint16)
-    deep[..., :3], deep[..., 3] = 30000, 65535
-    cv2.imwrite(str(tmp_path / "deep.png"), deep)
-    np.testing.assert_allclose(read_grey(tmp_path / "deep.png"), 30000 * 255 / 65535, rtol=1e-6)

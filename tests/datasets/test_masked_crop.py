@@ -53,21 +53,6 @@ def test_a_read_only_image_stays_as_it_is():
     np.testing.assert_array_equal(given["img"], before)
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        (dict(size=0), "size is one number or"),
-        (dict(size=(8, 8, 8)), "size is one number or"),
-        (dict(size=8, scale=(0, 1)), r"scale is a range within \(0, 1\]"),
-        (dict(size=8, ratio=(2, 1)), "ratio is a range above 0"),
-        (dict(size=8, flip=2), "flip lies in"),
-    ],
-)
-def test_arguments_out_of_range(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        otcxr_mm.MaskedCrop(**kwargs)
-
-
 def test_masks_of_another_size_are_refused():
     given = results()
     given["gt_masks"] = given["gt_masks"][:, ::2, ::2]

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from otcxr_mm.datasets.synthetic import CLASSES, draw, draw_anatomy, expose, generate, image_findings
+from otcxr_mm.datasets.synthetic.anatomy import Anatomy
+from otcxr_mm.datasets.synthetic.findings import CLASSES, draw
+from otcxr_mm.datasets.synthetic.radiograph import expose, generate, image_findings
 
 SIZE, COLUMNS = 192, 8
 
@@ -24,9 +26,9 @@ def main() -> None:
     # one patient, one finding at a time, the same exposure
     for line, patient in zip(axes[2:], (1, 2), strict=True):
         for axis, finding in zip(line, CLASSES, strict=True):
-            anatomy = draw_anatomy(np.random.default_rng([args.seed, patient]))
-            drawing = draw(anatomy, [finding], 2 * SIZE, np.random.default_rng([args.seed, patient, 1]))
-            image = expose(drawing, SIZE, np.random.default_rng([args.seed, patient, 2]))[0]
+            anatomy = Anatomy(np.random.default_rng([args.seed, patient]))
+            chest = draw(anatomy, [finding], 2 * SIZE, np.random.default_rng([args.seed, patient, 1]))
+            image = expose(chest, SIZE, np.random.default_rng([args.seed, patient, 2]))[0]
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
             axis.set_title(finding, fontsize=6)
     for axis in axes.flat:

@@ -18,12 +18,8 @@ train_pipeline = [
         prob=0.8,  # of these three
         blur=(0.1, 1.5),  # sigma in pixels
         blur_prob=0.3,
-        noise=(0.0, 0.02),  # standard deviation, as a share of the full range
-        noise_prob=0.0,
         solarize=128,
         solarize_prob=0.0,
-        erase=(0.02, 0.15),  # share of the view's area
-        erase_prob=0.0,
     ),
     dict(type="otcxr_mm.PackViews"),
 ]

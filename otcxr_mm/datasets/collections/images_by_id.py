@@ -7,20 +7,37 @@ from ..image_files import find_by_stem
 
 
 class ImagesById(BaseCXRDataset):
-    """Images that the tables name by id; an id is the stem of a file."""
+    """Base of data sets whose tables name images by id; images are the publisher's DICOM, or converted ones.
 
-    def __init__(self, data_root: str, img_prefix: str, img_suffix: str | None, **kwargs: object) -> None:
-        self.img_prefix, self.img_suffix = img_prefix, img_suffix
-        self._listing: set[str] = set()
-        super().__init__(data_root, **kwargs)
+    Args:
+        data_root: Folder of the table and the images.
+        ann_file: The table; '' for the publisher's name.
+        img_prefix: Folder of the images, searched with its subfolders; None for the publisher's.
+        img_suffix: Extension of the images, if an image is there with several; None for any.
+        **kwargs: See :class:`BaseCXRDataset`.
 
-    def known_files(self) -> set[str]:
-        """The files found below the folders of images."""
-        return self._listing
+    Raises:
+        FileNotFoundError: If the folder, a table or a listed image is missing.
+        ValueError: If a column is missing, a field is wrong, rows contradict each other, or an image is there twice.
+    """
 
-    def image_paths(self, ids: np.ndarray, prefix: str | None = None, default: str = ".dicom") -> np.ndarray:
+    TABLE = FOLDER = ""
+    # extension of the publisher's images
+    SUFFIX = ".dcm"
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = "",
+        img_prefix: str | None = None,
+        img_suffix: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        self.img_prefix = self.FOLDER if img_prefix is None else img_prefix
+        self.img_suffix = img_suffix
+        super().__init__(data_root, ann_file or self.TABLE, **kwargs)
+
+    def image_paths(self, ids: np.ndarray, prefix: str | None = None) -> np.ndarray:
         """Paths of images by id, below `prefix` (default `img_prefix`)."""
         prefix = self.img_prefix if prefix is None else prefix
-        paths, files = find_by_stem(self.root, prefix, ids, self.img_suffix, default)
-        self._listing |= files
-        return paths
+        return find_by_stem(self.root, prefix, ids, self.img_suffix, self.SUFFIX)[0]

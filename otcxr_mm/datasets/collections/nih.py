@@ -7,9 +7,10 @@ import numpy as np
 
 from ...registry import DATASETS
 from ..base import BaseCXRDataset
+from ..patients import normal_ids
 from ..records import Records, parse_ages, parse_sexes
-from ..splits import normal_ids, split_from_lists
-from ..tables import read_csv
+from ..splits import split_from_lists
+from ..tables import Table, read_csv
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 AGE, SEX = "Patient Age", "Patient Gender"
@@ -21,18 +22,13 @@ class NIHChestXray14(BaseCXRDataset):
     """112,120 frontal radiographs of 30,805 patients with 14 findings mined from reports.
 
     The folder as downloaded: `images/` or `images_001/images/` to `images_012/images/`, `Data_Entry_2017*.csv`,
-    `train_val_list.txt`, `test_list.txt`. The table is complete, so that a finding it does not name is negative. Tables
+    `train_val_list.txt`, `test_list.txt`. The table is complete, so a finding that it does not name is negative. Tables
     of the old form (ages such as '060Y', patients '00000013', `sample_labels.csv`) are read too.
 
     Args:
         data_root: That folder.
         split: ``'train_val'``, ``'test'`` (the official lists) or ``'all'``; with `split_file` a split of that file.
-        **kwargs: See :class:`BaseCXRDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder, the table, a list or a listed image is missing.
-        ValueError: If a column is missing, no class is known, a split is empty, or a patient appears in more than one
-            split.
+        **kwargs: See :class:`BaseCXRDataset`, also for errors.
     """
 
     collection = "NIH ChestX-ray14"
@@ -58,41 +54,23 @@ class NIHChestXray14(BaseCXRDataset):
     SPLITS = tuple(LISTS)
 
     def __init__(self, data_root: str, split: str = "train_val", **kwargs: object) -> None:
-        self._listing: set[str] | None = None
         super().__init__(data_root, split=split, **kwargs)
 
     def load_records(self) -> Records:
-        """Reads the table, the official lists and the folders of images.
-
-        Raises:
-            FileNotFoundError: If the table, a list or the folder of images is missing.
-            ValueError: If an image is in two rows or two lists, or a finding is unknown.
-        """
-        table_file = self._table()
-        table = read_csv(table_file, COLUMNS, only=(AGE, SEX))
-        image = table["Image Index"]
-        unique, first, counts = np.unique(image, return_index=True, return_counts=True)
-        if len(unique) < len(image):
-            twice = unique[counts > 1][0]
-            raise ValueError(
-                f"{table_file}: {twice} is listed in several rows, first in row {image.tolist().index(twice) + 2}"
-            )
-        split = np.full(len(image), "")
-        if self.split != "all" and self.needs_published_splits:
+        """Reads the table, the official lists and the folders of images."""
+        table = read_csv(self._table(), COLUMNS, only=(AGE, SEX))
+        image, split = table["Image Index"], None
+        if self.within is not None or (self.split != "all" and not self.has_own_splits):
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
         return Records(
             path=self._paths(image),
             patient=normal_ids(table["Patient ID"]),
             view=table["View Position"],
             split=split,
-            labels=self._labels(table["Finding Labels"], table_file),
-            age=parse_ages(table[AGE], table_file) if AGE in table else None,
-            sex=parse_sexes(table[SEX], table_file) if SEX in table else None,
+            labels=self._labels(table),
+            age=parse_ages(table[AGE], table.file, table.lines) if AGE in table else None,
+            sex=parse_sexes(table[SEX], table.file, table.lines) if SEX in table else None,
         )
-
-    def known_files(self) -> set[str] | None:
-        """All images of the folders, from one listing each."""
-        return self._listing
 
     def _table(self) -> Path:
         if self.ann_file:
@@ -110,24 +88,21 @@ class NIHChestXray14(BaseCXRDataset):
         folders = [f for f in folders if (self.root / f).is_dir()]
         if not folders:
             raise FileNotFoundError(f"{self.root}: neither images/ nor images_001/images/: unpack NIH's archives here")
-        if len(folders) == 1 and not (self.check_files or self.skip_missing):
+        if len(folders) == 1:
             return np.char.add(f"{folders[0]}/", image)
-        folder_of = {name: str(f) for f in folders for name in os.listdir(self.root / f)}
-        self._listing = {f"{folder}/{name}" for name, folder in folder_of.items()}
+        folder_of = {name: f for f in folders for name in os.listdir(self.root / f)}
         return np.array([f"{folder_of.get(name, folders[0])}/{name}" for name in image.tolist()])
 
-    def _labels(self, findings: np.ndarray, table_file: Path) -> np.ndarray:
+    def _labels(self, table: Table) -> np.ndarray:
         columns = {name: i for i, name in enumerate(self.METAINFO["classes"])}
-        known = {*columns, "No Finding"}
-        labels = np.zeros((len(findings), len(columns)), dtype=np.float32)
-        # few of the combinations differ
-        combinations, row_of = np.unique(findings, return_inverse=True)
+        # there are few distinct combinations
+        combinations, row_of = np.unique(table["Finding Labels"], return_inverse=True)
+        labels = np.zeros((len(combinations), len(columns)), dtype=np.float32)
         for c, combination in enumerate(combinations.tolist()):
-            names = combination.split("|")
-            for name in names:
-                if name not in known:
-                    row = int(np.flatnonzero(row_of == c)[0]) + 2
-                    raise ValueError(f"{table_file}, row {row}: unknown finding {name!r}; known are {sorted(known)}")
-            hit = [columns[name] for name in names if name in columns]
-            labels[np.ix_(row_of == c, hit)] = 1
-        return labels
+            for name in combination.split("|"):
+                if name in columns:
+                    labels[c, columns[name]] = 1
+                elif name != "No Finding":
+                    row = int(np.flatnonzero(row_of == c)[0])
+                    raise table.error(row, f"unknown finding {name!r}; expected {sorted(columns)} or 'No Finding'")
+        return labels[row_of]

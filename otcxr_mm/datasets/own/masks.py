@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from ...registry import DATASETS
-from ..image_files import stem, walk_images
+from ..image_files import walk_images
 from ..records import Records
 from ..transforms.errors import BrokenImageError
 from ..transforms.loading import read_grey
@@ -17,48 +17,36 @@ from .folder import UnlabeledCXR
 
 
 def read_mask(path: Path, threshold: float | None) -> np.ndarray:
-    """A mask file as uint8 (H, W) of 0 and 1.
-
-    Args:
-        path: Of the file.
-        threshold: Values above are inside; None: the file holds 0 and one other value.
-
-    Raises:
-        BrokenImageError: If it cannot be read, or holds more values and there is no threshold.
-    """
+    """A mask file as uint8 (H, W) of 0 and 1; without a threshold, it must hold 0 and one other value."""
     grey = read_grey(str(path), max_value=65535)  # values are marks, not greys
     if threshold is not None:
         return (grey > threshold).astype(np.uint8)
     values = np.unique(grey)
     if (values != 0).sum() > 1:
         raise BrokenImageError(
-            f"{path}: a mask holds 0 and one other value, this one {len(values)} values: with threshold=127 those "
-            "above are inside"
+            f"{path}: a mask holds 0 and one other value, this one {len(values)} values; with threshold=127, those "
+            "above it are inside"
         )
     return (grey != 0).astype(np.uint8)
 
 
 @DATASETS.register_module()
 class CXRSegmentation(UnlabeledCXR):
-    """A folder of images, and one of masks for each class, named as the images are.
+    """A folder of images, and one of masks for each class, with the same subfolders and names.
 
-    Items hold, besides what :class:`BaseCXRDataset` says, `gt_masks`, uint8 (C, H, W), which LoadCXR brings to the
-    size of the image where it was packed smaller, and `mask_classes`, their names.
+    Besides what :class:`BaseCXRDataset` says, items hold `gt_masks`, uint8 (C, H, W), which LoadCXR brings to the size
+    of the image where it was packed smaller, and `mask_classes`, their names.
 
     Args:
-        data_root: Where both begin.
+        data_root: Folder that contains both.
         img_prefix: Folder of the images, searched with its subfolders.
         mask_prefix: Folder of the masks; or a mapping from classes to folders, such as
-            ``dict(left='leftMask', right='rightMask')``. It is searched with its subfolders.
-        mask_suffix: What a mask has after the name of its image, before the extension: '_mask', for one.
-        threshold: Values of a mask above it are inside; None: masks hold 0 and one other value.
+            ``dict(left='leftMask', right='rightMask')``.
+        mask_suffix: What a mask has after the name of its image, before the extension, such as '_mask'.
+        threshold: Values of a mask above it are inside; None if masks hold 0 and one other value.
         ann_file: A list or csv of the images, as in :class:`UnlabeledCXR`; '' for all of the folder.
-        **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`. With `skip_missing` images without a mask are
+        **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`. With `skip_missing`, images without a mask are
             left out.
-
-    Raises:
-        FileNotFoundError: If a folder, the table, a listed image or a mask is missing.
-        ValueError: If a mask is there twice.
     """
 
     def __init__(
@@ -71,71 +59,47 @@ class CXRSegmentation(UnlabeledCXR):
         ann_file: str = "",
         **kwargs: object,
     ) -> None:
-        folders = {"mask": mask_prefix} if isinstance(mask_prefix, str) else dict(mask_prefix)
-        if not folders:
-            raise ValueError("CXRSegmentation: mask_prefix is a folder, or a mapping from classes to folders; got none")
-        self.mask_folders, self.mask_suffix, self.threshold = folders, mask_suffix, threshold
-        self.mask_classes = tuple(folders)
-        self.mask_paths: np.ndarray | None = None
-        super().__init__(data_root, ann_file=ann_file, img_prefix=img_prefix, **kwargs)
+        self.mask_folders = {"mask": mask_prefix} if isinstance(mask_prefix, str) else dict(mask_prefix)
+        self.mask_suffix, self.threshold = mask_suffix, threshold
+        self.mask_classes = tuple(self.mask_folders)
+        super().__init__(data_root, ann_file, img_prefix, **kwargs)
 
     def load_records(self) -> Records:
-        """Lists the images and finds their masks.
-
-        Raises:
-            FileNotFoundError: If a folder or a mask is missing.
-            ValueError: If a mask is there twice.
-        """
+        """Lists the images and finds their masks."""
         records = super().load_records()
-        columns = [self._masks_of(records.path, folder) for folder in self.mask_folders.values()]
-        self.mask_paths = np.stack(columns, 1)
-        missing = (self.mask_paths == "").any(1)
+        images = [os.path.relpath(path, self.img_prefix or ".") for path in records.path.tolist()]
+        names = [os.path.splitext(image)[0] + self.mask_suffix for image in images]
+        masks = np.stack([self._masks_of(names, folder) for folder in self.mask_folders.values()], 1)
+        self.mask_paths = dict(zip(records.path.tolist(), masks.tolist(), strict=True))
+        missing = (masks == "").any(1)
         if missing.any():
             i = int(np.flatnonzero(missing)[0])
-            folder = list(self.mask_folders.values())[int(np.flatnonzero(self.mask_paths[i] == "")[0])]
+            folder = list(self.mask_folders.values())[masks[i].tolist().index("")]
             text = f"{self._source()}: {missing.sum()} of {len(missing)} images have no mask, {records.path[i]} first"
             if not self.skip_missing or missing.all():
                 raise FileNotFoundError(
-                    f"{text}: there is no {stem(records.path[i])}{self.mask_suffix}.* in {self.root / folder}. "
-                    "Complete the folder, look at mask_suffix, or set skip_missing=True to leave such images out"
+                    f"{text}: there is no {names[i]}.* in {self.root / folder}. Complete the folder, correct "
+                    "mask_suffix, or set skip_missing=True to leave such images out"
                 )
             print_log(f"{text}: left out", "current", logging.WARNING)
             records = records.take(~missing)
         return records
 
-    def _masks_of(self, path: np.ndarray, folder: str) -> np.ndarray:
-        """Masks of images in a folder, (n,), '' where there is none."""
+    def _masks_of(self, names: list[str], folder: str) -> np.ndarray:
+        """Paths of masks in a folder by name, (n,), '' where there is none."""
         if not (self.root / folder).is_dir():
-            raise FileNotFoundError(f"{self.root / folder}: no such folder of masks; look at mask_prefix")
-        by_path: dict[str, str] = {}
-        by_stem: dict[str, list[str]] = {}
+            raise FileNotFoundError(f"{self.root / folder}: no such folder of masks; correct mask_prefix")
+        mask_of: dict[str, str] = {}
         for mask in walk_images(self.root, folder):
-            key = os.path.join(os.path.dirname(os.path.relpath(mask, folder)), stem(mask))
-            if key in by_path:
-                raise ValueError(f"{self.root / mask}: this mask is there as {by_path[key]} too: keep one of them")
-            by_path[key] = mask
-            by_stem.setdefault(stem(mask), []).append(mask)
-        found = []
-        for image in path.tolist():
-            name = stem(image) + self.mask_suffix
-            key = os.path.join(os.path.dirname(os.path.relpath(image, self.img_prefix or ".")), name)
-            candidates = [by_path[key]] if key in by_path else by_stem.get(name, [])
-            if len(candidates) > 1:
-                raise ValueError(f"{self.root / image}: two masks fit, {candidates[0]} and {candidates[1]}")
-            found.append(candidates[0] if candidates else "")
-        return np.array(found)
+            name = os.path.splitext(os.path.relpath(mask, folder))[0]
+            if mask_of.setdefault(name, mask) != mask:
+                raise ValueError(f"{self.root / mask}: this mask is there as {mask_of[name]} too: keep one of them")
+        return np.array([mask_of.get(name, "") for name in names])
 
     def get_data_info(self, idx: int) -> dict:
-        """The record of an image as the pipeline's input, with its masks.
-
-        Args:
-            idx: Index of the image, within this split; negative ones count from the end.
-
-        Raises:
-            BrokenImageError: If a mask cannot be read, or the masks differ in size.
-        """
+        """The record of an image as input for the pipeline, with its masks."""
         info = super().get_data_info(idx)
-        files = [self.root / path for path in self.mask_paths[self.records.origin[idx]].tolist()]
+        files = [self.root / path for path in self.mask_paths[info["image"]]]
         masks = [read_mask(file, self.threshold) for file in files]
         if len({mask.shape for mask in masks}) > 1:
             raise BrokenImageError(f"{files[0]}: the masks of this image differ in size: {[m.shape for m in masks]}")

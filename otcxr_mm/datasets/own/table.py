@@ -1,13 +1,12 @@
 """Radiographs with labels in your own csv."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ...registry import DATASETS
 from ..records import Records
-from ..tables import Table, first_column
+from ..tables import Table
 from .folder import UnlabeledCXR
 
 
@@ -37,9 +36,7 @@ class CSVLabeledCXR(UnlabeledCXR):
         **kwargs: See :class:`UnlabeledCXR` and :class:`BaseCXRDataset`.
 
     Raises:
-        FileNotFoundError: If the folder, the csv or a listed image is missing.
-        ValueError: If a column is missing, a label field is not in any of these lists, a value is in two of them, or a
-            class appears nowhere in `category_column`.
+        ValueError: If a label field is not in any of these lists, or a class appears nowhere in `category_column`.
     """
 
     def __init__(
@@ -55,66 +52,59 @@ class CSVLabeledCXR(UnlabeledCXR):
     ) -> None:
         if isinstance(label_columns, str) or not label_columns:
             raise ValueError(f"CSVLabeledCXR: label_columns must be a list of columns, got {label_columns!r}")
-        if isinstance(label_columns, Mapping):
-            self.label_columns = dict(label_columns)
-        else:
-            self.label_columns = {name: name for name in label_columns}
-        self.category_column = category_column
+        columns = label_columns if isinstance(label_columns, Mapping) else {name: name for name in label_columns}
+        self.label_columns, self.category_column = dict(columns), category_column
         self.meaning: dict[str, float] = {}
-        for values, label in ((positive, 1.0), (negative, 0.0), (unknown, np.nan)):
+        for values, label in ((unknown, np.nan), (negative, 0.0), (positive, 1.0)):
             if isinstance(values, str):
                 raise ValueError(
                     f"CSVLabeledCXR: positive, negative and unknown must be lists of fields, got {values!r}"
                 )
-            for value in values:
-                if canonical(value) in self.meaning:
-                    raise ValueError(f"CSVLabeledCXR: {value!r} is in two of positive, negative and unknown")
-                self.meaning[canonical(value)] = label
-        super().__init__(data_root, ann_file=ann_file, **kwargs)
+            self.meaning.update({canonical(value): label for value in values})
+        super().__init__(data_root, ann_file, **kwargs)
 
     def label_names(self) -> Sequence[str]:
         """The names of the columns of labels."""
         return tuple(self.label_columns)
 
     def load_records(self) -> Records:
-        """Reads the csv.
+        """Reads the csv."""
+        if not self.ann_file.lower().endswith(".csv"):
+            raise ValueError(f"{self.root / self.ann_file}: CSVLabeledCXR needs a .csv with columns of labels")
+        return super().load_records()
 
-        Raises:
-            FileNotFoundError: If the csv is missing.
-            ValueError: If a column is missing, or a field is not a label; names the row.
-        """
-        records, table = self._read()
-        file = self.root / self.ann_file
-        if table is None:
-            raise ValueError(f"{file}: CSVLabeledCXR needs a .csv with columns of labels")
+    def read_table(self, table: Table) -> Records:
+        """The records of a csv, with their labels."""
+        records = super().read_table(table)
         if self.category_column is not None:
-            records.labels = self._from_categories(table, file)
-            return records
-        records.labels = np.empty((len(records), len(self.label_columns)), np.float32)
-        for c, column in enumerate(self.label_columns.values()):
-            first_column(table, (), file, "label", column)
-            unique, row_of = np.unique(table[column], return_inverse=True)
-            for i, value in enumerate(unique.tolist()):
-                if canonical(value) not in self.meaning:
-                    row = table.lines[row_of == i][0]
-                    raise ValueError(
-                        f"{file}, row {row}: {value!r} in column {column!r} is none of {list(self.meaning)}; add it to "
-                        "positive, negative or unknown"
-                    )
-            records.labels[:, c] = np.array([self.meaning[canonical(value)] for value in unique.tolist()])[row_of]
+            records.labels = self._from_categories(table)
+        else:
+            labels = [self._label(table, table.find((), "label", column)) for column in self.label_columns.values()]
+            records.labels = np.stack(labels, 1).astype(np.float32)
         return records
 
-    def _from_categories(self, table: Table, file: Path) -> np.ndarray:
-        first_column(table, (), file, "category", self.category_column)
-        unique, row_of = np.unique(table[self.category_column], return_inverse=True)
+    def _label(self, table: Table, column: str) -> np.ndarray:
+        unique, row_of = np.unique(table[column], return_inverse=True)
+        for i, value in enumerate(unique.tolist()):
+            if canonical(value) not in self.meaning:
+                raise table.error(
+                    int(np.flatnonzero(row_of == i)[0]),
+                    f"{value!r} in column {column!r} is none of {list(self.meaning)}; add it to positive, negative or "
+                    "unknown",
+                )
+        return np.array([self.meaning[canonical(value)] for value in unique.tolist()])[row_of]
+
+    def _from_categories(self, table: Table) -> np.ndarray:
+        column = table.find((), "category", self.category_column)
+        unique, row_of = np.unique(table[column], return_inverse=True)
         named = [{canonical(part) for part in value.split("|")} - {"", "nan"} for value in unique.tolist()]
-        there = set().union(*named)
+        known = set().union(*named)
         labels = np.full((len(unique), len(self.label_columns)), np.nan, np.float32)
         for c, category in enumerate(self.label_columns.values()):
-            if canonical(category) not in there:
+            if canonical(category) not in known:
                 raise ValueError(
-                    f"{file}: {category!r} is in no row of column {self.category_column!r}, which holds "
-                    f"{sorted(there)[:20]}: correct label_columns"
+                    f"{table.file}: {category!r} is in no row of column {column!r}, which holds {sorted(known)[:20]}: "
+                    "correct label_columns"
                 )
             labels[:, c] = [canonical(category) in names if names else np.nan for names in named]
         return labels[row_of]

@@ -10,7 +10,7 @@ WHITE = np.float32(255)
 
 
 def is_dicom(path: str, raw: bytes) -> bool:
-    """Whether a file is DICOM, by its magic number; by its name where it has none of a known image."""
+    """Whether a file is DICOM: by its magic number, or by its name if it has no magic number of an image."""
     if raw[128:132] == b"DICM":
         return True
     known = raw.startswith((b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*"))
@@ -24,7 +24,7 @@ def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) ->
     images stay comparable.
 
     Args:
-        path: What errors name.
+        path: Named in errors.
         raw: The file.
         max_value: White in 16-bit data without a window or a modality LUT, see :func:`.loading.read_grey`.
         max_pixels: More rows x columns are refused before they are decoded.
@@ -34,8 +34,7 @@ def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) ->
 
     Raises:
         ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
-        BrokenImageError: If the file is damaged, has no pixels, several frames, colours, pixels that are no integers,
-            or too many of them.
+        BrokenImageError: If the file is damaged, or has no integer pixels, several frames, colours, or too many pixels.
         WhiteError: If `max_value` does not fit 16 stored bits.
     """
     try:
@@ -65,17 +64,11 @@ def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) ->
     except Exception as error:
         # pydicom and the decoders behind it raise anything at damaged files
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise BrokenImageError(f"{path}: damaged, or no DICOM pydicom can read ({reason})") from error
+        raise BrokenImageError(f"{path}: damaged, or not a DICOM that pydicom can read ({reason})") from error
 
 
 def _check(path: str, data: object, max_pixels: int) -> None:
-    """Fails unless the header is that of one grey image."""
-    if any(key in data for key in ("FloatPixelData", "DoubleFloatPixelData")):
-        # what is white in them nothing says
-        raise BrokenImageError(
-            f"{path}: DICOM with floating-point pixels (FloatPixelData or DoubleFloatPixelData); integers (PixelData) "
-            "are read: take it out of the list"
-        )
+    """Raises an error unless the header is that of one grey image."""
     if "PixelData" not in data:
         modality = data.get("Modality") or "unknown"
         raise BrokenImageError(f"{path}: DICOM without pixel data (modality {modality}): take it out of the list")
@@ -84,8 +77,8 @@ def _check(path: str, data: object, max_pixels: int) -> None:
         raise BrokenImageError(f"{path}: DICOM with {frames} frames; a radiograph has one: take it out of the list")
     if data.SamplesPerPixel != 1 or data.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
         raise BrokenImageError(
-            f"{path}: DICOM with {data.SamplesPerPixel} samples a pixel, {data.PhotometricInterpretation}; MONOCHROME1 "
-            "and MONOCHROME2 are read"
+            f"{path}: DICOM with {data.SamplesPerPixel} samples per pixel, {data.PhotometricInterpretation}; only "
+            "MONOCHROME1 and MONOCHROME2 can be read"
         )
     if not 0 < data.Rows * data.Columns <= max_pixels:
         raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; max_pixels={max_pixels}")

@@ -6,7 +6,7 @@ class BrokenImageError(ValueError):
 
 
 class WhiteError(ValueError):
-    """An image that `max_value` does not fit: the setting is wrong, not the image, which therefore is never skipped."""
+    """An image that `max_value` does not fit: the setting is wrong, not the image, which is therefore never skipped."""
 
 
 class MissingImageError(BrokenImageError, FileNotFoundError):
@@ -14,12 +14,7 @@ class MissingImageError(BrokenImageError, FileNotFoundError):
 
 
 def white_of(path: str, brightest: int, max_value: int | None) -> int:
-    """The value that counts as white in an image of 16 bits.
-
-    Args:
-        path: Named by errors.
-        brightest: The brightest pixel.
-        max_value: As the user sets it; None: 65535, unless the image looks like one of 12 bits.
+    """The value that counts as white in an image of 16 bits: `max_value`, by default 65535.
 
     Raises:
         WhiteError: If `brightest` is above `max_value`; or, without one, from 256 to 4095.

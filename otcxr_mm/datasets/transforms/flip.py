@@ -10,11 +10,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def check_pairs(pairs: Pairs, source: str) -> tuple[tuple[str, str], ...]:
-    """Pairs of class names, as tuples.
-
-    Args:
-        pairs: Classes that change places in a mirror image.
-        source: What the error names.
+    """The pairs of classes that change places in a mirror image, as tuples.
 
     Raises:
         ValueError: If they are not pairs of names, or a name appears twice.
@@ -33,12 +29,7 @@ def check_pairs(pairs: Pairs, source: str) -> tuple[tuple[str, str], ...]:
 
 
 def mirrored_order(names: Sequence[str], pairs: Pairs, source: str) -> list[int]:
-    """For each class the position of the one that it becomes in a mirror image.
-
-    Args:
-        names: Classes.
-        pairs: Those that change places.
-        source: What the error names.
+    """For each class, the position of the one that it becomes in a mirror image.
 
     Raises:
         ValueError: If a pair names a class that is not among `names`.
@@ -54,17 +45,14 @@ def mirrored_order(names: Sequence[str], pairs: Pairs, source: str) -> list[int]
 
 
 def swap_sides(results: dict, target: str, classes: str, pairs: Pairs, source: str) -> None:
-    """Exchanges the entries of the two classes of each pair.
+    """Exchanges the entries of the two classes of each pair, in place.
 
     Args:
-        results: Changed in place.
+        results: Of the pipeline.
         target: Key of an array whose first axis is the class.
         classes: Key of the names of these classes.
         pairs: Classes that change places.
-        source: What the error names.
-
-    Raises:
-        ValueError: If a key is missing, or a pair names an unknown class.
+        source: Named in errors.
     """
     if not pairs:
         return
@@ -92,8 +80,8 @@ class FlipCXR(RandomFlip):
             itself keeps its label.
 
     Raises:
-        ValueError: If `prob` is not in [0, 1], or `flip_pairs` is not a list of pairs, each class in one of them. In
-            the pipeline, if a class is unknown.
+        ValueError: If `flip_pairs` is not a list of pairs, each class in one of them. In the pipeline, if a class is
+            unknown.
     """
 
     def __init__(self, prob: float = 0.5, flip_pairs: Pairs = ()) -> None:

@@ -23,21 +23,14 @@ class PackViews(BaseTransform):
     The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest.
 
     Args:
-        meta_keys: Results kept in the sample's metainfo, where they are there. No path and no patient id by default.
+        meta_keys: Results to keep in the sample's metainfo; by default no path and no patient id.
     """
 
     def __init__(self, meta_keys: Sequence[str] = ("sample_idx", "view_to_image")) -> None:
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Packs the results.
-
-        Args:
-            results: With `img`, one (H, W) or a list of them, one a viewpoint.
-
-        Returns:
-            `inputs`: a list of (1, H, W) tensors; `data_samples`: a DataSample.
-        """
+        """Packs `img`, one (H, W) or a list with one per viewpoint."""
         views = results["img"] if isinstance(results["img"], list) else [results["img"]]
         sample = DataSample()
         for key in self.meta_keys:
@@ -52,20 +45,15 @@ class PackViews(BaseTransform):
 class PackCXR(PackInputs):
     """MMPretrain's PackInputs, which also keeps who is on the image, so that metrics know patients and subgroups.
 
-    The metainfo gets `image` (its path below the data root), `patient_id`, `collection`, `view_position`, `age` and
-    `sex` besides MMPretrain's.
+    Besides MMPretrain's keys, the metainfo gets `image` (its path below the data root), `patient_id`, `collection`,
+    `view_position`, `age` and `sex`.
 
     Args:
-        meta_keys: Results kept in the sample's metainfo, where they are there.
         **kwargs: See MMPretrain's PackInputs.
     """
 
-    def __init__(
-        self,
-        meta_keys: Sequence[str] = (*PackInputs.DEFAULT_META_KEYS, *PEOPLE),
-        **kwargs: object,
-    ) -> None:
-        super().__init__(meta_keys=tuple(meta_keys), **kwargs)
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**{"meta_keys": (*PackInputs.DEFAULT_META_KEYS, *PEOPLE), **kwargs})
 
 
 @TRANSFORMS.register_module()
@@ -73,10 +61,7 @@ class PackMasks(BaseTransform):
     """Packs an image and its masks for MMSegmentation: `inputs` (1, H, W), and a SegDataSample as `data_samples`.
 
     The tensor stays uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest. The sample
-    holds `gt_masks`, uint8 (K, H', W'), of the size they have: at test that of the original, whatever the network's.
-
-    Args:
-        meta_keys: Results kept in the sample's metainfo, where they are there. No path by default.
+    holds `gt_masks`, uint8 (K, H', W'), at their own size: in tests that of the original, whatever the network's.
 
     Raises:
         ImportError: If MMSegmentation is missing.
@@ -87,30 +72,19 @@ class PackMasks(BaseTransform):
         *("ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction"),
     )
 
-    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
-        self.meta_keys = tuple(meta_keys)
+    def __init__(self) -> None:
         self.sample_type = require_mmseg("otcxr_mm.PackMasks", "mmseg.structures").SegDataSample
 
     def transform(self, results: dict) -> dict:
-        """Packs the results.
-
-        Args:
-            results: With `img` (H, W) and `gt_masks` (K, H', W').
-
-        Returns:
-            `inputs` (1, H, W); `data_samples`: a SegDataSample.
-
-        Raises:
-            ValueError: Without masks.
-        """
+        """Packs `img` (H, W) and `gt_masks` (K, H', W')."""
         if "gt_masks" not in results:
             raise ValueError(
-                "PackMasks: there are no gt_masks: the data set is otcxr_mm.CXRSegmentation or another with masks"
+                "PackMasks: there are no gt_masks: use otcxr_mm.CXRSegmentation or another data set with masks"
             )
         img = results["img"]
         known = {"pad_shape": img.shape[:2], "flip": False, "flip_direction": None, **results}
         sample = self.sample_type()
-        for key in self.meta_keys:
+        for key in self.META_KEYS:
             if key in known:
                 sample.set_field(known[key], key, field_type="metainfo")
         sample.gt_masks = PixelData(data=torch.from_numpy(np.ascontiguousarray(results["gt_masks"])))

@@ -19,21 +19,17 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; what it is tells its content, not its name.
+    """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; the content tells the type, not the name.
 
-    Args:
-        path: Of 8 or 16 bit; colours are reduced to luminance, transparency is left out. DICOM: see
-            :func:`otcxr_mm.datasets.transforms.dicom.read_dicom`.
-        max_value: What is white in 16 bits; 4095 for 12-bit data in 16-bit files. None: 65535, and an image whose
-            brightest pixel is from 256 to 4095 is an error.
-        max_pixels: An image of more is refused before it is decoded.
+    Colours are reduced to luminance, transparency is ignored. DICOM: see :func:`.dicom.read_dicom`. The arguments are
+    those of :class:`LoadCXR`.
 
     Returns:
-        (H, W), uint8, or float32 on the scale 0 to 255 for 16 bit, whose depth is kept.
+        (H, W), uint8, or float32 on the scale 0 to 255 for 16 bits, whose depth is kept.
 
     Raises:
         MissingImageError: (a FileNotFoundError) If there is no such file.
-        BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or no image.
+        BrokenImageError: (a ValueError) If the file cannot be read, is empty, truncated, too large or not an image.
         WhiteError: (a ValueError) If `max_value` does not fit an image of 16 bits.
         ImportError: If it is DICOM and pydicom is missing.
     """
@@ -57,7 +53,7 @@ def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIX
     except cv2.error:
         img = None
     if img is None:
-        reason = "the file is empty" if not raw else "truncated, damaged, or no image OpenCV can read"
+        reason = "the file is empty" if not raw else "truncated, damaged, or not an image that OpenCV can read"
         raise BrokenImageError(f"{path}: {reason} ({len(raw)} bytes): copy it again, or take it out of the list")
     if img.ndim == 3:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
@@ -65,7 +61,7 @@ def read_grey(path: str, max_value: int | None = None, max_pixels: int = MAX_PIX
     if img.dtype == np.uint16:
         return img.astype(np.float32) * np.float32(255 / white_of(path, int(img.max()), max_value))
     if img.dtype != np.uint8:
-        raise BrokenImageError(f"{path}: pixels of type {img.dtype}; 8 or 16 bit are read")
+        raise BrokenImageError(f"{path}: pixels of type {img.dtype}; only 8 and 16 bits can be read")
     return img
 
 
@@ -85,18 +81,10 @@ def _pixels_of(raw: bytes) -> float:
 
 
 def fit_masks(masks: np.ndarray, shape: tuple[int, int], path: str) -> np.ndarray:
-    """Masks at the size of their image, which may have been resized since they were drawn.
-
-    Args:
-        masks: (C, H, W), uint8.
-        shape: Height and width of the image.
-        path: What the error names.
-
-    Returns:
-        (C, *shape), uint8, by nearest neighbour.
+    """Masks (C, H, W) at the size of their image, which may have been resized since they were drawn.
 
     Raises:
-        BrokenImageError: If the sides differ in their ratio by more than a pixel of the smaller.
+        BrokenImageError: If the ratios of the sides differ by more than a pixel of the smaller; names `path`.
     """
     height, width = masks.shape[1:]
     if (height, width) == tuple(shape):
@@ -113,14 +101,19 @@ def fit_masks(masks: np.ndarray, shape: tuple[int, int], path: str) -> np.ndarra
 
 @TRANSFORMS.register_module()
 class LoadCXR(BaseTransform):
-    """Loads `img_path` as one grey channel; `img`, where a packed data set gives it already, is taken as it is.
+    """Loads `img_path` as one grey channel; if a packed data set already gives `img`, it is taken as it is.
 
-    `gt_masks` of another size, where they are given, are brought to that of the image.
+    If there are `gt_masks` of another size, they are resized to that of the image.
 
     Args:
-        max_value: What is white in 16 bits; 4095 for 12-bit data in 16-bit files. None: 65535, and an image whose
-            brightest pixel is from 256 to 4095 is an error. For packed images it counts when they are packed.
+        max_value: White level of 16-bit files; 4095 for 12-bit data in them. None: 65535, and an image whose brightest
+            pixel is from 256 to 4095 is an error. For packed images, it counts when they are packed.
         max_pixels: An image of more is refused before it is decoded.
+
+    Raises:
+        BrokenImageError: In the pipeline, if the file cannot be read, has more than `max_pixels`, or its masks do not
+            show the same area; names its path.
+        WhiteError: In the pipeline, if `max_value` does not fit the image; names its path.
 
     Added keys: `img` (H, W) uint8, or float32 on the scale 0 to 255 for 16 bit; `img_shape`; `ori_shape`.
     """
@@ -129,19 +122,7 @@ class LoadCXR(BaseTransform):
         self.max_value, self.max_pixels = max_value, max_pixels
 
     def transform(self, results: dict) -> dict:
-        """Reads the image unless it is there.
-
-        Args:
-            results: With `img_path`, or with `img` (H, W).
-
-        Returns:
-            The same dict, changed.
-
-        Raises:
-            BrokenImageError: If the file cannot be read, has more than `max_pixels`, or its masks do not show the same
-                area; names its path.
-            WhiteError: If `max_value` does not fit the image; names its path.
-        """
+        """Reads the file `img_path`, unless `img` (H, W) is given."""
         if "img" not in results:
             results["img"] = read_grey(results["img_path"], self.max_value, self.max_pixels)
         shape = results["img"].shape[:2]

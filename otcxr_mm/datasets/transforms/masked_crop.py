@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from ...registry import TRANSFORMS
 from .flip import Pairs, check_pairs, swap_sides
 from .resize import MILD, resize
-from .two_view import Box, draw_box
+from .two_view import Box, check_crop, draw_box
 
 
 def _cut(img: np.ndarray, box: Box, height: int, width: int, area_from: float) -> np.ndarray:
@@ -19,7 +19,7 @@ def _cut(img: np.ndarray, box: Box, height: int, width: int, area_from: float) -
 
 @TRANSFORMS.register_module()
 class MaskedCrop(BaseTransform):
-    """A random crop, flipped by chance, of `img` and `gt_masks` alike; masks stay 0 and 1.
+    """A random crop, flipped at random, of `img` and `gt_masks` alike; masks stay 0 and 1.
 
     A pixel of a mask is inside if at least half of it was. For training; at test ``dict(type='Resize', scale=...)``
     resizes the image alone and the masks stay those of the original.
@@ -50,28 +50,13 @@ class MaskedCrop(BaseTransform):
     ) -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"MaskedCrop: size is one number or (height, width), each >= 1; got {size}")
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f"MaskedCrop: scale is a range within (0, 1], got {tuple(scale)}")
-        if not 0 < ratio[0] <= ratio[1]:
-            raise ValueError(f"MaskedCrop: ratio is a range above 0, got {tuple(ratio)}")
-        if not 0 <= flip <= 1:
-            raise ValueError(f"MaskedCrop: flip lies in [0, 1], got {flip}")
+            raise ValueError(f"MaskedCrop: size must be one number or (height, width), each >= 1, got {size}")
+        check_crop("MaskedCrop", scale, ratio, flip)
         self.scale, self.ratio, self.flip = scale, ratio, flip
         self.flip_pairs = check_pairs(flip_pairs, "MaskedCrop")
 
     def transform(self, results: dict) -> dict:
-        """Crops image and masks.
-
-        Args:
-            results: With `img` (H, W), `gt_masks` (K, H, W), and with `flip_pairs` the K names `mask_classes`.
-
-        Returns:
-            The same dict, changed.
-
-        Raises:
-            ValueError: If the masks have not the size of the image, or a class of `flip_pairs` is not among theirs.
-        """
+        """Crops `img` (H, W) and `gt_masks` (K, H, W), whose names are `mask_classes`."""
         img, masks = results["img"], results["gt_masks"]
         if masks.shape[1:] != img.shape[:2]:
             raise ValueError(

@@ -13,16 +13,8 @@ def resize(
 ) -> np.ndarray:
     """Averages areas along the axes that shrink, so that nothing aliases, and interpolates along the others.
 
-    Args:
-        img: (H, W).
-        height: In pixels.
-        width: In pixels.
-        interpolation: ``'bilinear'`` or ``'bicubic'``.
-        area_from: Averages areas only along an axis that shrinks by more than this factor; interpolation is five times
-            as fast.
-
-    Returns:
-        (height, width); `img` itself if that is its size.
+    An axis that shrinks by less than the factor `area_from` is interpolated too, which is five times as fast. If the
+    image (H, W) has its size already, it is returned itself.
     """
     size = img.shape[:2]
     # one axis after the other: OpenCV's area mode is blocky along an axis that grows
