@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from . import own
+from .planted import Planted
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -120,6 +123,20 @@ def otcxr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Otcxr]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture(scope="session")
+def hospital(otcxr: Otcxr, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A folder with a csv; beside it, a backbone pre-trained on its training images, evaluated and tested."""
+    folder = tmp_path_factory.mktemp("own")
+    planted = own.own_csv(folder / "hospital", real_data)
+    table = 'ann_file="labels.csv", img_prefix="images", split="train",'
+    (folder / "mine.py").write_text(own.PRETRAIN.format(root="hospital", more=table))
+    (folder / "labels.py").write_text(own.LABELS.format(root="hospital", more=own.MAPPING, classes=3))
+    otcxr("train", "mine.py", *own.CROPS, cwd=folder, check=True)
+    otcxr("train", "labels.py", cwd=folder, check=True)
+    otcxr("test", "work_dirs/labels", cwd=folder, check=True)
+    return planted
 
 
 def _serve(address: str) -> tuple[list[str], str, dict[str, str], dict[str, int], str]:

@@ -48,7 +48,13 @@ def network(cfg: Config) -> tuple:
 CONFIGS = {p.stem: Config.fromfile(p) for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
 PRETRAINING = sorted(name for name, cfg in CONFIGS.items() if "export" in cfg.default_hooks)
 EVALUATIONS = sorted(name for name, cfg in CONFIGS.items() if "load_backbone" in cfg.get("default_hooks", {}))
-PAIRS = [(p, e) for p in PRETRAINING for e in EVALUATIONS if network(CONFIGS[p]) == network(CONFIGS[e])]
+# pre-training on real images goes to all evaluations of its network, on synthetic ones to the synthetic evaluation
+PAIRS = [
+    (p, e)
+    for p in PRETRAINING
+    for e in EVALUATIONS
+    if network(CONFIGS[p]) == network(CONFIGS[e]) and ("synthetic" in e or "synthetic" not in p)
+]
 
 
 def leaves(spec: Mapping, key: str) -> Iterator[tuple[str, Mapping]]:
@@ -64,6 +70,7 @@ def small(cfg: Config) -> list[str]:
     """Options that make a config of any kind a matter of seconds."""
     found = ["test_evaluator.draws=20"] if "test_evaluator" in cfg else []
     side = 64 if cfg.model.backbone.depth == 50 else 96
+    found += ["model.decode_head.channels=64"] if "decode_head" in cfg.model else []
     for part in options.PARTS:
         loader = f"{part}_dataloader"
         if loader not in cfg:
@@ -77,7 +84,7 @@ def small(cfg: Config) -> list[str]:
     if "decays" in cfg.train_cfg:
         return found + options.DECAYS
     if "max_iters" in cfg.train_cfg:
-        return found + options.iterations(1, batch=2) + ["default_hooks.checkpoint.save_optimizer=False"]
+        return found + options.iterations(1, batch=2)
     return found + options.ONE_EPOCH if "max_epochs" in cfg.train_cfg else found
 
 
@@ -121,7 +128,7 @@ def backbone(root, planted, otcxr, tmp_path_factory):
 
 def test_all_configs_are_in_the_matrix():
     assert {name for name in CONFIGS if "supervised" not in name} == {name for pair in PAIRS for name in pair}
-    assert len(PAIRS) >= 40
+    assert len(PAIRS) >= 25
 
 
 @pytest.mark.parametrize(("pretraining", "evaluation"), PAIRS, ids=lambda name: name.replace("otcxr_", ""))

@@ -22,14 +22,14 @@ def run(tmp_path_factory, otcxr, planted):
     otcxr(
         "train",
         "otcxr_r50_nih.py",
-        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=32"]),
+        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=16"]),
         cwd=folder,
         env=env,
         check=True,
     )
 
     def evaluate(config, *more):
-        small = options.cfg(options.loaders(16), options.size(112), more)
+        small = options.cfg(options.loaders(16), options.size(96), more)
         otcxr("train", config, *small, cwd=folder, env=env, check=True)
         work_dir = folder / "work_dirs" / config.removesuffix(".py")
         otcxr("test", f"work_dirs/{work_dir.name}", "--out", "figures.json", cwd=folder, env=env, check=True)
@@ -57,9 +57,6 @@ def test_from_pretraining_to_a_table(otcxr, run, planted):
     assert (trained["images"], trained["patients"]) == (16, 8)
 
     folder = linear.parent.parent
-    otcxr("test", f"work_dirs/{linear.name}", "--work-dir", "elsewhere", cwd=folder, check=True)
-    metrics = [json.loads((place / "results.json").read_text())["metrics"] for place in (linear, folder / "elsewhere")]
-    assert metrics[0] == metrics[1]
     otcxr("table", "work_dirs", "--out", "tables", cwd=folder, check=True)
     rows = read_csv(folder / "tables" / "table.csv")
     table = {(row["protocol"], float(row["fraction"])): float(row["value"]) for row in rows}
