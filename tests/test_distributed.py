@@ -19,6 +19,8 @@ from otcxr_mm.models.norm import CrossRankBatchNorm1d
 from otcxr_mm.ops import all_reduce_sum, gather
 from tests.conftest import ROOT, write_image
 
+pytestmark = pytest.mark.xdist_group("distributed")
+
 BATCH = 8
 TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
 VIT = dict(type="VisionTransformer", arch=TINY, img_size=32, patch_size=8, in_channels=1, out_type="featmap")

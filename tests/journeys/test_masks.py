@@ -1,5 +1,6 @@
 """Segmentation: SIIM's pneumothorax, and lungs with sides in folders of one's own."""
 
+import cv2
 import pytest
 
 from . import options, own, publishers
@@ -50,6 +51,7 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     work_dir = tmp_path / "work_dirs" / "sides"
     dice = assert_segmented(work_dir, planted)
     assert list(dice) == ["right_lung", "left_lung", "heart"]
+    assert cv2.imread(str(work_dir / "overlays.png")).shape[0] > 300
 
     swapped = [f"test_dataloader.dataset.mask_prefix.{a}_lung={b}" for a, b in (("left", "right"), ("right", "left"))]
     (best,) = work_dir.glob("best_*.pth")

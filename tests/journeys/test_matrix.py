@@ -1,10 +1,9 @@
 """Every shipped pre-training config, and every shipped evaluation that can follow it, to its first test figure."""
 
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,9 @@ from tests.conftest import ROOT
 from . import options, own, publishers
 from .figures import by_hand, predictions, recorded
 
-
-def on_onedl() -> bool:
-    """Whether OpenMMLab is that of the OneDL line."""
-    try:
-        return bool(version("onedl-mmengine"))
-    except PackageNotFoundError:
-        return False
-
-
 # once is enough: the journeys are walked on both lines of OpenMMLab
-pytestmark = pytest.mark.skipif(not on_onedl(), reason="walked on the OneDL line")
+ONEDL = "onedl-mmengine" in packages_distributions()["mmengine"]
+pytestmark = pytest.mark.skipif(not ONEDL, reason="walked on the OneDL line")
 FEW = dict.fromkeys(("train", "val", "test"), 16)
 MAKERS = {
     "nih": lambda root, data: publishers.nih(root, data, FEW),
@@ -102,26 +93,14 @@ def planted(root, real_data):
 
 
 @pytest.fixture(scope="session")
-def backbone(root, planted, otcxr, tmp_path_factory):
-    """The backbone that a pre-training config leaves; trained once for all processes of a test run."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "pretraining"
-    shared.mkdir(exist_ok=True)
+def backbone(root, planted, otcxr):
+    """The backbone that a pre-training config leaves, trained once."""
 
+    @cache
     def of(name: str) -> Path:
-        folder, done = shared / name, shared / f"{name}.done"
-        try:
-            folder.mkdir()
-        except FileExistsError:  # another process is at it
-            while not done.exists():
-                time.sleep(0.1)
-            return folder / "backbone.pth"
-        try:
-            args = options.cfg(small(CONFIGS[name]))
-            otcxr("train", f"{name}.py", "--work-dir", folder, *args, cwd=root, env=ENV, check=True)
-        finally:
-            done.touch()
-        return folder / "backbone.pth"
+        args = options.cfg(small(CONFIGS[name]))
+        otcxr("train", f"{name}.py", *args, cwd=root, env=ENV, check=True)
+        return root / "work_dirs" / name / "backbone.pth"
 
     return of
 
@@ -131,7 +110,10 @@ def test_all_configs_are_in_the_matrix():
     assert len(PAIRS) >= 25
 
 
-@pytest.mark.parametrize(("pretraining", "evaluation"), PAIRS, ids=lambda name: name.replace("otcxr_", ""))
+@pytest.mark.parametrize(
+    ("pretraining", "evaluation"),
+    [pytest.param(p, e, marks=pytest.mark.xdist_group(p), id=f"{p}-{e}".replace("otcxr_", "")) for p, e in PAIRS],
+)
 def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, root, tmp_path):
     cfg = CONFIGS[evaluation]
     if cfg.default_scope == "mmseg":

@@ -15,6 +15,8 @@ from . import options, own
 from .figures import EXACT, assert_learnt, recorded
 from .own import LABELS, PRETRAIN
 
+pytestmark = pytest.mark.xdist_group("hospital")
+
 HASH = 'split_by_hash=(("train", 0.7), ("val", 0.1), ("test", 0.2)),'
 
 

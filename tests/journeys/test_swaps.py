@@ -13,6 +13,8 @@ from .figures import assert_learnt
 from .own import LABELS, MAPPING
 from .planted import read_csv, write_csv
 
+pytestmark = pytest.mark.xdist_group("hospital")
+
 SWAPPED = MAPPING.replace("COVID", "?").replace("Pneumocystis", "COVID").replace("?", "Pneumocystis")
 REORDERED = 'img_prefix="images", label_columns=dict(Fungus="Pneumocystis", Virus="COVID", Bacteria="Streptococcus"),'
 LEAK = "leak between training and evaluation"

@@ -48,14 +48,6 @@ def test_the_objective_is_the_sum_of_its_parts_at_the_published_weights():
     torch.testing.assert_close(losses["loss_cov"], cov)
 
 
-def test_without_transport_blur_it_is_vicreg_on_matched_tokens():
-    # equal tokens and a sharp plan: the transport term vanishes, the statistics stay
-    x, _ = points()
-    losses = OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(*tokens(x, x))
-    assert losses["loss_ot"] < 1e-3
-    assert losses["loss_var"] > 0
-
-
 @pytest.mark.parametrize("statistics", ["both", "pooled", "tokens", "flattened"])
 def test_a_table_of_positions_is_heavily_penalised(statistics):
     """q = f(position), without any image, is an optimum over flattened tokens alone."""
@@ -254,6 +246,9 @@ def test_diagnostics_are_no_losses():
     assert sharp["ot_partners"].item() == pytest.approx(1, abs=1e-3)
     assert blurred["ot_partners"].item() == pytest.approx(9, abs=1e-2)
     assert sharp["ot_mass"].item() == pytest.approx(1)
+    # equal tokens and a sharp plan: the transport term vanishes, the statistics stay
+    assert sharp["loss_ot"] < 1e-3
+    assert sharp["loss_var"] > 0
     assert not any(value.requires_grad for name, value in sharp.items() if name.startswith("ot_"))
 
 

@@ -114,14 +114,6 @@ def test_closed_forms():
     torch.testing.assert_close(sinkhorn(c, a, b, eps=1e6).plan, a[:, :, None] * b[:, None, :], rtol=1e-5, atol=0)
 
 
-def test_small_eps_finds_a_permutation():
-    x = torch.randn(1, 8, 4, dtype=torch.float64)
-    order = torch.randperm(8)
-    plan = sinkhorn(cost(x, x[:, order]), eps=1e-3, n_iters=2000).plan[0]
-    assert torch.equal(plan.argmax(0), order)
-    assert plan.max(0).values.min() > 0.124
-
-
 def test_permuting_tokens_permutes_the_plan():
     c, a, b = problem()
     rows, columns = torch.randperm(12), torch.randperm(17)
@@ -238,11 +230,6 @@ def test_divergence_is_zero_only_between_equal_measures(eps):
     assert other.min() > 0.01
     # the biased one is neither
     assert sinkhorn(cost(x, x), eps=eps, n_iters=1000).value.abs().min() > 1e-2
-
-
-def test_divergence_of_points_is_their_cost():
-    x, y = torch.randn(3, 1, 5, dtype=torch.float64), torch.randn(3, 1, 5, dtype=torch.float64)
-    torch.testing.assert_close(divergence(x, y, eps=0.3).value, cost(x, y)[:, 0, 0])
 
 
 def test_divergence_gradient_pushes_tokens_of_one_image_apart():

@@ -16,6 +16,8 @@ from otcxr_mm.visualization import tracked
 from tests.conftest import ROOT, write_image
 from tests.datasets.dicoms import write_dicom
 
+pytestmark = pytest.mark.xdist_group("trackers")
+
 PATIENT, HOSPITAL, TAG = "PATIENT-SECRET-77", "secret_hospital", "Doe^Jane^Secret"
 CASE, CLINIC = "CASE-0815", "KLINIKUM_X"
 USER, HOST = "doctor_secret", "secret-host-7"
