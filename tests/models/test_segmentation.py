@@ -104,7 +104,7 @@ def test_a_frozen_backbone_keeps_the_weights_that_are_loaded(tmp_path, monkeypat
     """That a run learns: tests/journeys/test_masks.py."""
     pytest.importorskip("mmseg.registry")
     rows = ["filename,patient,split"]
-    for i, split in enumerate(("train", "train", "val")):
+    for i, split in enumerate(["train"] * 4 + ["val", "test"]):
         write_image(tmp_path / "kermany_lungmask" / "images" / f"{i}.png")
         write_image(tmp_path / "kermany_lungmask" / "lung_masks" / f"{i}.png", value=255)
         rows.append(f"{i}.png,p{i},{split}")
