@@ -64,6 +64,7 @@ class TrackedVisualizer(UniversalVisualizer):
         backends = list(self._vis_backends.values())
         self._local = [backend for backend in backends if isinstance(backend, LocalVisBackend)]
         self._trackers = [backend for backend in backends if backend not in self._local]
+        self._mlflow_names: dict[str, str] = {}
         for tracker in () if share_paths else self._trackers:
             _restrict(tracker)
 
@@ -103,14 +104,18 @@ class TrackedVisualizer(UniversalVisualizer):
         plain = {n: v.item() if math.prod(getattr(v, "shape", (0,))) == 1 else v for n, v in scalars.items()}
         numbers = {n: v for n, v in plain.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         for tracker in self._trackers if numbers else ():
-            named = _mlflow_name if isinstance(tracker, MLflowVisBackend) else str
+            named = self._mlflow_name if isinstance(tracker, MLflowVisBackend) else str
             tracker.add_scalars({named(name): value for name, value in numbers.items()}, step)
 
-
-def _mlflow_name(name: str) -> str:
-    """A name that MLflow accepts; a single other one would cost all metrics of the call."""
-    # in MLflow's file store, a slash would make a folder where another metric may be a file
-    return re.sub(r"[^\w\-. ]", "_", name.replace("/", ".")).lstrip(".")[:240] or "_"
+    def _mlflow_name(self, name: str) -> str:
+        """A name that MLflow accepts and no other metric has; a single bad one would cost all metrics of the call."""
+        if name not in self._mlflow_names:
+            # in MLflow's file store, a slash would make a folder where another metric may be a file
+            plain = re.sub(r"[^\w\-. ]", "_", name.replace("/", ".")).lstrip(".")[:240] or "_"
+            candidates = (plain, *(f"{plain}_{number}" for number in range(2, len(self._mlflow_names) + 2)))
+            taken = set(self._mlflow_names.values())
+            self._mlflow_names[name] = next(candidate for candidate in candidates if candidate not in taken)
+        return self._mlflow_names[name]
 
 
 def _add_shareable(tracker: BaseVisBackend, config: Config) -> None:

@@ -207,9 +207,9 @@ def mlflow_run(build, tmp_path):
 
 
 def test_names_that_mlflow_refuses_cost_no_number(mlflow_run):
-    numbers = {"auroc/Mass (left)": 0.7, "auroc": 0.8, "sex=F": 0.5, "//..": 0.4}
+    numbers = {"auroc/Mass (left)": 0.7, "auroc": 0.8, "auroc/Mass [left]": 0.6, "sex=F": 0.5, "//..": 0.4}
     metrics, params, _ = mlflow_run([numbers, {"x" * 300: 0.3, "Erguss/früh": 0.2, "auroc/Mass (left)": 0.9}])
-    first = {"auroc.Mass _left_": 0.9, "auroc": 0.8, "sex_F": 0.5, "_": 0.4}
+    first = {"auroc.Mass _left_": 0.9, "auroc": 0.8, "auroc.Mass _left__2": 0.6, "sex_F": 0.5, "_": 0.4}
     assert metrics == {**first, "x" * 240: 0.3, "Erguss.früh": 0.2}
     assert params == {"train_cfg.max_epochs": "1"}
 
