@@ -61,21 +61,14 @@ def test_a_table_of_positions_is_heavily_penalised(statistics):
         assert losses["loss_var"].item() == pytest.approx(24.75, rel=1e-3)
 
 
-def test_global_token_is_one_more_atom_of_its_mass():
-    x, y = points()
-    head = OTHead(global_mass=0.25)
-    plan = head.transport(*tokens(x, y))[1].plan
-    assert plan.shape == (8, 10, 10)
-    torch.testing.assert_close(plan[:, :, 9].sum(1), torch.full((8,), 0.25, dtype=plan.dtype))
-    torch.testing.assert_close(plan[:, :, 0].sum(1), torch.full((8,), 0.75 / 9, dtype=plan.dtype))
-
-
 def test_a_global_token_of_its_own_takes_the_place_of_the_mean():
     x, y = points()
     own = points(n=1)
     views = tokens(x, y, global_=own)
-    solution = OTHead(marginals="visibility", prior_scale=0.25).transport(*views, geometry())[1]
-    torch.testing.assert_close(solution.plan[:, 9].sum(1), torch.full((8,), 0.25, dtype=x.dtype), atol=0.02, rtol=0)
+    plan = OTHead().transport(*views)[1].plan
+    assert plan.shape == (8, 10, 10)
+    for column, mass in ((9, 0.25), (0, 0.75 / 9)):
+        torch.testing.assert_close(plan[:, :, column].sum(1), torch.full((8,), mass, dtype=x.dtype))
     residual, dof = position_centred(x)
     alone = OTHead().loss(views[0], views[0])
     torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(own[0][:, 0]) + variance(residual, dof=dof)))
@@ -240,7 +233,7 @@ def test_both_directions_count_with_a_target_network():
 
 
 def test_diagnostics_are_no_losses():
-    x, _ = points()
+    x = points()[0].requires_grad_()
     sharp = OTHead(global_mass=0.0, loss_ot=dict(eps=0.002, n_iters=500)).loss(*tokens(x, x))
     blurred = OTHead(global_mass=0.0, loss_ot=dict(eps=100.0)).loss(*tokens(x, x))
     assert sharp["ot_partners"].item() == pytest.approx(1, abs=1e-3)
@@ -250,14 +243,6 @@ def test_diagnostics_are_no_losses():
     assert sharp["loss_ot"] < 1e-3
     assert sharp["loss_var"] > 0
     assert not any(value.requires_grad for name, value in sharp.items() if name.startswith("ot_"))
-
-
-def test_missing_geometry_and_single_image_are_named():
-    x, y = points(b=1)
-    with pytest.raises(ValueError, match="need view_to_image.*otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"):
-        OTHead(marginals="visibility").loss(*tokens(x, y))
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        OTHead().loss(*tokens(x, y))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +270,7 @@ def test_arguments_are_checked(kwargs, message):
         OTHead(**kwargs)
 
 
-def test_statistics_of_half_precision_tokens_are_those_of_the_widened_ones():
+def test_statistics_of_half_precision_tokens_are_those_of_the_converted_ones():
     x, y = (0.01 * t for t in points(dtype=torch.float32))  # near collapse, where bfloat16 means are wrong
     head = OTHead(centre="batch")
     half = head.loss(*tokens(x.bfloat16(), y.bfloat16()))
