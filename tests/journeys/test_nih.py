@@ -29,7 +29,7 @@ def run(tmp_path_factory, otcxr, planted):
     )
 
     def evaluate(config, *more):
-        small = options.cfg(options.loaders(16), options.size(96), more)
+        small = options.cfg(options.loaders(16), options.size(112), more)
         otcxr("train", config, *small, cwd=folder, env=env, check=True)
         work_dir = folder / "work_dirs" / config.removesuffix(".py")
         otcxr("test", f"work_dirs/{work_dir.name}", "--out", "figures.json", cwd=folder, env=env, check=True)

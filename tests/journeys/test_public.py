@@ -22,7 +22,7 @@ def test_vinbigdata(otcxr, real_data, tmp_path):
     pytest.importorskip("pydicom")
     planted = publishers.vinbig(tmp_path / "vinbig", real_data)
     env = {"OTCXR_VINBIG": planted.root}
-    small = options.loaders(16), options.size(96)
+    small = options.loaders(16), options.size(112)
     cache = [f"train_cfg.cache={tmp_path / 'features'}"]
     work_dir = evaluate(otcxr, tmp_path, "otcxr_linear_r50_vinbig.py", env, *small, cache, options.DECAYS)
     assert_learnt(work_dir, planted)
