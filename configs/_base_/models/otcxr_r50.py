@@ -42,7 +42,7 @@ model = dict(
         loss_var=dict(type="otcxr_mm.VarianceLoss", loss_weight=12.5),
         loss_cov=dict(type="otcxr_mm.CovarianceLoss", loss_weight=1.0),
         global_mass=0.25,
-        # what the crops' geometry says: tokens that the other viewpoint does not show get little mass, and pairs a
+        # what the crops' geometry says: tokens that the other view does not show get little mass, and pairs a
         # quarter of the image apart cost as much again as the mean pair
         marginals="visibility",
         prior_scale=0.25,
