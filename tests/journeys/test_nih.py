@@ -22,7 +22,7 @@ def run(tmp_path_factory, otcxr, planted):
     otcxr(
         "train",
         "otcxr_r50_nih.py",
-        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=16"]),
+        *options.cfg(options.crops(64), options.ONE_EPOCH, ["train_dataloader.dataset.indices=32"]),
         cwd=folder,
         env=env,
         check=True,
