@@ -39,7 +39,7 @@ $(INSTALLED): $(READY) setup.py
 	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-PYTEST := -m pytest -n auto --maxprocesses 4
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadgroup
 # what is the same on both lines of OpenMMLab is tested on the first
 ONCE := tests/ops tests/doctor tests/visualization tests/test_docs.py tests/test_site.py tests/tools \
     tests/reports tests/journeys/test_mistakes.py

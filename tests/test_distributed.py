@@ -1,6 +1,5 @@
 """Two gloo processes against one with the joint batch."""
 
-import os
 import re
 import signal
 import socket
@@ -20,34 +19,18 @@ from otcxr_mm.models.norm import CrossRankBatchNorm1d
 from otcxr_mm.ops import all_reduce_sum, gather
 from tests.conftest import ROOT, write_image
 
+pytestmark = pytest.mark.xdist_group("distributed")
+
 BATCH = 8
-BACKBONES = {
-    "LayerNorm": dict(
-        type="VisionTransformer",
-        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
-        img_size=32,
-        patch_size=8,
-        in_channels=1,
-        out_type="featmap",
-    ),
-    "frozen BN": dict(
-        type="ResNet",
-        depth=18,
-        base_channels=8,
-        stem_channels=8,
-        in_channels=1,
-        out_indices=(3,),
-        norm_eval=True,
-        zero_init_residual=False,
-    ),
-}
+TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+VIT = dict(type="VisionTransformer", arch=TINY, img_size=32, patch_size=8, in_channels=1, out_type="featmap")
+RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, in_channels=1, out_indices=(3,))
+RESNET.update(norm_eval=True, zero_init_residual=False)
+EVERY = dict(marginals="visibility", prior_scale=0.25, guard=True, centre="batch", loss_ot=dict(rho=1.0))
 CASES = {
     "LayerNorm": {},
-    "frozen BN": {},
-    "every choice": dict(
-        head=dict(marginals="visibility", prior_scale=0.25, guard=True, centre="batch", loss_ot=dict(rho=1.0)),
-        ema=0.1,
-    ),
+    "frozen BN": dict(backbone=RESNET),
+    "every choice": dict(head=EVERY, ema=0.1),
     "debiased": dict(head=dict(loss_ot=dict(debiased=True))),
     "cosine at each position": dict(
         head=dict(centre="position", statistics="flattened", loss_ot=dict(metric="cosine"))
@@ -57,18 +40,10 @@ CASES = {
 
 def build(case):
     torch.manual_seed(0)
-    backbone = BACKBONES.get(case, BACKBONES["LayerNorm"])
-    channels = (32,) if backbone["type"] == "VisionTransformer" else (64,)
-    neck = dict(
-        type="otcxr_mm.CVSIM",
-        in_channels=channels,
-        embed_dims=32,
-        num_heads=2,
-        hidden_channels=48,
-        out_channels=24,
-        detach_context=False,
-    )
     options = CASES[case]
+    backbone = options.get("backbone", VIT)
+    neck = dict(type="otcxr_mm.CVSIM", in_channels=(32 if backbone is VIT else 64,), embed_dims=32, num_heads=2)
+    neck.update(hidden_channels=48, out_channels=24, detach_context=False)
     head = dict(type="otcxr_mm.OTHead", **options.get("head", {}))
     model = otcxr_mm.OTCXR(dict(backbone), neck, head, ema=options.get("ema")).double()
     model.init_weights()
@@ -95,40 +70,19 @@ def step(model, views, samples):
     return {name: value.detach() for name, value in losses.items()} | {"total": loss.detach()}
 
 
-def worker(rank, case, init, out):
-    torch.set_num_threads(1)
-    torch_dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+def joint_step(rank, case):
+    """Losses, gradients and buffers of a process that has half of the batch."""
     model = build(case)
     views, samples = images()
     half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
     losses = step(DistributedDataParallel(model), [v[half] for v in views], samples[half])
     for value in losses.values():
         torch_dist.all_reduce(value)
-    if rank == 0:
-        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        torch.save(({name: value / 2 for name, value in losses.items()}, grads, dict(model.named_buffers())), out)
-    torch_dist.destroy_process_group()
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {name: value / 2 for name, value in losses.items()}, grads, dict(model.named_buffers())
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_two_processes_equal_one_with_the_joint_batch(case, tmp_path):
-    mp.spawn(worker, (case, f"file://{tmp_path}/init", tmp_path / "out.pth"), nprocs=2)
-    losses, grads, buffers = torch.load(tmp_path / "out.pth", weights_only=True)
-    model = build(case)
-    expected = step(model, *images())
-    for name, value in expected.items():
-        assert abs(losses[name] - value) <= 1e-9 * abs(value) + 1e-15, name
-    reference = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    assert grads.keys() == reference.keys()
-    worst = max(((grads[name] - g).norm() / g.norm()).item() for name, g in reference.items() if g.norm() > 1e-12)
-    print(f"{case}: worst relative difference of a gradient {worst:.1e}")
-    assert worst <= 1e-9
-    for name, value in model.named_buffers():  # the running statistics of the projector too
-        torch.testing.assert_close(buffers[name], value, rtol=1e-9, atol=1e-12)
-
-
-def collectives(rank, init, out):
-    torch_dist.init_process_group("gloo", init_method=init, rank=rank, world_size=2)
+def collectives(rank):
     x = (torch.arange(3.0, dtype=torch.float64) + 10 * rank).requires_grad_()
     (gather(x) * torch.arange(6.0) * (rank + 1)).sum().backward()
     y = torch.tensor(2.0 + rank, requires_grad=True)
@@ -136,21 +90,51 @@ def collectives(rank, init, out):
     norm = CrossRankBatchNorm1d(4)
     uneven = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     normalised = norm(uneven[:2] if rank == 0 else uneven[2:])
-    torch.save((x.grad, y.grad, normalised.detach(), norm.running_var), f"{out}{rank}")
+    return x.grad, y.grad, normalised.detach(), norm.running_var
+
+
+def worker(rank, folder):
+    torch.set_num_threads(1)
+    torch_dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
+    found = {case: joint_step(rank, case) for case in CASES}
+    torch.save({**found, "collectives": collectives(rank)}, folder / f"{rank}.pth")
     torch_dist.destroy_process_group()
 
 
-def test_collectives_sum_the_gradients_of_all_processes(tmp_path):
-    mp.spawn(collectives, (f"file://{tmp_path}/init", tmp_path / "out"), nprocs=2)
-    ranks = [torch.load(tmp_path / f"out{r}", weights_only=True) for r in range(2)]
-    assert ranks[0][0].tolist() == [0, 3, 6]  # (1 + 2) x the weights of this rank's slice
-    assert ranks[1][0].tolist() == [9, 12, 15]
-    assert ranks[0][1] == ranks[1][1] == 2 * 5 * 3
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes has computed, started once for all cases."""
+    folder = tmp_path_factory.mktemp("gloo")
+    mp.spawn(worker, (folder,), nprocs=2)
+    return [torch.load(folder / f"{rank}.pth", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_equal_one_with_the_joint_batch(case, ranks):
+    losses, grads, buffers = ranks[0][case]
+    model = build(case)
+    expected = step(model, *images())
+    for name, value in expected.items():
+        assert abs(losses[name] - value) <= 1e-9 * abs(value) + 1e-15, name
+    reference = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert grads.keys() == reference.keys()
+    assert (
+        max(((grads[name] - g).norm() / g.norm()).item() for name, g in reference.items() if g.norm() > 1e-12) <= 1e-9
+    )
+    for name, value in model.named_buffers():  # the running statistics of the projector too
+        torch.testing.assert_close(buffers[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_collectives_sum_the_gradients_of_all_processes(ranks):
+    first, second = (rank["collectives"] for rank in ranks)
+    assert first[0].tolist() == [0, 3, 6]  # (1 + 2) x the weights of this rank's slice
+    assert second[0].tolist() == [9, 12, 15]
+    assert first[1] == second[1] == 2 * 5 * 3
     # batch norm with an uneven share is that of the joint batch
     joint = torch.nn.BatchNorm1d(4)
     expected = joint(torch.randn(9, 4, generator=torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(torch.cat([ranks[0][2], ranks[1][2]]), expected.detach())
-    torch.testing.assert_close(ranks[1][3], joint.running_var)
+    torch.testing.assert_close(torch.cat([first[2], second[2]]), expected.detach())
+    torch.testing.assert_close(second[3], joint.running_var)
 
 
 def test_alone_they_are_identities():
@@ -160,63 +144,36 @@ def test_alone_they_are_identities():
     norm, reference = CrossRankBatchNorm1d(4), torch.nn.BatchNorm1d(4)
     x = torch.randn(6, 4)
     assert torch.equal(norm(x), reference(x))
+    assert torch.equal(norm.eval()(x), reference.eval()(x))
+    assert isinstance(norm, torch.nn.modules.batchnorm._BatchNorm)  # for rules of weight decay
 
 
-def free_port():
+def test_torchrun_is_interrupted_by_a_signal_and_the_launcher_resumes(tmp_path, monkeypatch):
+    for i in range(16):
+        write_image(tmp_path / "images" / f"{i}.png", (40, 40))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def test_the_pytorch_launcher_trains_on_cpus_and_resumes(tmp_path):
-    for i in range(16):
-        write_image(tmp_path / "images" / f"{i}.png", (40, 40))
-    env = {**os.environ, "TINY_DATA": str(tmp_path / "images"), "PYTHON": sys.executable, "PORT": str(free_port())}
-    command = [
-        "bash",
-        "tools/dist_train.sh",
-        "tests/tiny.py",
-        "2",
-        "--work-dir",
-        tmp_path / "work",
-        "--auto-scale-lr",
-    ]
-
-    def run(*args):
-        result = subprocess.run([*command, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
-        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-        return result.stdout + result.stderr
-
-    output = run("--cfg-options", "train_cfg.max_epochs=2")
+        variables = dict(PORT=str(probe.getsockname()[1]), PYTHON=sys.executable, TINY_DATA=str(tmp_path / "images"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    options = ["--work-dir", tmp_path / "work", "--auto-scale-lr", "--cfg-options", "param_scheduler=[]"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "otcxr_mm"]
+    command = [*torchrun, "train", "tests/tiny.py", "--launcher", "pytorch", *options, "train_cfg.max_epochs=1000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        output = ""
+        while "Epoch(train)" not in output:
+            output += process.stdout.readline() or pytest.fail(output[-3000:])
+        process.send_signal(signal.SIGTERM)
+        output += process.communicate(timeout=120)[0]
     assert "batches of 4 images x 2 processes = 8, learning rate 0.001, to be scaled to the batch" in output
-    assert re.search(r"Epoch\(train\)\s+\[2\]\[2/2\]", output)  # 16 images, 2 x 4 an iteration
-    assert (tmp_path / "work" / "backbone.pth").is_file()
-    resumed = run("--resume", "--cfg-options", "train_cfg.max_epochs=4")
-    assert re.search(r"resumed epoch: \d, iter: [234]", resumed)
-
-
-def test_a_signal_to_torchrun_saves_and_no_process_complains(tmp_path):
-    for i in range(16):
-        write_image(tmp_path / "images" / f"{i}.png", (40, 40))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "otcxr_mm"]
-    command += ["train", "tests/tiny.py", "--work-dir", tmp_path / "work", "--launcher", "pytorch"]
-    command += ["--cfg-options", "train_cfg.max_epochs=1000", "param_scheduler=[]"]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "TINY_DATA": str(tmp_path / "images")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if "Epoch(train)" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    seen.append(process.communicate(timeout=120)[0])
-    output = "".join(seen)
     assert "SIGTERM: saved" in output, output[-3000:]
     assert "RuntimeError" not in output, output[-3000:]
     assert (tmp_path / "work" / "interrupted.pth").is_file()
+
+    command = ["bash", "tools/dist_train.sh", "tests/tiny.py", "2", "--resume", *options, "train_cfg.max_epochs=20"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    output = result.stdout + result.stderr
+    assert result.returncode == 0, output[-3000:]
+    assert re.search(r"resumed epoch: \d+, iter: \d+", output)
+    assert re.search(r"Epoch\(train\)\s+\[20\]\[2/2\]", output)  # 16 images, 2 x 4 an iteration
+    assert (tmp_path / "work" / "backbone.pth").is_file()

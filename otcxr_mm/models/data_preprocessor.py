@@ -1,4 +1,4 @@
-"""Moves batches of radiographs to the device, normalises them there, and gives them the backbone's channels."""
+"""Normalisation of radiographs on the device."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ from ..registry import MODELS
 class CXRDataPreprocessor(BaseDataPreprocessor):
     """Normalises one or several views of one-channel radiographs.
 
-    Images stay one channel wide from the disk to the device; the channels of the backbone are made by broadcasting.
+    Images keep one channel from disk to device, where broadcasting makes the channels of the backbone.
 
     Args:
-        mean: One number, or one a channel, on the scale 0 to 255 (16-bit images are brought to it with their depth
+        mean: One number, or one per channel, on the scale 0 to 255 (16-bit images are scaled to it with their depth
             kept).
         std: As `mean`.
         channels: Channels of the backbone's input. With one `mean` and 3 channels, all three are equal.
-        non_blocking: Whether the copy to the device may overlap with the host.
-        batch_augments: Must be None; MMPretrain's classifiers pass it on.
+        non_blocking: Whether the copy to the device may overlap with computation on the host.
+        batch_augments: Must be None; MMPretrain's classifiers pass it.
 
     Raises:
-        ValueError: If `mean`, `std` and `channels` do not go together, or batch augmentations are asked for.
+        ValueError: If `mean`, `std` and `channels` do not fit each other, or `batch_augments` is not None.
     """
 
     def __init__(
@@ -37,12 +37,10 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if batch_augments is not None:
-            raise ValueError(
-                "batch augmentations mix images of one label each: they are MMPretrain's ClsDataPreprocessor's"
-            )
+            raise ValueError("CXRDataPreprocessor: batch_augments, such as mixup, need single-label images")
         if len(mean) != len(std) or len(mean) not in (1, channels) or min(std) <= 0:
             raise ValueError(
-                f"mean and std take 1 value or one a channel ({channels}), std > 0; got mean={mean}, std={std}"
+                f"mean and std take 1 value or one per channel ({channels}), std > 0; got mean={mean}, std={std}"
             )
         self.channels = channels
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
@@ -61,7 +59,7 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: `inputs`: a batch (B, 1, H, W) or a list of them, one per view, uint8 or float on the scale 0 to
-                255; `data_samples`: passed on as they are.
+                255; `data_samples`: returned unchanged.
             training: Unused.
 
         Returns:
@@ -71,8 +69,6 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
             ValueError: For images of another shape.
         """
         inputs = data["inputs"]
-        if isinstance(inputs, Tensor):
-            inputs = self._normalise(inputs)
-        else:
-            inputs = [self._normalise(view) for view in inputs]
+        single = isinstance(inputs, Tensor)
+        inputs = self._normalise(inputs) if single else [self._normalise(view) for view in inputs]
         return {"inputs": inputs, "data_samples": data.get("data_samples")}

@@ -1,4 +1,4 @@
-"""Batch normalisation over the global batch, on any back end."""
+"""Batch normalisation over the global batch."""
 
 import torch
 from torch import Tensor, nn
@@ -8,22 +8,22 @@ from ..ops.precision import to_float32
 
 
 class CrossRankBatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation of (n, C) whose statistics are those of all processes, with gradient.
+    """Batch normalisation of (n, C) with the statistics of all processes, with gradient.
 
-    torch's SyncBatchNorm refuses CPU tensors, so that two gloo processes never equal one; this one runs on gloo and
-    nccl. In a single process it is torch's own batch norm.
+    Unlike torch's SyncBatchNorm, it accepts CPU tensors, so that two gloo processes equal one. In a single process it
+    is torch's own batch norm.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises x (n, C); n may differ between processes.
+        """Normalises x, (n, C), where n may differ between processes.
 
         Raises:
-            ValueError: In training with a single sample in a single process.
+            ValueError: In training, if the only process has a single sample.
         """
         if self.training and world_size() == 1 and x.shape[0] < 2:
             raise ValueError(
                 f"a batch norm needs at least 2 samples to train on, got {tuple(x.shape)}: raise the batch size, or "
-                "set drop_last=True if the last batch of an epoch is that small"
+                "set drop_last=True if only the last batch of an epoch is that small"
             )
         if not self.training or world_size() == 1:
             return super().forward(x)

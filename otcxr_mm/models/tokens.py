@@ -10,9 +10,9 @@ class Tokens(NamedTuple):
 
     Attributes:
         dense: One token per cell of the grid, row by row, (B, N, D).
-        global_: One token for the whole view, (B, 1, D); None: the mean of the dense tokens stands for it.
+        global_: One token for the whole view, (B, 1, D); None: the mean of the dense tokens takes its place.
         grid: Rows and columns (h, w) of the dense tokens, N = h w.
-        plain: The same tokens before infusion, if the head asked for them.
+        plain: The tokens before infusion, if they were asked for.
     """
 
     dense: Tensor
@@ -30,8 +30,8 @@ class Atoms(NamedTuple):
     """B discrete measures.
 
     Attributes:
-        points: Places of the atoms, (B, N, D).
-        mass: Their masses, (B, N).
+        points: Positions of the atoms, (B, N, D).
+        mass: Masses of the atoms, (B, N).
     """
 
     points: Tensor

@@ -1,7 +1,7 @@
-"""Collectives with gradients, on any back end (gloo, nccl); identities in a single process.
+"""Collectives with gradients on any back end (gloo, nccl); identities in a single process.
 
-Every process computes the statistics of the global batch, and backward sums the gradients that all processes send to
-its part. DDP's mean over processes then equals the gradient of a single process with the whole batch.
+Every process computes the statistics of the global batch, and the backward pass sums the gradients that all processes
+send to its part. DDP's mean over processes then equals the gradient of a single process with the whole batch.
 """
 
 import torch
@@ -14,36 +14,6 @@ def world_size() -> int:
     return torch_dist.get_world_size() if torch_dist.is_available() and torch_dist.is_initialized() else 1
 
 
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ANN001
-        ctx.rows = x.shape[0]
-        parts = [torch.empty_like(x) for _ in range(torch_dist.get_world_size())]
-        torch_dist.all_gather(parts, x)
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # noqa: ANN001
-        grad = grad.contiguous()
-        torch_dist.all_reduce(grad)
-        start = torch_dist.get_rank() * ctx.rows
-        return grad[start : start + ctx.rows]
-
-
-class _AllReduceSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ANN001
-        x = x.clone()
-        torch_dist.all_reduce(x)
-        return x
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:  # noqa: ANN001
-        grad = grad.clone()
-        torch_dist.all_reduce(grad)
-        return grad
-
-
 def gather(x: Tensor) -> Tensor:
     """Concatenates the `x` of all R processes along the batch, with gradient.
 
@@ -53,11 +23,15 @@ def gather(x: Tensor) -> Tensor:
     Returns:
         (R B, ...), in the order of the ranks; `x` itself in a single process.
     """
-    return x if world_size() == 1 else _Gather.apply(x.contiguous())
+    if world_size() == 1:
+        return x
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(x))
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Sum of `x` over all processes, with gradient.
+    """Sums `x` over all processes, with gradient.
 
     Args:
         x: With the same shape in every process.
@@ -65,4 +39,8 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     Returns:
         The sum; `x` itself in a single process.
     """
-    return x if world_size() == 1 else _AllReduceSum.apply(x)
+    if world_size() == 1:
+        return x
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(x)

@@ -1,19 +1,12 @@
 """Entropic optimal transport for batches of small problems: balanced, unbalanced, debiased."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .precision import full_precision
-
-# The first iterations move the potentials most and the last one makes the result exact: they stay in the log domain.
-_WARM_UP, _POLISH = 2, 1
-# The others are matrix-vector products with the plan, which is recomputed after this many.
-_BLOCK = 16
-# Within a block, potentials move by at most this (in units of eps), so that float32 neither overflows nor underflows.
-_REACH = 30.0
+from .scaling import iterate
 
 
 @dataclass(frozen=True)
@@ -45,52 +38,6 @@ class Transport:
         """Effective number of partners per source atom, (B,); 1 for a permutation."""
         rows = self.plan.detach().sum(2)
         return torch.exp(self.entropy.detach() + torch.xlogy(rows, rows).sum(1))
-
-
-def _log_steps(kernel: Tensor, log_a: Tensor, log_b: Tensor, u: Tensor, v: Tensor, tau: float, n: int) -> tuple:
-    for _ in range(n):
-        u = tau * (log_a - torch.logsumexp(kernel + v[:, None, :], dim=2))
-        v = tau * (log_b - torch.logsumexp(kernel + u[:, :, None], dim=1))
-    return u, v
-
-
-def _kernel_steps(
-    kernel: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], u: Tensor, v: Tensor, tau: float, n: int
-) -> tuple:
-    """The iterates of `_log_steps`, each by two products with exp(kernel + u + v) instead of two exponentials.
-
-    `a` and `b` hold the marginals and their logarithms. Later steps restore what the bounds cut off: the bounds may
-    delay convergence, but never produce a NaN.
-    """
-    plan = torch.add(kernel, u[:, :, None]).add_(v[:, None, :]).clamp_max_(_REACH).exp_()
-    transposed = plan.transpose(1, 2)
-
-    def scaling(marginal: tuple[Tensor, Tensor], potential: Tensor, sums: Tensor) -> Tensor:
-        if tau == 1:
-            return (marginal[0] / sums).clamp_(math.exp(-_REACH), math.exp(_REACH))
-        sums = sums.clamp_min_(torch.finfo(sums.dtype).tiny)
-        return (tau * (marginal[1] - sums.log_() + potential) - potential).clamp_(-_REACH, _REACH).exp_()
-
-    rows, columns = torch.ones_like(u), torch.ones_like(v)
-    for _ in range(n):
-        # a row vector times a matrix is several times faster than a matrix times a column
-        rows = scaling(a, u, torch.bmm(columns[:, None, :], transposed)[:, 0])
-        columns = scaling(b, v, torch.bmm(rows[:, None, :], plan)[:, 0])
-    return u + rows.log(), v + columns.log()
-
-
-def _iterate(kernel: Tensor, a: Tensor, b: Tensor, tau: float, n_iters: int, differentiable: bool) -> tuple:
-    tiny = torch.finfo(kernel.dtype).tiny
-    a, b = a.clamp_min(tiny), b.clamp_min(tiny)
-    log_a, log_b = a.log(), b.log()
-    u, v = torch.zeros_like(a), torch.zeros_like(b)
-    first = n_iters if differentiable else min(n_iters, _WARM_UP)
-    last = min(n_iters - first, _POLISH)
-    u, v = _log_steps(kernel, log_a, log_b, u, v, tau, first)
-    for done in range(first, n_iters - last, _BLOCK):
-        n = min(_BLOCK, n_iters - last - done)
-        u, v = _kernel_steps(kernel, (a, log_a), (b, log_b), u, v, tau, n)
-    return _log_steps(kernel, log_a, log_b, u, v, tau, last)
 
 
 def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
@@ -134,8 +81,13 @@ def _check(cost: Tensor, eps: float, n_iters: int, rho: float | None, grad: str)
         raise ValueError(f"grad is 'envelope' or 'unroll', got {grad!r}")
 
 
+def _x_log(x: Tensor, y: Tensor) -> Tensor:
+    """Computes x log y, with a finite gradient where x or y has underflowed to 0."""
+    return torch.xlogy(x, y.clamp_min(torch.finfo(y.dtype).tiny))
+
+
 def _kl(x: Tensor, y: Tensor) -> Tensor:
-    return (torch.xlogy(x, x) - torch.xlogy(x, y.clamp_min(torch.finfo(y.dtype).tiny)) - x + y).sum(-1)
+    return (_x_log(x, x) - _x_log(x, y) - x + y).sum(-1)
 
 
 @full_precision
@@ -172,18 +124,17 @@ def sinkhorn(
     Raises:
         ValueError: For shapes that do not fit, eps <= 0, rho <= 0, n_iters < 1 or another `grad`.
 
-    Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced); Schmitzer, SISC 2019
-    (absorption of scalings into the potentials).
+    Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced).
     """
     _check(cost, eps, n_iters, rho, grad)
     a, b = as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b")
     tau = 1.0 if rho is None else rho / (rho + eps)
     with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
         kernel = -cost / eps
-        u, v = _iterate(kernel, a, b, tau, n_iters, grad == "unroll")
+        u, v = iterate(kernel, a, b, tau, n_iters, grad == "unroll")
         plan = torch.exp(kernel + u[:, :, None] + v[:, None, :])
         rows, columns, mass = plan.sum(2), plan.sum(1), plan.sum((1, 2))
-        entropy = -torch.xlogy(plan, plan).sum((1, 2))
+        entropy = -_x_log(plan, plan).sum((1, 2))
         error = (rows - a).abs().sum(1) + (columns - b).abs().sum(1)
         f, g = eps * u, eps * v
 

@@ -1,4 +1,4 @@
-"""Dense features of a frozen backbone, and their colours."""
+"""Dense features of a frozen backbone, and their colours in pictures."""
 
 import numpy as np
 import torch
@@ -7,13 +7,13 @@ from torch.nn.functional import interpolate, normalize
 
 
 def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
-    """Brings one or several stages to the grid of the finest one, with unit norm per stage and place.
+    """Resizes the stages of a backbone to the finest grid, with unit norm per stage and cell.
 
     Args:
         feats: Feature maps, (B, C_i, h_i, w_i) each.
 
     Returns:
-        Tokens (B, h w, sum of C_i) and their grid (h, w).
+        Tokens, (B, h w, sum of C_i), and their grid (h, w).
     """
     grid = max((tuple(f.shape[-2:]) for f in feats), key=lambda size: size[0] * size[1])
     maps = [f if tuple(f.shape[-2:]) == grid else interpolate(f, grid, mode="bilinear") for f in feats]
@@ -24,16 +24,16 @@ def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
 def backbone_tokens(
     backbone: nn.Module, preprocessor: nn.Module, images: np.ndarray, batch_size: int = 64
 ) -> tuple[Tensor, tuple[int, int]]:
-    """Computes the dense tokens of images, with the backbone in evaluation mode.
+    """Computes the dense tokens of images.
 
     Args:
-        backbone: Returns one or several stages.
+        backbone: Backbone that returns one or several stages; it is set to evaluation mode.
         preprocessor: A :class:`otcxr_mm.CXRDataPreprocessor`.
-        images: (n, H, W), uint8 or float32 on the scale 0 to 255.
+        images: Images on the scale 0 to 255, uint8 or float32 (n, H, W).
         batch_size: Images per batch.
 
     Returns:
-        Tokens (n, h w, C) on the CPU and their grid (h, w).
+        Tokens on the CPU, (n, h w, C), and their grid (h, w).
     """
     backbone.eval()
     tokens, grid = [], (0, 0)
@@ -45,14 +45,14 @@ def backbone_tokens(
 
 
 def pca_rgb(tokens: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """Shows the first three principal components over all tokens of all images as red, green and blue.
+    """Maps the first three principal components of all tokens of all images to red, green and blue.
 
     Args:
-        tokens: (n, h w, C).
-        grid: (h, w).
+        tokens: Tokens, (n, h w, C).
+        grid: Rows and columns (h, w) of the tokens.
 
     Returns:
-        (n, h, w, 3) in [0, 1]; 0 and 1 are the 2nd and the 98th percentile of a component.
+        Colours, (n, h, w, 3); 0 and 1 are the 2nd and the 98th percentile of a component.
     """
     flat = tokens.flatten(0, 1)
     flat = flat - flat.mean(0)

@@ -22,10 +22,10 @@ class Overlay:
     """A radiograph with its masks.
 
     Attributes:
-        image: (H, W), on the scale 0 to 255.
-        true: (K, H, W), bool.
-        predicted: (K, H, W), bool.
-        dice: (K,).
+        image: Radiograph on the scale 0 to 255, (H, W).
+        true: True masks, bool (K, H, W).
+        predicted: Predicted masks, bool (K, H, W).
+        dice: Dice coefficients, (K,).
     """
 
     image: np.ndarray
@@ -35,37 +35,35 @@ class Overlay:
 
 
 def choose(dice: np.ndarray, pixels: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    """Images to look at, of those that have a structure; of all, if none has.
+    """Selects images to look at among those that have a structure, or among all if none has.
 
     Args:
-        dice: (n, K).
-        pixels: (n, K), area of the true masks.
-        count: Of each kind, less if there are not so many.
+        dice: Dice coefficients, (n, K).
+        pixels: Areas of the true masks, (n, K).
+        count: Images of each kind, at most.
 
     Returns:
-        Rows of the worst, the median and the best images by mean Dice, each from low to high; none twice.
+        Rows of the worst, the median and the best images by mean Dice, each in ascending order, without repeats.
     """
     rows = np.flatnonzero((pixels > 0).any(1))
     rows = rows if len(rows) else np.arange(len(dice))
     order = rows[np.argsort(dice[rows].mean(1), kind="stable")]
     count = min(count, -(-len(order) // 3))
-    worst, best = order[:count], order[max(len(order) - count, count) :]
-    rest = order[count : len(order) - len(best)]
-    start = (len(rest) - count) // 2
-    middle = rest[max(start, 0) : max(start, 0) + count]
-    return {"worst": worst, "median": middle, "best": best}
+    worst, rest, best = np.split(order, [count, max(len(order) - count, count)])
+    start = max((len(rest) - count) // 2, 0)
+    return {"worst": worst, "median": rest[start : start + count], "best": best}
 
 
 def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], title: str = "") -> "Figure":
-    """A sheet of pictures, a row for each entry of `rows`, with both contours and the Dice coefficient below.
+    """Draws a sheet of radiographs with the contours of their masks, and the Dice coefficients below.
 
     Args:
-        rows: Name of a row to its pictures.
+        rows: Pictures of each row, by its name.
         classes: Names of the masks.
-        title: Above all.
+        title: Title of the sheet.
 
     Returns:
-        A matplotlib figure, for `savefig`.
+        A Matplotlib figure, for `savefig`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -110,7 +108,7 @@ def _draw(axis: "Axes", overlay: Overlay, classes: Sequence[str]) -> None:
             share = resize(mask.astype(np.float32), height, width)
             if share.max() <= 0.5:  # smaller than a pixel of the sheet
                 share = share / share.max()
-            # a border of nothing closes contours at the edge of the image
+            # an empty border closes contours at the edge of the image
             x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
             axis.contour(x, y, np.pad(share, 1), levels=[0.5], colors=[colour], linewidths=1.4)
     axis.set(xlim=(-1.5, width + 0.5), ylim=(height + 0.5, -1.5))

@@ -1,6 +1,7 @@
-"""Transport plans between two views, judged by where their tokens really lie."""
+"""Transport plans between two views, compared with the true positions of their tokens."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,15 +10,18 @@ from torch import Tensor
 from ..models import OTCXR
 from ..ops import geometric_prior, visibility
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 @dataclass(frozen=True)
 class Matches:
-    """Partners of the tokens of a first view in a second one.
+    """Partners in a second view of the tokens of a first one.
 
     Attributes:
-        plan: Transported mass between the dense tokens, (B, N, N).
+        plan: Mass transported between the dense tokens, (B, N, N).
         partner: Index of the token that receives most of the mass, (B, N).
-        distance: Distance between token and partner in the original image, in units of its side, (B, N).
+        distance: Distance between token and partner in the original image, in units of its sides, (B, N).
         seen: Whether the second view shows at least half of the token, (B, N).
         grid: Rows and columns of the tokens.
     """
@@ -34,10 +38,10 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
     """Matches the tokens of two views by the plan of a model.
 
     Args:
-        model: The model; it is set to evaluation mode.
-        views: Both views of B images, (B, H, W), uint8.
-        matrices: `view_to_image` of both, (B, 2, 2, 3).
-        prior: Whether the geometry of the crops counts in the plan, as in training; False: the features alone.
+        model: The model, which is set to evaluation mode.
+        views: Both views of B images, uint8 (B, H, W).
+        matrices: `view_to_image` of both views, (B, 2, 2, 3).
+        prior: Whether the plan uses the geometry of the crops, as in training; False: features alone.
 
     Returns:
         The matches.
@@ -55,16 +59,16 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
     return Matches(plan, partner, distance, visibility(matrices[:, 0], matrices[:, 1], grid) >= 0.5, grid)
 
 
-def draw_matches(axis: object, first: np.ndarray, second: np.ndarray, matches: Matches, k: int, near: float) -> None:
-    """Draws both views of pair k side by side, with a line from each token that both show to its partner.
+def draw_matches(axis: "Axes", first: np.ndarray, second: np.ndarray, matches: Matches, k: int, near: float) -> None:
+    """Draws both views of pair k side by side, with a line to its partner from each token that both views show.
 
     Args:
-        axis: An axis of Matplotlib.
+        axis: Where to draw.
         first: First view, (H, W).
         second: Second view, (H, W).
         matches: Matches of the batch.
         k: Index of the pair in the batch.
-        near: Lines to partners within this distance in the original image are green, others red.
+        near: Distance in the original image up to which a line is green, not red.
     """
     height, width = first.shape
     gap = width // 12

@@ -1,4 +1,4 @@
-"""A visualiser whose trackers learn how a training goes, but not where, by whom or on whose images."""
+"""A visualiser that tells trackers how a training goes, but not where, by whom or on whose images."""
 
 import inspect
 import json
@@ -21,7 +21,7 @@ from ..utils.redaction import shareable
 
 _HIDDEN = "undisclosed"
 _MLFLOW_TAGS = ("user", "source.name", "source.git.commit", "source.git.branch", "source.git.repoURL")
-# the trackers' own variables: what you set yourself, there or in a back end's arguments, wins
+# the trackers' own variables; what users set themselves, there or in a back end's arguments, wins
 QUIET = {
     **{f"WANDB_{name}": "true" for name in ("DISABLE_CODE", "DISABLE_GIT", "_DISABLE_META", "_DISABLE_MACHINE_INFO")},
     **{f"WANDB_{name}": "false" for name in ("SAVE_CODE", "_SAVE_REQUIREMENTS", "ERROR_REPORTING")},
@@ -35,14 +35,16 @@ class TrackedVisualizer(UniversalVisualizer):
     """MMPretrain's visualiser with an allow-list for every back end other than MMEngine's LocalVisBackend.
 
     Back ends are named as in MMEngine: ``vis_backends=[dict(type='LocalVisBackend'), dict(type='WandbVisBackend',
-    init_kwargs=dict(project='cxr'))]``. The local one records everything. All others, your own included, get scalars
+    init_kwargs=dict(project='cxr'))]``. The local one records everything. All others, including your own, get scalars
     and the part of the config that :func:`otcxr_mm.utils.redaction.shareable` lets through.
 
     Args:
+        name: As MMEngine's.
+        image: As MMEngine's.
         vis_backends: Back ends of MMEngine, as configs.
-        images: Whether trackers get images, too.
+        images: Whether trackers also get images.
         share_paths: Whether trackers get the whole config and may collect what they collect by default.
-        **kwargs: See MMPretrain's UniversalVisualizer.
+        **kwargs: Other arguments of MMPretrain's UniversalVisualizer.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class TrackedVisualizer(UniversalVisualizer):
 
     @master_only
     def add_config(self, config: Config, **kwargs: object) -> None:
-        """Records the config; trackers get the shareable part of it."""
+        """Records the config; trackers get its shareable part."""
         for backend in self._vis_backends.values() if self.share_paths else self._local:
             backend.add_config(config, **kwargs)
         for tracker in () if self.share_paths else self._trackers:
@@ -78,7 +80,7 @@ class TrackedVisualizer(UniversalVisualizer):
 
     @master_only
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """Records an image; trackers get it only with `images`."""
+        """Records an image; trackers get it only if `images` is set."""
         for backend in self._vis_backends.values() if self.images else self._local:
             backend.add_image(name, image, step)
 
@@ -106,15 +108,13 @@ class TrackedVisualizer(UniversalVisualizer):
             tracker.add_scalars({named(name): value for name, value in numbers.items()}, step)
 
     def _mlflow_name(self, name: str) -> str:
-        """A name that MLflow accepts; one that it does not would cost all metrics of the call."""
+        """A name that MLflow accepts and no other metric has; a single bad one would cost all metrics of the call."""
         if name not in self._mlflow_names:
-            # a slash would make a folder of MLflow's file store where another metric may be a file
+            # in MLflow's file store, a slash would make a folder where another metric may be a file
             plain = re.sub(r"[^\w\-. ]", "_", name.replace("/", ".")).lstrip(".")[:240] or "_"
-            number, accepted = 1, plain
-            while accepted in self._mlflow_names.values():
-                number += 1
-                accepted = f"{plain}_{number}"
-            self._mlflow_names[name] = accepted
+            candidates = (plain, *(f"{plain}_{number}" for number in range(2, len(self._mlflow_names) + 2)))
+            taken = set(self._mlflow_names.values())
+            self._mlflow_names[name] = next(candidate for candidate in candidates if candidate not in taken)
         return self._mlflow_names[name]
 
 
@@ -129,12 +129,15 @@ def _add_shareable(tracker: BaseVisBackend, config: Config) -> None:
 
 
 def _restrict(tracker: BaseVisBackend) -> None:
-    """Keeps a tracker from uploading files of the work dir unasked, or warns of what it may collect."""
+    """Keeps a tracker from uploading files of the work dir by default, or warns that it may collect more."""
     for kind in type(tracker).__mro__:
         suffixes = inspect.signature(kind.__init__).parameters.get("artifact_suffix")
         if suffixes is not None and getattr(tracker, "_artifact_suffix", None) is suffixes.default:
             tracker._artifact_suffix = ()
     if not isinstance(tracker, (TensorboardVisBackend, WandbVisBackend, MLflowVisBackend)):
-        message = f"visualizer.vis_backends: {type(tracker).__name__} gets scalars and a part of the config, but may"
-        message += " collect more by itself, such as the console, the code or the host name"
-        print_log(message, "current", logging.WARNING)
+        print_log(
+            f"visualizer.vis_backends: {type(tracker).__name__} gets scalars and a part of the config, but may collect "
+            "more by itself, such as the console, the code or the host name",
+            "current",
+            logging.WARNING,
+        )

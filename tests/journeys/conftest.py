@@ -12,42 +12,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection, Listener
+from dataclasses import dataclass
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 
 import pytest
+
+from . import own
+from .planted import Planted
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
 class Run:
-    """A command that runs, or ran: its output, standard output and error interleaved, and its exit status."""
+    """A command that has run: its arguments, standard output and error interleaved, and its exit status."""
 
     argv: list[str]
-    path: Path
-    connection: Connection = field(repr=False)
-    pid: int = 0
-    status: int | None = None
-
-    def wait(self, timeout: float = 120) -> "Run":
-        """Waits for the end of the command, and kills it after `timeout` seconds."""
-        if self.status is None:
-            if not self.connection.poll(timeout):
-                os.kill(self.pid, signal.SIGKILL)
-            self.status = self.connection.recv()
-            self.connection.close()
-        return self
-
-    @property
-    def out(self) -> str:
-        """What the command has printed."""
-        return self.path.read_text(errors="replace")
+    out: str
+    status: int
 
     @property
     def lines(self) -> list[str]:
-        """Its lines, without empty ones."""
+        """The lines of the output that are not empty."""
         return [line for line in self.out.splitlines() if line.strip()]
 
 
@@ -58,48 +45,44 @@ class Otcxr:
         self.address = address
         self.count = 0
 
-    def start(
+    def __call__(
         self,
         *argv: object,
         cwd: str | Path = ROOT,
         env: dict[str, object] | None = None,
         limits: dict[str, int] | None = None,
+        check: bool = False,
+        timeout: float = 300,
     ) -> Run:
-        """Starts a command and returns at once: ``.pid`` for a signal, ``.wait()`` for the end.
+        """Runs a command to its end.
 
         Args:
-            *argv: What stands behind `otcxr`.
+            *argv: Arguments of `otcxr`.
             cwd: Folder in which it runs.
-            env: Variables that go before those of this process.
+            env: Variables that override those of this process.
             limits: Limits of the process, such as ``{"RLIMIT_FSIZE": 1000}``.
+            check: Whether a status other than 0 fails the test.
+            timeout: Seconds after which the command is killed.
         """
         self.count += 1
         words = [str(word) for word in argv]
         inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONWARNINGS", "LOCAL_RANK")}
-        connection = Client(str(self.address))
-        run = Run(words, self.address.with_name(f"{self.count}.txt"), connection)
         variables = {**inherited, **{key: str(value) for key, value in (env or {}).items()}}
-        connection.send((words, str(cwd), variables, limits or {}, str(run.path)))
-        run.pid = connection.recv()
-        return run
-
-    def __call__(self, *argv: object, check: bool = False, timeout: float = 120, **kwargs: object) -> Run:
-        """Runs a command to its end.
-
-        Args:
-            *argv: What stands behind `otcxr`.
-            check: Whether a status other than 0 fails the test.
-            timeout: Seconds after which the command is killed.
-            **kwargs: See :meth:`start`.
-        """
-        run = self.start(*argv, **kwargs).wait(timeout)
-        assert not check or run.status == 0, f"otcxr {' '.join(run.argv)} ended with {run.status}\n{run.out[-5000:]}"
+        output = self.address.with_name(f"{self.count}.txt")
+        with Client(str(self.address)) as connection:
+            connection.send((words, str(cwd), variables, limits or {}, str(output)))
+            pid = connection.recv()
+            if not connection.poll(timeout):
+                os.kill(pid, signal.SIGKILL)
+            status = connection.recv()
+        run = Run(words, output.read_text(errors="replace"), status)
+        assert not check or run.status == 0, f"otcxr {' '.join(words)} ended with {run.status}\n{run.out[-5000:]}"
         return run
 
 
 @pytest.fixture(scope="session")
 def otcxr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Otcxr]:
-    """Runs `otcxr ...`: ``otcxr("train", config, cwd=..., env=...)`` has ``status``, ``out`` and ``lines``."""
+    """Runs `otcxr ...` in forks of one process, see :class:`Otcxr`."""
     address = tmp_path_factory.mktemp("otcxr") / "socket"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
     env.update(
@@ -122,13 +105,27 @@ def otcxr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Otcxr]:
         server.wait()
 
 
+@pytest.fixture(scope="session")
+def hospital(otcxr: Otcxr, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """A folder with a csv; beside it, a backbone pre-trained on its training images, evaluated and tested."""
+    folder = tmp_path_factory.mktemp("own")
+    planted = own.own_csv(folder / "hospital", real_data)
+    table = 'ann_file="labels.csv", img_prefix="images", split="train",'
+    (folder / "mine.py").write_text(own.PRETRAIN.format(root="hospital", more=table))
+    (folder / "labels.py").write_text(own.LABELS.format(root="hospital", more=own.MAPPING, classes=3))
+    otcxr("train", "mine.py", *own.CROPS, cwd=folder, check=True)
+    otcxr("train", "labels.py", cwd=folder, check=True)
+    otcxr("test", "work_dirs/labels", cwd=folder, check=True)
+    return planted
+
+
 def _serve(address: str) -> tuple[list[str], str, dict[str, str], dict[str, int], str]:
-    """Waits for commands. Returns in a process of its own for each, with what it asks for."""
+    """Waits for commands, and returns each in a process of its own."""
     with Listener(f"{address}.new") as listener:
         os.rename(f"{address}.new", address)  # there only once it listens
         while True:
             connection = listener.accept()
-            if os.fork():  # the server; handlers that have ended need nobody to wait for them
+            if os.fork():  # the server goes on listening
                 connection.close()
                 continue
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -32,9 +32,10 @@ def crops(side: int, batch: int = 4) -> list[str]:
 
 
 def iterations(n: int, batch: int = 8) -> list[str]:
-    """A training of so many iterations at a constant learning rate."""
+    """A training of so many iterations at a constant learning rate, with small checkpoints."""
     options = [f"train_cfg.max_iters={n}", f"train_cfg.val_interval={n}", "param_scheduler=[]"]
-    return [*options, f"default_hooks.checkpoint.interval={n}", f"train_dataloader.batch_size={batch}"]
+    options += [f"default_hooks.checkpoint.interval={n}", "default_hooks.checkpoint.save_optimizer=False"]
+    return [*options, f"train_dataloader.batch_size={batch}"]
 
 
 def cfg(*options: Sequence[str]) -> list[str]:

@@ -7,12 +7,41 @@ import numpy as np
 
 from tests.datasets.dicoms import write_dicom
 
+from . import options
 from .planted import Labels, Planted, backgrounds, cases, image_ids, patient_ids, plant, read_csv, write, write_csv
 from .publishers import SHARES, SMALL, disc
 
 # classes to columns: neither is in alphabetical order, nor in that of the other
 OWN = {"Virus": "COVID", "Fungus": "Pneumocystis", "Bacteria": "Streptococcus"}
 KERMANY = ("normal", "bacteria", "virus")
+
+# configs as people write them, and options of a short pre-training
+CROPS = options.cfg(options.loaders(8, "train"), ["train_cfg.max_epochs=2", "param_scheduler=[]"])
+PRETRAIN = """
+_base_ = ["otcxr_mm::otcxr_r18_cpu.py"]
+train_dataloader = dict(
+    dataset=dict(_delete_=True, type="otcxr_mm.UnlabeledCXR", data_root="{root}", {more}
+        pipeline=_base_.train_pipeline)
+)
+"""
+LABELS = """
+_base_ = ["otcxr_mm::linear_r18_kermany.py"]
+ours = dict(
+    _delete_=True,
+    type="otcxr_mm.CSVLabeledCXR",
+    data_root="{root}",
+    ann_file="labels.csv",
+    {more}
+    pipeline=_base_.test_pipeline,
+    test_mode=True,
+)
+train_dataloader = dict(dataset=dict(**ours, split="train"))
+val_dataloader = dict(dataset=dict(**ours, split="val"))
+test_dataloader = dict(dataset=dict(**ours, split="test"))
+model = dict(head=dict(num_classes={classes}))
+default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/mine/backbone.pth"))
+"""
+MAPPING = 'img_prefix="images", label_columns=dict(Virus="COVID", Fungus="Pneumocystis", Bacteria="Streptococcus"),'
 
 
 def label_columns(file: Path, columns: Mapping[str, str], image: str) -> Labels:

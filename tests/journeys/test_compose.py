@@ -43,9 +43,10 @@ def test_a_backbone_of_another_recipe(name, otcxr, planted, tmp_path):
     )
     (tmp_path / "linear.py").write_text(linear)
     # Swin's windows need the 224 pixels of the config; a ResNet's batch norm needs some more images
-    few = [*options.loaders(2, "train"), "train_dataloader.dataset.indices=2"] if swin else options.crops(64)
-    otcxr("train", f"{name}.py", *options.cfg(few, options.ONE_EPOCH), cwd=tmp_path, env=env, check=True)
-    size = [] if swin else options.size(112)
+    few = options.loaders(2, "train") if swin else options.crops(64)
+    indices = [f"train_dataloader.dataset.indices={2 if swin else 8}"]
+    otcxr("train", f"{name}.py", *options.cfg(few, indices, options.ONE_EPOCH), cwd=tmp_path, env=env, check=True)
+    size = [] if swin else options.size(96)
     args = options.cfg(options.loaders(16), size, options.DECAYS)
     otcxr("train", "linear.py", *args, cwd=tmp_path, env=env, check=True)
     otcxr("test", "work_dirs/linear", cwd=tmp_path, env=env, check=True)

@@ -1,5 +1,6 @@
 """Segmentation: SIIM's pneumothorax, and lungs with sides in folders of one's own."""
 
+import cv2
 import pytest
 
 from . import options, own, publishers
@@ -30,7 +31,7 @@ def test_siim(otcxr, real_data, tmp_path):
     planted = publishers.siim(tmp_path / "siim", real_data)
     env = {"OTCXR_SIIM": planted.root}
     small = options.loaders(8), options.size(96, "val", "test"), options.size(96, "train", key="size")
-    few = options.iterations(40, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
+    few = options.iterations(30, 4), ["optim_wrapper.optimizer.lr=1e-3", "model.decode_head.channels=64"]
     args = options.cfg(UNTRAINED, FROZEN, ["default_hooks.load_backbone.calibrate=True"], *small, *few)
     otcxr("train", "upernet_r50_siim.py", *args, cwd=tmp_path, env=env, check=True)
     otcxr("test", "work_dirs/upernet_r50_siim", cwd=tmp_path, env=env, check=True)
@@ -41,7 +42,7 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     """Left and right look alike; swapping the folders of their masks at the test alone is seen."""
     planted = own.masks(tmp_path / "lungs", real_data)
     (tmp_path / "sides.py").write_text(LUNGS)
-    few = options.loaders(8), options.iterations(90), ["train_dataloader.dataset.pipeline.1.scale=(0.8,1.0)"]
+    few = options.loaders(8), options.iterations(60), ["train_dataloader.dataset.pipeline.1.scale=(0.8,1.0)"]
     refused = otcxr("train", "sides.py", *options.cfg(UNTRAINED, *few), cwd=tmp_path)
     assert refused.status != 0
     assert "have a side" in refused.out
@@ -50,6 +51,7 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     work_dir = tmp_path / "work_dirs" / "sides"
     dice = assert_segmented(work_dir, planted)
     assert list(dice) == ["right_lung", "left_lung", "heart"]
+    assert cv2.imread(str(work_dir / "overlays.png")).shape[0] > 300
 
     swapped = [f"test_dataloader.dataset.mask_prefix.{a}_lung={b}" for a, b in (("left", "right"), ("right", "left"))]
     (best,) = work_dir.glob("best_*.pth")

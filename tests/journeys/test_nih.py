@@ -57,9 +57,6 @@ def test_from_pretraining_to_a_table(otcxr, run, planted):
     assert (trained["images"], trained["patients"]) == (16, 8)
 
     folder = linear.parent.parent
-    otcxr("test", f"work_dirs/{linear.name}", "--work-dir", "elsewhere", cwd=folder, check=True)
-    metrics = [json.loads((place / "results.json").read_text())["metrics"] for place in (linear, folder / "elsewhere")]
-    assert metrics[0] == metrics[1]
     otcxr("table", "work_dirs", "--out", "tables", cwd=folder, check=True)
     rows = read_csv(folder / "tables" / "table.csv")
     table = {(row["protocol"], float(row["fraction"])): float(row["value"]) for row in rows}

@@ -31,11 +31,11 @@ def test_vinbigdata(otcxr, real_data, tmp_path):
     assert_learnt(work_dir, planted, 0.6)
 
 
-def test_rsna_at_the_size_of_the_config(otcxr, real_data, tmp_path):
+def test_rsna(otcxr, real_data, tmp_path):
     pytest.importorskip("pydicom")
     planted = publishers.rsna(tmp_path / "rsna", real_data)
-    env = {"OTCXR_RSNA": planted.root}
-    work_dir = evaluate(otcxr, tmp_path, "linear_r50_rsna.py", env, options.loaders(8), options.DECAYS)
+    env, small = {"OTCXR_RSNA": planted.root}, (options.loaders(8), options.size(96))
+    work_dir = evaluate(otcxr, tmp_path, "linear_r50_rsna.py", env, *small, options.DECAYS)
     assert_learnt(work_dir, planted)
 
 

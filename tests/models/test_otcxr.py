@@ -4,26 +4,18 @@ import torch
 from mmpretrain.structures import DataSample
 
 import otcxr_mm
-from tests.models.test_cvsim import silent
+from tests.models.test_cvsim import awake, silent
 
 BACKBONE = dict(type="ResNet", depth=18, base_channels=16, stem_channels=16, in_channels=1, out_indices=(2, 3))
-NECK = dict(
-    type="otcxr_mm.CVSIM",
-    in_channels=(64, 128),
-    embed_dims=32,
-    num_heads=2,
-    hidden_channels=64,
-    out_channels=32,
-)
+NECK = dict(type="otcxr_mm.CVSIM", in_channels=(64, 128), embed_dims=32, num_heads=2, hidden_channels=64)
+NECK["out_channels"] = 32
 HEAD = dict(type="otcxr_mm.OTHead")
 
 
 def model(neck=None, head=None, **kwargs):
     made = otcxr_mm.OTCXR(dict(BACKBONE), {**NECK, **(neck or {})}, {**HEAD, **(head or {})}, **kwargs)
     made.init_weights()
-    for module in made.backbone.modules():
-        if isinstance(module, torch.nn.BatchNorm2d) and not module.weight.any():
-            torch.nn.init.constant_(module.weight, 0.5)
+    awake(made.backbone)
     return made
 
 
@@ -53,10 +45,11 @@ def total(values):
         ({"infusion": "none"}, {}, {}),
         ({"infusion": "source", "detach_context": False}, {}, {}),
         ({"norm": "ln"}, {"marginals": "visibility", "prior_scale": 0.25}, {}),
-        ({}, {"guard": True}, {}),
         ({}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
         ({}, {}, {"ema": 0.01}),
-        ({"global_token": "mean"}, {}, {}),
+        ({}, {"global_mass": 0.0}, {}),
+        ({}, {"statistics": "tokens"}, {}),
+        ({"global_token": "mean"}, {"global_mass": 0.0, "statistics": "tokens"}, {}),
         ({"global_token": "mean"}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
     ],
 )
@@ -115,20 +108,29 @@ def test_geometry_must_come_with_the_samples():
     assert torch.isfinite(total(losses(model(), batch(geometry=False))))
 
 
-def test_wrong_set_ups_are_named_before_training():
-    with pytest.raises(ValueError, match=r"returns 1 stages \(out_indices=\(3,\)\).*expects 2"):
-        otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3,)}, NECK, HEAD)
-    with pytest.raises(ValueError, match="'ResNet' cannot be built with .*'out_indices': \\(3, 4\\).*stages"):
-        otcxr_mm.OTCXR({**BACKBONE, "out_indices": (3, 4)}, NECK, HEAD)
-    with pytest.raises(
-        ValueError, match="takes 3 channels, the preprocessor gives 1: set model.data_preprocessor.channels=3"
-    ):
-        otcxr_mm.OTCXR({**BACKBONE, "in_channels": 3}, NECK, HEAD)
-    with pytest.raises(ValueError, match=r"ema is a momentum in \(0, 1\), or None, got 1.0"):
-        model(ema=1.0)
+@pytest.mark.parametrize(
+    ("backbone", "head", "kwargs", "message"),
+    [
+        ({"out_indices": (3, 4)}, {}, {}, r"'ResNet' cannot be built with .*'out_indices': \(3, 4\).*stages"),
+        (
+            {"in_channels": 3},
+            {},
+            {},
+            "takes 3 channels, the preprocessor gives 1: set model.data_preprocessor.channels=3",
+        ),
+        ({}, {"global_mass": 0.0, "statistics": "tokens"}, {}, "set model.neck.global_token='mean'"),
+        ({}, {"global_mass": 0.0, "statistics": "flattened"}, {}, "set model.neck.global_token='mean'"),
+        ({}, {}, {"ema": 1.0}, r"ema is a momentum in \(0, 1\), or None, got 1.0"),
+    ],
+)
+def test_wrong_set_ups_are_named_before_training(backbone, head, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        otcxr_mm.OTCXR({**BACKBONE, **backbone}, NECK, {**HEAD, **head}, **kwargs)
+
+
+def test_wrong_batches_are_named():
     with pytest.raises(ValueError, match="two views, got 3"):
-        m = model()
-        m.loss([torch.zeros(2, 1, 64, 64)] * 3, [])
+        model().loss([torch.zeros(2, 1, 64, 64)] * 3, [])
     with pytest.raises(ValueError, match="at least 2 samples"):
         losses(model(), batch(b=1))
 

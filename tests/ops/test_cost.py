@@ -1,34 +1,24 @@
+import ot
 import pytest
 import torch
 
-from otcxr_mm.ops import cost
+from otcxr_mm.models import Atoms
+from otcxr_mm.ops import cost, exact_plan, full_precision, sinkhorn
+from otcxr_mm.ops.precision import to_float32
 
 
-def slow_sqeuclidean(x, y):
-    return torch.stack([(((a[:, None] - b[None]) ** 2).sum(-1) / a.shape[-1]) for a, b in zip(x, y, strict=True)])
-
-
-def slow_cosine(x, y):
-    out = torch.empty(len(x), x.shape[1], y.shape[1], dtype=x.dtype)
-    for b in range(len(x)):
-        for i in range(x.shape[1]):
-            for j in range(y.shape[1]):
-                out[b, i, j] = 1 - x[b, i] @ y[b, j] / (x[b, i].norm() * y[b, j].norm())
-    return out
-
-
-@pytest.mark.parametrize(("metric", "reference"), [("sqeuclidean", slow_sqeuclidean), ("cosine", slow_cosine)])
-def test_equals_the_plain_loop(metric, reference):
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
+def test_cost_is_that_of_pot(metric):
     x, y = torch.randn(3, 5, 7, dtype=torch.float64), torch.randn(3, 4, 7, dtype=torch.float64)
-    torch.testing.assert_close(cost(x, y, metric), reference(x, y), rtol=1e-12, atol=1e-12)
+    unit = 7 if metric == "sqeuclidean" else 1
+    expected = torch.stack([ot.dist(a, b, metric) / unit for a, b in zip(x, y, strict=True)])
+    torch.testing.assert_close(cost(x, y, metric), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_far_from_the_origin_keeps_its_digits():
-    x = torch.randn(2, 6, 32, dtype=torch.float64)
-    y = torch.randn(2, 6, 32, dtype=torch.float64)
-    exact = cost(x, y)
+    x, y = torch.randn(2, 6, 32, dtype=torch.float64), torch.randn(2, 6, 32, dtype=torch.float64)
     shifted = cost((x + 1000).float(), (y + 1000).float())
-    assert (shifted - exact).abs().max() < 1e-3  # without the common shift: 0.1
+    assert (shifted - cost(x, y)).abs().max() < 1e-3  # without the common shift: 0.1
 
 
 @pytest.mark.parametrize("metric", ["sqeuclidean", "cosine"])
@@ -50,8 +40,16 @@ def test_half_precision_is_computed_in_float32():
     x, y = torch.randn(2, 5, 64).bfloat16(), torch.randn(2, 5, 64).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         c = cost(x, y)
+        assert (x @ y.transpose(1, 2)).dtype == torch.bfloat16  # autocast is on again
     assert c.dtype == torch.float32
     torch.testing.assert_close(c, cost(x.double(), y.double()).float(), rtol=1e-5, atol=1e-5)
+
+
+def test_only_half_precision_is_converted_in_named_tuples_too():
+    atoms, grid = to_float32((Atoms(torch.ones(2).half(), torch.ones(2).double()), (2, 3)))
+    assert (atoms.points.dtype, atoms.mass.dtype, grid) == (torch.float32, torch.float64, (2, 3))
+    product = full_precision(lambda x, y: x @ y)
+    assert product(torch.eye(2).half(), y=torch.eye(2).half()).dtype == torch.float32
 
 
 def test_errors_name_the_argument():
@@ -59,3 +57,24 @@ def test_errors_name_the_argument():
         cost(torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), "l1")
     with pytest.raises(ValueError, match=r"\(1, 2, 4\)"):
         cost(torch.zeros(1, 2, 3), torch.zeros(1, 2, 4))
+
+
+def test_a_permuted_copy_is_matched_exactly():
+    x, order = torch.randn(3, 7, 4), torch.randperm(7)
+    expected = torch.zeros(7, 7)
+    expected[order, torch.arange(7)] = 1 / 7
+    torch.testing.assert_close(exact_plan(cost(x, x[:, order])), expected.expand(3, 7, 7))
+
+
+def test_an_exact_plan_is_the_limit_of_small_entropy():
+    c = torch.rand(2, 5, 6, dtype=torch.float64)
+    a, b = torch.tensor([0.2, 0.6, 0.4, 0.4, 0.4]).double(), torch.full((6,), 2 / 6).double()  # any mass
+    plan = exact_plan(c, a, b)
+    torch.testing.assert_close(plan.sum(2), a.expand(2, 5))
+    assert (plan > 0).sum((1, 2)).max() <= 10
+    near = sinkhorn(c, a, b, eps=2e-3, n_iters=5000)
+    torch.testing.assert_close((plan * c).sum((1, 2)), near.cost, rtol=2e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="b is a marginal of shape"):
+        exact_plan(c, b=torch.ones(3))
+    with pytest.raises(ValueError, match=r"\(B, N, M\).*got \(2, 2\)"):
+        exact_plan(torch.zeros(2, 2))

@@ -1,9 +1,9 @@
 import math
 
-import numpy as np
 import ot
 import pytest
 import torch
+from torch.autograd import gradcheck
 
 from otcxr_mm.ops import cost, sinkhorn, sinkhorn_divergence
 
@@ -27,46 +27,34 @@ def log_domain(c, a, b, eps, n_iters, tau=1.0):
 # against POT --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("eps", [1.0, 0.1, 0.05, 0.01])
+@pytest.mark.parametrize("eps", [1.0, 0.05, 0.01])
 @pytest.mark.parametrize("uniform", [True, False])
 def test_plan_is_that_of_pot(eps, uniform):
-    c, a, b = problem()
-    a, b = (None, None) if uniform else (a, b)
-    plan = sinkhorn(c, a, b, eps=eps, n_iters=4000).plan
-    for i in range(len(c)):
-        ai = np.full(12, 1 / 12) if uniform else a[i].numpy()
-        bi = np.full(17, 1 / 17) if uniform else b[i].numpy()
-        expected = ot.sinkhorn(
-            ai, bi, c[i].numpy(), eps, method="sinkhorn_log", numItermax=100_000, stopThr=1e-13, warn=False
-        )
-        assert abs(plan[i].numpy() - expected).max() <= 1e-8
+    c, a, b = problem(b=1)
+    if uniform:
+        a, b = torch.full_like(a, 1 / 12), torch.full_like(b, 1 / 17)
+    plan = sinkhorn(c, *((None, None) if uniform else (a, b)), eps=eps, n_iters=4000).plan[0]
+    options = dict(method="sinkhorn_log", numItermax=100_000, stopThr=1e-13, warn=False)
+    expected = ot.sinkhorn(a[0].numpy(), b[0].numpy(), c[0].numpy(), eps, **options)
+    assert abs(plan.numpy() - expected).max() <= 1e-8
 
 
 @pytest.mark.filterwarnings("ignore:If reg_type = entropy")
 @pytest.mark.parametrize("rho", [0.05, 1.0, 10.0])
 @pytest.mark.parametrize("eps", [0.5, 0.05])
 def test_unbalanced_plan_is_that_of_pot(eps, rho):
-    c, a, b = problem(b=2)
+    c, a, b = problem(b=1)
     b = 1.5 * b  # masses may differ
-    plan = sinkhorn(c, a, b, eps=eps, rho=rho, n_iters=4000).plan
-    for i in range(len(c)):
-        expected = ot.unbalanced.sinkhorn_unbalanced(
-            a[i].numpy(),
-            b[i].numpy(),
-            c[i].numpy(),
-            eps,
-            rho,
-            reg_type="entropy",
-            numItermax=100_000,
-            stopThr=1e-13,
-        )
-        assert abs(plan[i].numpy() - expected).max() <= 1e-8
+    plan = sinkhorn(c, a, b, eps=eps, rho=rho, n_iters=4000).plan[0]
+    options = dict(reg_type="entropy", numItermax=100_000, stopThr=1e-13)
+    expected = ot.unbalanced.sinkhorn_unbalanced(a[0].numpy(), b[0].numpy(), c[0].numpy(), eps, rho, **options)
+    assert abs(plan.numpy() - expected).max() <= 1e-8
 
 
 @pytest.mark.parametrize("eps", [0.5, 0.05, 0.01, 0.002])
 def test_value_lies_within_eps_log_nm_of_the_exact_one(eps):
     c, a, b = problem()
-    result = sinkhorn(c, a, b, eps=eps, n_iters=20_000)
+    result = sinkhorn(c, a, b, eps=eps, n_iters=5000)
     for i in range(len(c)):
         exact = ot.emd2(a[i].numpy(), b[i].numpy(), c[i].numpy())
         assert abs(result.value[i].item() - exact) <= eps * math.log(12 * 17)
@@ -116,28 +104,14 @@ def test_no_value_is_read_back_to_the_host():
 # closed forms and properties ----------------------------------------------------------------------
 
 
-def test_two_by_two_closed_form():
-    # symmetric: T = [[p, q], [q, p]], p / q = exp(1 / eps), p + q = 1/2
-    c = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64)
-    eps = 0.2
-    p = 0.5 / (1 + math.exp(-1 / eps))
-    result = sinkhorn(c, eps=eps, n_iters=50)
-    expected = torch.tensor([[[p, 0.5 - p], [0.5 - p, p]]], dtype=torch.float64)
-    torch.testing.assert_close(result.plan, expected, rtol=1e-12, atol=1e-14)
-
-
-def test_large_eps_gives_the_product_of_the_marginals():
+def test_closed_forms():
+    # two by two, symmetric: T = [[p, q], [q, p]], p / q = exp(1 / eps), p + q = 1/2
+    p = 0.5 / (1 + math.exp(-1 / 0.2))
+    plan = sinkhorn(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64), eps=0.2, n_iters=50).plan
+    torch.testing.assert_close(plan, torch.tensor([[[p, 0.5 - p], [0.5 - p, p]]]).double(), rtol=1e-7, atol=1e-9)
+    # large eps: the product of the marginals
     c, a, b = problem()
-    plan = sinkhorn(c, a, b, eps=1e6).plan
-    torch.testing.assert_close(plan, a[:, :, None] * b[:, None, :], rtol=1e-5, atol=0)
-
-
-def test_small_eps_finds_a_permutation():
-    x = torch.randn(1, 8, 4, dtype=torch.float64)
-    order = torch.randperm(8)
-    plan = sinkhorn(cost(x, x[:, order]), eps=1e-3, n_iters=2000).plan[0]
-    assert torch.equal(plan.argmax(0), order)
-    assert plan.max(0).values.min() > 0.124
+    torch.testing.assert_close(sinkhorn(c, a, b, eps=1e6).plan, a[:, :, None] * b[:, None, :], rtol=1e-5, atol=0)
 
 
 def test_permuting_tokens_permutes_the_plan():
@@ -192,59 +166,45 @@ def test_unbalanced_leaves_far_atoms_out():
     assert plan[:2, :2].sum() > 0.3
 
 
-def test_equal_inputs_and_zero_cost():
-    result = sinkhorn(torch.zeros(2, 5, 5), eps=1e-3)
-    torch.testing.assert_close(result.plan, torch.full((2, 5, 5), 1 / 25))
-
-
 # gradients ----------------------------------------------------------------------------------------
-
-
-def finite_difference(function, x, step=1e-6):
-    grad = torch.zeros_like(x)
-    for i in range(x.numel()):
-        plus, minus = x.clone(), x.clone()
-        plus.view(-1)[i] += step
-        minus.view(-1)[i] -= step
-        grad.view(-1)[i] = (function(plus) - function(minus)) / (2 * step)
-    return grad
 
 
 @pytest.mark.parametrize("rho", [None, 0.5])
 def test_envelope_is_the_gradient_of_value(rho):
-    c, a, b = problem(b=2, n=4, m=5)
-    options = {"eps": 0.1, "rho": rho, "n_iters": 1000}
+    c, a, b = problem(b=1, n=3, m=4)
     c.requires_grad_()
+    options = {"eps": 0.1, "rho": rho, "n_iters": 300}
+    assert gradcheck(lambda c: sinkhorn(c, a, b, **options).value, c, atol=1e-7)
     result = sinkhorn(c, a, b, **options)
     (grad,) = torch.autograd.grad(result.value.sum(), c)
-    numeric = finite_difference(lambda x: sinkhorn(x, a, b, **options).value.sum(), c.detach())
-    assert (grad - numeric).abs().max() < 1e-7
     torch.testing.assert_close(grad, result.plan)
 
+    def value(rows, columns):  # softmax: every change keeps the mass
+        return sinkhorn(c.detach(), rows.softmax(1), columns.softmax(1), **options).value
 
-@pytest.mark.parametrize("rho", [None, 0.5])
-def test_envelope_is_the_gradient_of_value_in_the_marginals(rho):
-    c, a, b = problem(b=1, n=4, m=5)
-
-    def value(logits, columns):
-        # softmax: every change keeps the mass
-        return sinkhorn(c, logits.softmax(1), columns.softmax(1), eps=0.1, rho=rho, n_iters=3000).value.sum()
-
-    la, lb = a.log().requires_grad_(), b.log().requires_grad_()
-    grads = torch.autograd.grad(value(la, lb), (la, lb))
-    assert (grads[0] - finite_difference(lambda x: value(x, lb.detach()), la.detach())).abs().max() < 1e-7
-    assert (grads[1] - finite_difference(lambda x: value(la.detach(), x), lb.detach())).abs().max() < 1e-7
+    assert gradcheck(value, (a.log().requires_grad_(), b.log().requires_grad_()), atol=1e-7)
 
 
 @pytest.mark.parametrize("n_iters", [1, 7, 30])
 @pytest.mark.parametrize("rho", [None, 0.5])
-def test_unroll_is_the_gradient_of_cost_at_so_many_iterations(n_iters, rho):
-    c, a, b = problem(b=2, n=4, m=5)
+@pytest.mark.parametrize("objective", ["cost", "value"])
+def test_unroll_is_the_gradient_at_so_many_iterations(objective, n_iters, rho):
+    c, a, b = problem(b=1, n=3, m=4)
     options = {"eps": 0.1, "rho": rho, "n_iters": n_iters, "grad": "unroll"}
-    c.requires_grad_()
-    (grad,) = torch.autograd.grad(sinkhorn(c, a, b, **options).cost.sum(), c)
-    numeric = finite_difference(lambda x: sinkhorn(x, a, b, **options).cost.sum(), c.detach())
-    assert (grad - numeric).abs().max() < 1e-7
+    assert gradcheck(lambda c: getattr(sinkhorn(c, a, b, **options), objective), c.requires_grad_(), atol=1e-7)
+
+
+@pytest.mark.parametrize("rho", [None, 0.3])
+def test_unroll_is_finite_where_the_plan_underflows(rho):
+    c, a, b = problem(dtype=torch.float32)
+
+    def gradient(c):
+        c = c.clone().requires_grad_()
+        result = sinkhorn(c, a, b, eps=1e-3, rho=rho, n_iters=20, grad="unroll")
+        assert (result.plan == 0).any() or c.dtype == torch.float64
+        return torch.autograd.grad(result.value.sum(), c)[0]
+
+    torch.testing.assert_close(gradient(c).double(), gradient(c.double()), rtol=0, atol=2e-3)
 
 
 def test_envelope_on_cost_is_a_surrogate_and_not_its_gradient():
@@ -262,20 +222,14 @@ def divergence(x, y, **kwargs):
     return sinkhorn_divergence(*(sinkhorn(cost(a, b), **kwargs) for a, b in ((x, y), (x, x), (y, y))))
 
 
-def test_divergence_is_zero_only_between_equal_measures():
+@pytest.mark.parametrize("eps", [1.0, 0.1])
+def test_divergence_is_zero_only_between_equal_measures(eps):
     x, y = torch.randn(4, 9, 6, dtype=torch.float64), torch.randn(4, 9, 6, dtype=torch.float64)
-    for eps in (1.0, 0.1, 0.02):
-        same = divergence(x, x, eps=eps, n_iters=3000).value
-        other = divergence(x, y, eps=eps, n_iters=3000).value
-        assert same.abs().max() < 1e-10
-        assert other.min() > 0.01
-        # the biased one is neither
-        assert sinkhorn(cost(x, x), eps=eps, n_iters=3000).value.abs().min() > 1e-2
-
-
-def test_divergence_of_points_is_their_cost():
-    x, y = torch.randn(3, 1, 5, dtype=torch.float64), torch.randn(3, 1, 5, dtype=torch.float64)
-    torch.testing.assert_close(divergence(x, y, eps=0.3).value, cost(x, y)[:, 0, 0])
+    same, other = (divergence(x, z, eps=eps, n_iters=1000).value for z in (x, y))
+    assert same.abs().max() < 1e-10
+    assert other.min() > 0.01
+    # the biased one is neither
+    assert sinkhorn(cost(x, x), eps=eps, n_iters=1000).value.abs().min() > 1e-2
 
 
 def test_divergence_gradient_pushes_tokens_of_one_image_apart():
@@ -296,22 +250,17 @@ def test_divergence_gradient_pushes_tokens_of_one_image_apart():
     ("kwargs", "message"),
     [
         ({"eps": 0}, "eps, the weight of the entropy, must be > 0, got 0"),
-        ({"eps": -0.1}, "got -0.1"),
         ({"eps": float("nan")}, "got nan"),
         ({"n_iters": 0}, "n_iters must be >= 1"),
         ({"rho": 0.0}, "rho, the weight of the relaxed marginals"),
         ({"grad": "exact"}, "'envelope' or 'unroll', got 'exact'"),
         ({"a": torch.ones(3)}, "a is a marginal of shape"),
+        ({"cost": torch.zeros(4, 4)}, r"\(B, N, M\).*got \(4, 4\)"),
     ],
 )
 def test_errors_name_the_argument(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        sinkhorn(torch.zeros(2, 4, 4), **kwargs)
-
-
-def test_a_single_problem_needs_its_batch_dimension():
-    with pytest.raises(ValueError, match=r"\(B, N, M\).*got \(4, 4\)"):
-        sinkhorn(torch.zeros(4, 4))
+        sinkhorn(**{"cost": torch.zeros(2, 4, 4), **kwargs})
 
 
 def test_bfloat16_is_solved_in_float32():

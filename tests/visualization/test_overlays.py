@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from otcxr_mm.visualization.overlays import Overlay, choose, overlay_sheet
 
@@ -15,13 +16,13 @@ def test_worst_median_and_best_of_the_images_with_a_structure():
     }
 
 
-def test_few_images_are_there_once():
-    for n in range(1, 9):
-        chosen = choose(np.random.random((n, 2)), np.ones((n, 2)), 4)
-        rows = np.concatenate(list(chosen.values()))
-        assert len(set(rows.tolist())) == len(rows)
-        assert len(chosen["worst"])
-    assert len(choose(np.ones((4, 1)), np.zeros((4, 1)), 4)["worst"])  # no structure at all
+@pytest.mark.parametrize("n", range(1, 9))
+@pytest.mark.parametrize("area", [0, 1])  # without any structure, all images count
+def test_few_images_appear_once(n, area):
+    chosen = choose(np.random.random((n, 2)), np.full((n, 2), area), 4)
+    rows = np.concatenate(list(chosen.values())).tolist()
+    assert len(set(rows)) == len(rows)
+    assert len(chosen["worst"])
 
 
 def test_the_sheet_draws_both_contours_and_says_dice():

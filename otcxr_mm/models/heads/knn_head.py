@@ -1,4 +1,4 @@
-"""Weighted k nearest neighbours as a head."""
+"""Weighted k-nearest-neighbour classification as a head."""
 
 import torch
 from mmpretrain.models import MultiLabelClsHead
@@ -10,25 +10,25 @@ from ...registry import MODELS
 
 @MODELS.register_module()
 class KNNHead(MultiLabelClsHead):
-    """Scores of several labels from the k nearest training images, for features of a frozen backbone.
+    """Multi-label scores from the k nearest training images, for features of a frozen backbone.
 
-    Neighbours are those of the largest cosine of features from which the training mean is taken. A score is the share
-    of positives among those whose label is known, weighted by softmax(cosine / temperature) (as Wu et al., CVPR 2018,
-    and DINO do, for one label); where it is known of none, the share among all training images.
+    Nearness is the cosine similarity of features centred at the training mean. A score is the share of positives among
+    the neighbours with a known label, weighted by softmax(cosine / temperature) (as Wu et al., CVPR 2018, and DINO do
+    for a single label). If no neighbour's label is known, it is the share among all training images.
 
-    :class:`otcxr_mm.LinearEvalLoop` puts the features in, and they are saved with the checkpoint. The arguments of a
-    linear head fit, so a linear evaluation becomes one of nearest neighbours by the type of its head alone.
+    :class:`otcxr_mm.LinearEvalLoop` sets the training features, which the checkpoint includes. The arguments of a linear
+    head fit, so a linear evaluation becomes one of nearest neighbours by the type of its head alone.
 
     Args:
-        num_classes: Labels, C.
+        num_classes: Number of labels, C.
         in_channels: Length of the features, D.
-        k: Neighbours.
-        temperature: Of the weights.
-        thr: Score from which on a label is predicted.
+        k: Number of neighbours.
+        temperature: Temperature of the weights.
+        thr: Score at which a label is predicted.
         loss: As a linear head has; nothing is trained here.
 
     Raises:
-        ValueError: If `k` or `temperature` is not above 0; at use, for an empty head.
+        ValueError: If `k` or `temperature` is not above 0; in use, if the head has no training features.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class KNNHead(MultiLabelClsHead):
     ) -> None:
         super().__init__(loss=loss or dict(type="otcxr_mm.MaskedBCELoss"), thr=thr)
         if k < 1 or temperature <= 0:
-            raise ValueError(f"KNNHead: k >= 1 and temperature > 0, got {k} and {temperature}")
+            raise ValueError(f"KNNHead: k must be >= 1 and temperature > 0, got {k} and {temperature}")
         self.temperature = temperature
         self.register_buffer("neighbours", torch.tensor(k))
         self.register_buffer("bank", torch.zeros(0, in_channels))
         self.register_buffer("centre", torch.zeros(in_channels))
-        # 0 where unknown: a NaN would pass for weights that have diverged
+        # 0 where unknown: a NaN in a checkpoint would look like diverged weights
         self.register_buffer("labels", torch.zeros(0, num_classes))
         self.register_buffer("known", torch.zeros(0, num_classes, dtype=torch.bool))
 
@@ -61,11 +61,11 @@ class KNNHead(MultiLabelClsHead):
         self.neighbours.fill_(value)
 
     def set_bank(self, features: Tensor, labels: Tensor) -> None:
-        """Takes training images in.
+        """Sets the training images.
 
         Args:
-            features: (n, D).
-            labels: (n, C): 1, 0, or NaN for unknown.
+            features: Features, (n, D).
+            labels: Labels, (n, C): 1, 0, or NaN for unknown.
 
         Raises:
             ValueError: If they do not fit `in_channels` and `num_classes`.
@@ -82,7 +82,7 @@ class KNNHead(MultiLabelClsHead):
         self.labels = labels.float().to(device).nan_to_num(0)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """The number of training images is that of the checkpoint."""
+        """Takes the number of training images from the checkpoint."""
         for name in ("bank", "labels", "known"):
             if f"{prefix}{name}" in state_dict:
                 buffer = getattr(self, name)
@@ -90,21 +90,20 @@ class KNNHead(MultiLabelClsHead):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """Scores in [0, 1].
+        """Computes scores.
 
         Args:
-            feats: The last one is taken, (n, D).
+            feats: Features of the backbone's stages; the last one, (n, D), is used.
 
         Returns:
-            (n, C).
+            Scores in [0, 1], (n, C).
 
         Raises:
-            ValueError: Before training images have been put in.
+            ValueError: If the head has no training features.
         """
         if not len(self.bank):
             raise ValueError(
-                "the KNNHead has no training images: run otcxr train with this config, and test the knn.pth that it "
-                "writes"
+                "the KNNHead has no training images: run otcxr train with this config, then test the knn.pth it writes"
             )
         x = normalize(self.pre_logits(feats).float() - self.centre, dim=1)
         # in blocks, so that the matrix of cosines stays small
@@ -119,13 +118,13 @@ class KNNHead(MultiLabelClsHead):
         return torch.where(total > 1e-12, near, prevalence)
 
     def loss(self, *args: object, **kwargs: object) -> dict:
-        """Nothing is trained by gradients here.
+        """Refuses training by gradients.
 
         Raises:
-            ValueError: Always; names the loop to take.
+            ValueError: Always.
         """
         raise ValueError("the KNNHead has nothing to train: set train_cfg = dict(type='otcxr_mm.LinearEvalLoop')")
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list | None) -> list:
-        # scores are shares already; MMPretrain's would put them through a sigmoid
+        # MMPretrain applies a sigmoid, but the scores are shares already
         return super()._get_predictions(torch.logit(cls_score.double()), data_samples)

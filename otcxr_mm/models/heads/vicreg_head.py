@@ -13,7 +13,7 @@ from ...registry import MODELS
 class VICRegHead(BaseModule):
     """Invariance, variance and covariance of the embeddings of two views.
 
-    Use it with ``type='BarlowTwins'`` of MMPretrain, which calls backbone, neck and head, as
+    Use it in MMPretrain's ``type='BarlowTwins'``, which calls backbone, neck and head, as
     `configs/demo/vicreg_r18_synthetic.py` does. The default weights are VICReg's 25 : 25 : 1 with the halved variance
     sum of its code. Statistics are those of the global batch.
 

@@ -1,8 +1,7 @@
 """Losses: configurable modules over the functions of `otcxr_mm.ops`."""
 
 from .mask_loss import MaskLoss
-from .masked_asymmetric import MaskedAsymmetricLoss
-from .masked_bce import MaskedBCELoss
+from .masked import MaskedAsymmetricLoss, MaskedBCELoss
 from .regularisation import CovarianceLoss, VarianceLoss
 from .transport_loss import TransportLoss
 

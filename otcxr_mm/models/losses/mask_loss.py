@@ -12,8 +12,8 @@ from ...registry import MODELS
 class MaskLoss(BaseModule):
     """Binary cross-entropy plus soft Dice, each a mean over images and classes.
 
-    The Dice term of an image and class is ``1 - (2 sum p y + s) / (sum p + sum y + s)``, the sums over the pixels,
-    which is 0 if the mask is empty and so is the prediction.
+    The Dice term of an image and class is ``1 - (2 sum p y + s) / (sum p + sum y + s)``, with sums over the pixels; it
+    is 0 if mask and prediction are empty.
 
     Args:
         bce_weight: Factor of the cross-entropy.
@@ -33,14 +33,14 @@ class MaskLoss(BaseModule):
         self.bce_weight, self.dice_weight, self.smooth = bce_weight, dice_weight, smooth
 
     def forward(self, logits: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Losses of logits.
+        """Computes the losses of logits.
 
         Args:
-            logits: (n, K, H, W).
-            masks: (n, K, H, W), 0 or 1.
+            logits: Logits, (n, K, H, W).
+            masks: Masks of 0 or 1, (n, K, H, W).
 
         Returns:
-            `loss_bce` and `loss_dice`, scalars, weighted.
+            `loss_bce` and `loss_dice`, weighted scalars.
 
         Raises:
             ValueError: For shapes that differ.

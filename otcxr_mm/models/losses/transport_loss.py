@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...ops import Transport, cost, sinkhorn, sinkhorn_divergence
 from ...registry import MODELS
+from ..choices import check_choice
 from ..tokens import Atoms
 
 
@@ -15,21 +16,21 @@ from ..tokens import Atoms
 class TransportLoss(BaseModule):
     """L_OT(q_s, q_t): the cost of transporting the tokens of the source view to those of the target view.
 
-    Published is that the dense features of both viewpoints are aligned as an optimal-transport problem. The ground
-    cost, its entropic regularisation, the relaxed marginals and the prior on the plan are our reading.
+    The paper aligns the dense features of both views as an optimal-transport problem. The ground cost, its entropic
+    regularisation, the relaxed marginals and the prior on the plan are our reading.
 
     Args:
         metric: Ground cost: ``'sqeuclidean'`` (divided by D, the scale of the statistics) or ``'cosine'``.
         eps: Weight of the entropy. An attribute, so that a schedule can change it.
-        relative_eps: Whether `eps` and `rho` are in units of each problem's mean cost (a constant to the gradient).
+        relative_eps: Whether `eps` and `rho` are in units of each problem's mean cost, detached from the gradient.
         n_iters: Number of Sinkhorn iterations.
         rho: Weight of the relaxed marginals; None: balanced.
-        debiased: Whether to use the Sinkhorn divergence. Its self terms never see a prior.
+        debiased: Whether to use the Sinkhorn divergence. Its self terms do not use the prior.
         objective: ``'cost'``: <T, C>; ``'value'``: with the entropy. The gradient of both is T if
             ``grad='envelope'``.
         grad: ``'envelope'`` or ``'unroll'``, see :func:`otcxr_mm.ops.sinkhorn`.
-        prior_weight: lambda: the plan is that of C + lambda mean(C) prior; the loss counts C alone. An attribute, so
-            that a schedule can anneal it.
+        prior_weight: lambda: the plan is optimal for C + lambda mean(C) prior, the loss uses C alone. An attribute,
+            so that a schedule can anneal it.
         loss_weight: alpha: 25 for the squared Euclidean cost (VICReg's invariance term); about 50 for cosine, since
             at unit variance the squared distance is about 2 (1 - cos).
 
@@ -51,8 +52,7 @@ class TransportLoss(BaseModule):
         loss_weight: float = 25.0,
     ) -> None:
         super().__init__()
-        if objective not in ("cost", "value"):
-            raise ValueError(f"TransportLoss: objective is 'cost' or 'value', got {objective!r}")
+        check_choice("TransportLoss", "objective", objective, ("cost", "value"))
         if not eps > 0:
             raise ValueError(f"TransportLoss: eps, the weight of the entropy, must be > 0, got {eps}")
         if prior_weight < 0:
@@ -70,31 +70,30 @@ class TransportLoss(BaseModule):
             source: N atoms per problem.
             target: M atoms per problem.
             prior: Cost of pairs that the geometry makes unlikely, (B, N, M), in units of the mean cost.
-            matching: ``'transport'``; ``'geometry'``: the plan is that of the prior alone, with `eps` in its units;
-                ``'index'``: each atom goes to the one of the same index (N = M), with the mean of both masses.
+            matching: ``'transport'``; ``'geometry'``: the plan is optimal for the prior alone, with `eps` in its
+                units; ``'index'``: each atom goes to the one of the same index (N = M), with the mean of both masses.
 
         Returns:
-            The weighted mean over the batch of what `objective` names, and the solution; `solution.cost` is <T, C>
-            with the ground cost alone.
+            The weighted mean of the objective over the batch, and the solution, whose `cost` is <T, C> with the ground
+            cost C alone.
 
         Raises:
-            ValueError: For another `matching`, or ``'geometry'`` without a prior.
+            ValueError: For ``'geometry'`` without a prior.
         """
-        if matching not in ("transport", "geometry", "index"):
-            raise ValueError(f"TransportLoss: matching is 'transport', 'geometry' or 'index', got {matching!r}")
         if matching == "geometry" and prior is None:
             raise ValueError("TransportLoss: matching='geometry' needs a prior")
         ground = cost(source.points, target.points, self.metric)
         if matching == "index":
-            solution = _on_diagonal(ground, source.mass, target.mass)
+            solution = _match_by_index(ground, source.mass, target.mass)
         elif matching == "geometry":
-            solution = _charged(self._solve(prior, torch.ones_like(prior[:, 0, 0]), source.mass, target.mass), ground)
+            solution = self._solve(prior, torch.ones_like(prior[:, 0, 0]), source.mass, target.mass)
+            solution = _with_cost(solution, ground)
         else:
             solution = self._transport(source, target, ground, prior)
         return self.loss_weight * getattr(solution, self.objective).mean(), solution
 
     def on_plan(self, plan: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """The loss <T, C(x, y)> of a given plan, which is a constant to the gradient.
+        """The loss <T, C(x, y)> of a given plan, which is detached from the gradient.
 
         Args:
             plan: T, (B, N, M).
@@ -112,7 +111,7 @@ class TransportLoss(BaseModule):
         plan_cost = ground
         if prior is not None and self.prior_weight:
             plan_cost = ground + self.prior_weight * mean[:, None, None] * prior
-        solution = _charged(self._solve(plan_cost, unit, source.mass, target.mass), ground)
+        solution = _with_cost(self._solve(plan_cost, unit, source.mass, target.mass), ground)
         if not self.debiased:
             return solution
         self_terms = (self._solve(cost(x, x, self.metric), unit, mass, mass) for x, mass in (source, target))
@@ -125,13 +124,13 @@ class TransportLoss(BaseModule):
         return replace(solution, cost=solution.cost * unit, value=solution.value * unit)
 
 
-def _charged(solution: Transport, ground: Tensor) -> Transport:
-    """The solution at the ground cost, whatever cost its plan is the solution for."""
+def _with_cost(solution: Transport, ground: Tensor) -> Transport:
+    """The same plan, with `cost` and `value` for the ground cost instead of the cost it is optimal for."""
     transported = (solution.plan * ground).sum((1, 2))
     return replace(solution, cost=transported, value=solution.value - solution.cost + transported)
 
 
-def _on_diagonal(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
+def _match_by_index(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
     mass = (a + b) / 2
     transported = (ground.diagonal(dim1=1, dim2=2) * mass).sum(1)
     return Transport(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ...registry import MODELS
+from ..choices import check_choice
 from ..norm import CrossRankBatchNorm1d
 from ..tokens import Tokens
 from .attention import PositionalAttention, sine_position
@@ -27,7 +28,7 @@ def _projector(in_channels: int, hidden: int, out: int, norm: str) -> nn.Sequent
 
 @MODELS.register_module()
 class CVSIM(BaseModule):
-    """Infuses the semantics of each viewpoint into the other: local spatial detail and global context.
+    """Infuses the semantics of each view into the other: local spatial detail and global context.
 
     1. Local detail: each stage is mapped linearly to a common width and grid; a depth-wise 3 x 3 convolution follows.
     2. Global context: tokens attend to the tokens of their own view.
@@ -35,7 +36,7 @@ class CVSIM(BaseModule):
     4. Projection: an MLP projects each token; a second one projects the last stage, averaged over space, to a global
        token.
 
-    Published is what the module is for, and that it gives q_s and q_t; the four steps are our reading.
+    The paper says what the module is for, and that it gives q_s and q_t; the four steps are our reading.
 
     Args:
         in_channels: Channels of each stage that the backbone returns, coarsest last.
@@ -48,11 +49,11 @@ class CVSIM(BaseModule):
         detach_context: Whether the other view's tokens are constants in the infusion, so that the loss cannot fall by
             changing what is copied.
         gate: Initial weight of the infusion, > 0: at 0 the attention would get no gradient.
-        global_token: ``'own'`` (step 4), or ``'mean'``: no projector; the mean of the tokens is the global token.
+        global_token: ``'own'`` (step 4), or ``'mean'``: no second MLP; the mean of the tokens is the global token.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
-        out: What the neck returns for a single view: ``'pooled'`` (B, D): the mean of the dense tokens, averaged with
-            the global token if that is its own; ``'tokens'`` (B, N, D), followed by the global token if that is its
-            own; ``'map'`` (B, D, h, w), without a global token.
+        out: What the neck returns for a single view: ``'pooled'``: the mean of the dense tokens, (B, D), averaged with
+            a global token of its own; ``'tokens'``: the dense tokens, (B, N, D), followed by a global token of its own;
+            ``'map'``: the dense tokens as (B, D, h, w), without a global token.
         init_cfg: MMEngine's initialisation.
 
     Raises:
@@ -76,22 +77,16 @@ class CVSIM(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        for name, value, allowed in (
-            ("infusion", infusion, ("both", "source", "none")),
-            ("global_token", global_token, ("mean", "own")),
-            ("norm", norm, ("bn", "ln")),
-            ("out", out, ("pooled", "tokens", "map")),
-        ):
-            if value not in allowed:
-                raise ValueError(f"CVSIM: {name} is one of {allowed}, got {value!r}")
+        check_choice("CVSIM", "infusion", infusion, ("both", "source", "none"))
+        check_choice("CVSIM", "global_token", global_token, ("mean", "own"))
+        check_choice("CVSIM", "norm", norm, ("bn", "ln"))
+        check_choice("CVSIM", "out", out, ("pooled", "tokens", "map"))
         if embed_dims % 4 or embed_dims % num_heads:
             raise ValueError(
                 f"CVSIM: embed_dims must be a multiple of 4 and of num_heads={num_heads}, got {embed_dims}"
             )
         if infusion != "none" and not gate > 0:
-            raise ValueError(
-                f"CVSIM: gate must be > 0, got {gate}: at 0 the infusion never learns; infusion='none' leaves it out"
-            )
+            raise ValueError(f"CVSIM: gate must be > 0, got {gate}; infusion='none' turns the infusion off")
         self.in_channels = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
         self.max_tokens, self.infusion, self.detach_context = max_tokens, infusion, detach_context
         self.global_token, self.out = "mean" if out == "map" else global_token, out
@@ -118,13 +113,13 @@ class CVSIM(BaseModule):
         """Projects one view, or two that infuse each other.
 
         Args:
-            feats: Feature maps of the (source) view, one per stage.
+            feats: Feature maps of the (source) view, (B, C_i, h_i, w_i), one per stage.
             other: Feature maps of the target view, of the same sizes.
             plain: Whether the tokens also carry those projected without infusion.
 
         Returns:
-            With `other`, the tokens q_s and q_t. Without, a tuple of one tensor, as MMPretrain expects of a neck: what
-            `out` says of the view infused with itself.
+            With `other`, the tokens q_s and q_t. Without, the view infused with itself, in the form given by `out`, as
+            the only item of a tuple: MMPretrain's form of a neck's result.
 
         Raises:
             ValueError: If the maps do not fit `in_channels`, or the two views differ in size.
@@ -133,7 +128,7 @@ class CVSIM(BaseModule):
         source, position = self._embed(feats)
         if other is None:
             infused = source if self.infusion == "none" else self._infuse(source, source, position)
-            return (self._single(self._tokens(infused, self._global(feats), self.grid(feats))),)
+            return (self._single(self._project(infused, self._project_global(feats), self.grid(feats))),)
         other = self._check(other)
         target, _ = self._embed(other)
         if target.shape != source.shape:
@@ -142,11 +137,12 @@ class CVSIM(BaseModule):
             )
         infused_source = source if self.infusion == "none" else self._infuse(source, target, position)
         infused_target = self._infuse(target, source, position) if self.infusion == "both" else target
-        own, grid = (self._global(feats), self._global(other)), self.grid(feats)
-        q_s, q_t = self._tokens(infused_source, own[0], grid), self._tokens(infused_target, own[1], grid)
+        global_s, global_t, grid = self._project_global(feats), self._project_global(other), self.grid(feats)
+        q_s = self._project(infused_source, global_s, grid)
+        q_t = self._project(infused_target, global_t, grid)
         if plain:
-            p_s, p_t = self._tokens(source, own[0], grid), self._tokens(target, own[1], grid)
-            q_s, q_t = q_s._replace(plain=p_s), q_t._replace(plain=p_t)
+            q_s = q_s._replace(plain=self._project(source, global_s, grid))
+            q_t = q_t._replace(plain=self._project(target, global_t, grid))
         return q_s, q_t
 
     def _embed(self, feats: Maps) -> tuple[Tensor, Tensor]:
@@ -169,38 +165,36 @@ class CVSIM(BaseModule):
         other = other.detach() if self.detach_context else other
         return tokens + self.gate * self.cross(tokens, other, position)
 
-    def _global(self, feats: Maps) -> Tensor | None:
-        """Step 4 for the global token (B, D), if the neck has one of its own."""
-        return None if self.global_token == "mean" else self.global_projector(feats[-1].mean((2, 3)))
-
-    def _tokens(self, dense: Tensor, global_: Tensor | None, grid: tuple[int, int]) -> Tokens:
+    def _project(self, dense: Tensor, global_: Tensor | None, grid: tuple[int, int]) -> Tokens:
         """Step 4 for dense tokens (B, N, embed_dims)."""
         projected = self.projector(dense.flatten(0, 1)).unflatten(0, dense.shape[:2])
         return Tokens(projected, None if global_ is None else global_[:, None], grid)
 
+    def _project_global(self, feats: Maps) -> Tensor | None:
+        """Step 4 for the global token (B, D), if the neck has one of its own."""
+        return None if self.global_token == "mean" else self.global_projector(feats[-1].mean((2, 3)))
+
     def _single(self, tokens: Tokens) -> Tensor:
         if self.out == "map":
             return tokens.dense.transpose(1, 2).unflatten(2, tokens.grid)
-        parts = [tokens.dense.mean(1, keepdim=True) if self.out == "pooled" else tokens.dense]
-        parts += [] if tokens.global_ is None else [tokens.global_]
-        return torch.cat(parts, 1).mean(1) if self.out == "pooled" else torch.cat(parts, 1)
+        dense = tokens.dense.mean(1, keepdim=True) if self.out == "pooled" else tokens.dense
+        parts = dense if tokens.global_ is None else torch.cat([dense, tokens.global_], 1)
+        return parts.mean(1) if self.out == "pooled" else parts
 
     def _check(self, feats: Maps | Tensor) -> Maps:
         feats = (feats,) if isinstance(feats, Tensor) else feats
         if len(feats) != len(self.in_channels):
             raise ValueError(
                 f"CVSIM: in_channels={self.in_channels} expects {len(self.in_channels)} stages, the backbone returns "
-                f"{len(feats)}: set its out_indices accordingly"
+                f"{len(feats)}: set its out_indices"
             )
         for stage, (feat, channels) in enumerate(zip(feats, self.in_channels, strict=True)):
-            if not isinstance(feat, Tensor) or feat.dim() != 4:
-                found = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
+            shape = tuple(feat.shape) if isinstance(feat, Tensor) else ()
+            if len(shape) != 4 or shape[1] != channels:
                 raise ValueError(
-                    f"CVSIM: stage {stage} is not a feature map (B, C, h, w) but {found}: set out_type='featmap' for a "
-                    "ViT, gap_before_final_norm=False for ConvNeXt, features_only=True for TIMMBackbone"
-                )
-            if feat.shape[1] != channels:
-                raise ValueError(
-                    f"CVSIM: stage {stage} has {feat.shape[1]} channels, in_channels={self.in_channels} says {channels}"
+                    f"CVSIM: stage {stage} must be a feature map (B, {channels}, h, w), got "
+                    f"{shape or type(feat).__name__}: set in_channels to the channels of the backbone's stages; "
+                    "out_type='featmap' for a ViT, gap_before_final_norm=False for ConvNeXt, features_only=True for "
+                    "TIMMBackbone"
                 )
         return feats

@@ -1,4 +1,4 @@
-"""What makes a decode head of MMSegmentation one of masks."""
+"""Mixin of MMSegmentation's decode heads: masks that may overlap."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from torch.nn.functional import interpolate
 
 
 class MaskHead:
-    """Mixed into a decode head: K binary maps that may overlap, in place of one class a pixel.
+    """Makes a decode head give K binary maps that may overlap, instead of one class per pixel.
 
     Args:
-        num_classes: K.
-        loss_decode: A loss (logits, masks) -> dict of losses; default :class:`otcxr_mm.MaskLoss`.
+        num_classes: Number of maps, K.
+        loss_decode: Config of a loss (logits, masks) -> dict of losses; default: :class:`otcxr_mm.MaskLoss`.
         threshold: Scores above it are inside.
-        **kwargs: See MMSegmentation's head.
+        **kwargs: Arguments of MMSegmentation's head.
     """
 
     def __init__(
@@ -30,17 +30,17 @@ class MaskHead:
         )
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
-        """Losses of logits (n, K, h, w), brought to the size of the masks.
+        """Computes the losses of logits (n, K, h, w), resized to the masks.
 
         Raises:
-            ValueError: If the samples have another number of classes, or masks of several sizes.
+            ValueError: If the masks differ in size, or do not have `num_classes` classes.
         """
         masks = [sample.gt_masks.data for sample in batch_data_samples]
         shapes = sorted({tuple(mask.shape) for mask in masks})
         if len(shapes) > 1 or shapes[0][0] != self.num_classes:
             raise ValueError(
                 f"num_classes={self.num_classes}, and masks of the shapes (classes, height, width) {shapes}: training "
-                "needs one size, which otcxr_mm.MaskedCrop makes, and as many classes as the data set's mask_classes"
+                "needs one size, as otcxr_mm.MaskedCrop gives, and as many classes as the data set's mask_classes"
             )
         logits = interpolate(seg_logits, size=shapes[0][1:], mode="bilinear", align_corners=self.align_corners)
         return self.loss_decode(logits, torch.stack(masks).to(logits.device))

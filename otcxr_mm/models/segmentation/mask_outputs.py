@@ -1,4 +1,4 @@
-"""What makes MMSegmentation's EncoderDecoder one of masks."""
+"""Mixin of MMSegmentation's EncoderDecoder: masks that may overlap."""
 
 from collections.abc import Sequence
 
@@ -11,33 +11,33 @@ from ...utils.mmseg import require_mmseg
 
 
 class MaskOutputs:
-    """Mixed into EncoderDecoder: predictions are K binary maps an image, at the size of the original.
+    """Makes EncoderDecoder predict K binary maps per image, at the size of the original.
 
-    Predicted samples hold `mask_scores`, float (K, H, W), sigmoid, and `pred_masks`, bool (K, H, W).
+    Predicted samples hold `mask_scores`, sigmoid, float (K, H, W), and `pred_masks`, bool (K, H, W).
 
     Args:
-        test_cfg: See EncoderDecoder's; default the whole image at once.
-        **kwargs: See EncoderDecoder's.
+        test_cfg: As EncoderDecoder's; default: the whole image at once.
+        **kwargs: Other arguments of EncoderDecoder.
     """
 
     def __init__(self, test_cfg: dict | None = None, **kwargs: object) -> None:
         super().__init__(test_cfg=ConfigDict(test_cfg or dict(mode="whole")), **kwargs)
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Logits (n, K, h, w); that originals differ in size is usual and needs no warning."""
+        """Logits (n, K, h, w), without MMSegmentation's warning that the originals differ in size."""
         slide = self.test_cfg.get("mode", "whole") == "slide"
         return (self.slide_inference if slide else self.whole_inference)(inputs, batch_img_metas)
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: Sequence[BaseDataElement] | None = None
     ) -> list[BaseDataElement]:
-        """Samples with `mask_scores` and `pred_masks` at the size `ori_shape`."""
+        """Adds `mask_scores` and `pred_masks` to the samples, at the size `ori_shape`."""
         if data_samples is None:
             sample_type = require_mmseg("otcxr_mm.MaskSegmentor", "mmseg.structures").SegDataSample
             data_samples = [sample_type() for _ in seg_logits]
         for logits, sample in zip(seg_logits, data_samples, strict=True):
             size = tuple(sample.get("ori_shape", logits.shape[1:])[:2])
-            # logits, not scores: the contour stays where it is between pixels
+            # resizing logits, not scores, keeps the contour in place between pixels
             logits = interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=self.align_corners)
             scores = logits[0].sigmoid()
             sample.mask_scores = PixelData(data=scores)

@@ -12,27 +12,26 @@ from ..tokens import Tokens
 
 @MODELS.register_module()
 class OTCXR(BaseSelfSupervisor):
-    """Self-supervised pre-training on chest radiographs by dense alignment of two viewpoints with optimal transport.
+    """Self-supervised pre-training on chest radiographs by dense alignment of two views with optimal transport.
 
-    The encoder sees two augmented viewpoints of a radiograph, source and target. CV-SIM (the neck) infuses the
-    semantics of each into the other's dense features, and the head aligns the results q_s and q_t by optimal
-    transport, with variance and covariance regularisation. This is published; that both viewpoints share the encoder,
-    or that a target network may encode the fixed side, is our reading, as is the inside of the neck and of the head.
+    The encoder sees two augmented views of a radiograph, source and target. CV-SIM (the neck) infuses the semantics of
+    each into the other's dense features, and the head aligns the results q_s and q_t by optimal transport, with
+    variance and covariance regularisation. This is the paper. That both views share the encoder, that a target network
+    may encode the fixed side, and the insides of neck and head are our reading.
 
     Args:
         backbone: Config of an MMPretrain backbone that returns feature maps.
         neck: Config of :class:`otcxr_mm.CVSIM`.
         head: Config of :class:`otcxr_mm.OTHead`.
-        ema: Momentum of a target network in (0, 1), as MMPretrain counts it: target = (1 - momentum) target + momentum
-            online, annealed to 0 by a cosine over the iterations of the training. `custom_hooks` must then hold
-            :class:`otcxr_mm.EMATargetHook`, and each view is the source once. None: no target network.
+        ema: Momentum of a target network, in (0, 1), as MMPretrain defines it: target = (1 - momentum) target +
+            momentum online, annealed to 0 by a cosine over the iterations of the training. It needs
+            :class:`otcxr_mm.EMATargetHook` in `custom_hooks`; each view is the source once. None: no target network.
         data_preprocessor: Config; default: :class:`otcxr_mm.CXRDataPreprocessor`.
         pretrained: Checkpoint to start from.
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: If the backbone does not return the stages that the neck reads, does not take the channels that the
-            preprocessor gives, or `ema` is outside (0, 1).
+        ValueError: If backbone, neck, head and preprocessor do not fit each other, or `ema` is outside (0, 1).
     """
 
     def __init__(
@@ -46,24 +45,26 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: dict | None = None,
     ) -> None:
         data_preprocessor = data_preprocessor or {"type": "otcxr_mm.CXRDataPreprocessor"}
-        super().__init__(build_backbone(backbone), neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
-        self._check_stages()
+        super().__init__(_build_backbone(backbone), neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
         self._check_channels()
-        self.target = None
+        if self.neck.global_token == "own" and not self.head.uses_global_token:
+            raise ValueError(
+                f"global_mass=0 and statistics={self.head.statistics!r} in the head leave the neck's global token "
+                "without a loss: set model.neck.global_token='mean'"
+            )
+        if ema is not None and not 0 < ema < 1:
+            raise ValueError(f"ema is a momentum in (0, 1), or None, got {ema}")
+        self.target = None if ema is None else CosineEMA(self.online, momentum=ema)
         self.target_synced = False
-        if ema is not None:
-            if not 0 < ema < 1:
-                raise ValueError(f"ema is a momentum in (0, 1), or None, got {ema}")
-            self.target = CosineEMA(self.online, momentum=ema)
 
     @property
     def online(self) -> nn.ModuleList:
-        """Backbone and neck, which the target network averages."""
+        """Backbone and neck, the part that the target network averages."""
         return nn.ModuleList([self.backbone, self.neck])
 
     @torch.no_grad()
     def sync_target(self) -> None:
-        """Copies backbone and neck to the target network; EMATargetHook does so before a new run."""
+        """Copies backbone and neck to the target network, as EMATargetHook does before a new run."""
         self.target.module.load_state_dict(self.online.state_dict())
         self.target_synced = True
 
@@ -71,15 +72,15 @@ class OTCXR(BaseSelfSupervisor):
         """Computes the losses of a batch.
 
         Args:
-            inputs: Two views, each (B, C, H, W).
-            data_samples: B samples, with `view_to_image` (2, 2, 3) in their metainfo if the head needs it.
+            inputs: Two views, (B, C, H, W) each.
+            data_samples: B samples; their metainfo holds `view_to_image`, (2, 2, 3), if the head needs it.
 
         Returns:
             The losses and diagnostics of :meth:`otcxr_mm.OTHead.loss`.
 
         Raises:
-            ValueError: If there are not two views, or the geometry that the head needs is missing.
-            RuntimeError: If there is a target network that no :class:`otcxr_mm.EMATargetHook` updates.
+            ValueError: If there are not two views, or the head needs a geometry that is missing.
+            RuntimeError: If no :class:`otcxr_mm.EMATargetHook` updates the target network.
         """
         if len(inputs) != 2:
             raise ValueError(f"OTCXR takes two views, got {len(inputs)}")
@@ -99,17 +100,9 @@ class OTCXR(BaseSelfSupervisor):
     @staticmethod
     def _geometry(data_samples: list, device: torch.device) -> Tensor | None:
         """`view_to_image` of both views, (B, 2, 2, 3), if the samples have it."""
-        if not data_samples or any("view_to_image" not in sample.metainfo_keys() for sample in data_samples):
+        if not data_samples or any("view_to_image" not in sample for sample in data_samples):
             return None
         return torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(device, torch.float32)
-
-    def _check_stages(self) -> None:
-        stages, expected = getattr(self.backbone, "out_indices", None), self.neck.in_channels
-        if isinstance(stages, (list, tuple)) and len(stages) != len(expected):
-            raise ValueError(
-                f"the backbone returns {len(stages)} stages (out_indices={tuple(stages)}), the neck's "
-                f"in_channels={expected} expects {len(expected)}"
-            )
 
     def _check_channels(self) -> None:
         stem = next((m for m in self.backbone.modules() if isinstance(m, nn.Conv2d)), None)
@@ -121,14 +114,12 @@ class OTCXR(BaseSelfSupervisor):
             )
 
 
-def build_backbone(backbone: dict | nn.Module) -> nn.Module:
+def _build_backbone(backbone: dict) -> nn.Module:
     """Builds an MMPretrain backbone, and turns its bare assertions into an error that names it."""
-    if isinstance(backbone, nn.Module):
-        return backbone
     try:
         return MMPRETRAIN_MODELS.build(backbone)
     except (AssertionError, IndexError) as error:
         raise ValueError(
             f"backbone {backbone.get('type')!r} cannot be built with {dict(backbone)}: "
-            f"{str(error) or 'an argument is out of range'}. Does it have the stages that out_indices names?"
+            f"{str(error) or 'an argument is out of range'}. Does it have the stages in out_indices?"
         ) from error
