@@ -16,8 +16,8 @@ class KNNHead(MultiLabelClsHead):
     the neighbours with a known label, weighted by softmax(cosine / temperature) (as Wu et al., CVPR 2018, and DINO do
     for a single label). If no neighbour's label is known, it is the share among all training images.
 
-    :class:`otcxr_mm.LinearEvalLoop` sets the training features, which the checkpoint includes. The arguments of a linear
-    head fit, so a linear evaluation becomes one of nearest neighbours by the type of its head alone.
+    :class:`otcxr_mm.LinearEvalLoop` sets the training features, which the checkpoint includes. The arguments of a
+    linear head fit, so a linear evaluation becomes one of nearest neighbours by the type of its head alone.
 
     Args:
         num_classes: Number of labels, C.
