@@ -144,8 +144,6 @@ class BaseCXRDataset(BaseDataset):
             )
         if not 0 < self.fraction <= 1:
             raise ValueError(f"{name}: fraction must be above 0 and at most 1, got {self.fraction}")
-        if not 0 <= self.max_broken <= 1:
-            raise ValueError(f"{name}: max_broken must be a share of the images, 0 to 1, got {self.max_broken}")
 
     @property
     def has_own_splits(self) -> bool:

@@ -54,10 +54,8 @@ def filtered(
         else:
             chosen, unknown = np.isin(values, list(wanted)), values == ""
         if not chosen.any():
-            found = sorted(set(values[~unknown].tolist()))
-            if column == "age" and found:
-                found = f"{found[0]:g} to {found[-1]:g} years"
-            raise ValueError(f"{source}: no image with {name}={list(wanted)}; there are {found or 'none known'}")
+            found = sorted(set(values[~unknown].tolist()))[:10] or "none known"
+            raise ValueError(f"{source}: no image with {name}={list(wanted)}; there are {found}")
         print_log(
             f"{source}: {name}={list(wanted)} drops {int((~chosen).sum())} of {len(records)} images "
             f"({int((unknown & ~chosen).sum())} of unknown {column})",

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from ..utils.files import write_whole
 from .image_files import stem
 from .patients import PATIENT_COLUMNS, check_patient_disjoint, normal_ids, one_spelling, patient_column
 from .tables import read_csv, read_list
@@ -137,13 +136,10 @@ def split_by_hash(
     A patient's split does not depend on the other patients in the data set.
 
     Args:
-        path: Path of each image.
-        patient: Patient of each image; '' if unknown.
+        path: Path of each image, (n,).
+        patient: Patient of each image, (n,); '' if unknown.
         shares: Pairs of a split and its share of the patients.
         source: The data set, named in the warning.
-
-    Returns:
-        Split of each image, (n,).
     """
     units, unit_of = np.unique(_units(path, patient, source), return_inverse=True)
     ends = np.cumsum([share for _, share in shares])[:-1]
@@ -174,26 +170,3 @@ def draw_fraction(
     # less than a millionth above a whole number is rounding
     drawn[order[: int(np.ceil(fraction * len(units) - 1e-6))]] = True
     return drawn[unit_of]
-
-
-def write_selection(path: np.ndarray, split: str, file: str | os.PathLike) -> str:
-    """Writes the list of the images that were used, to publish with a result.
-
-    Args:
-        path: Paths relative to the data root, such as `dataset.records.path`.
-        split: Name for these images in the column `split`, so that `split_file=FILE, split=NAME` selects them again.
-        file: The csv to write, with columns `path` and `split`, sorted by path.
-
-    Returns:
-        SHA-256 of the csv, in hexadecimal.
-
-    Raises:
-        ValueError: If a path or the split has a comma, a quote or a line break.
-    """
-    paths = sorted(np.asarray(path).tolist())
-    for text in (split, *paths):
-        if set(text) & set(',"\r\n'):
-            raise ValueError(f"{file}: {text!r} has a comma, a quote or a line break: rename it")
-    data = "".join(["path,split\n", *(f"{p},{split}\n" for p in paths)]).encode()
-    write_whole(Path(file).expanduser(), data)
-    return hashlib.sha256(data).hexdigest()

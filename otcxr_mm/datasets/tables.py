@@ -52,13 +52,6 @@ class Table(dict[str, np.ndarray]):
             found = str(self[column][wrong[0]])
             raise self.error(wrong[0], f"{found!r} in column {column!r}; expected one of {list(allowed)}")
 
-    def require_filled(self, *columns: str) -> None:
-        """Raises a ValueError if a field of these columns is empty."""
-        for column in columns:
-            empty = np.flatnonzero(self[column] == "")
-            if len(empty):
-                raise self.error(empty[0], f"column {column!r} is empty")
-
     def value_of(self, key: str, column: str) -> tuple[np.ndarray, np.ndarray]:
         """The distinct values of `key`, sorted, and the field of `column` that all their rows agree on.
 
@@ -76,23 +69,13 @@ class Table(dict[str, np.ndarray]):
 def _text(file: Path, what: str) -> str:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such {what}: put it there, or name another below data_root")
-    raw = file.read_bytes()
     try:
-        text = raw.decode("utf-8-sig")
+        return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{file}, row {row}: byte {raw[error.start]:#x} is not UTF-8: save the {what} as UTF-8"
-        ) from None
-    if "\0" in text:
-        row = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{file}, row {row}: contains a zero byte: damaged, compressed, or not UTF-8")
-    return text
+        raise ValueError(f"{file}: save the {what} as UTF-8 ({error})") from None
 
 
 def _check_header(file: Path, header: list[str], required: Sequence[str]) -> None:
-    if not header:
-        raise ValueError(f"{file}: the file is empty")
     separator = next((sign for sign in ";\t" if len(header) == 1 and sign in header[0]), None)
     if separator is not None:
         raise ValueError(f"{file}: columns are separated by {separator!r}: save it with commas")
@@ -135,7 +118,7 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
     except csv.Error as error:
         raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
-        raise ValueError(f"{file}: a header, but no rows")
+        raise ValueError(f"{file}: the table has no rows")
     columns = dict(zip(wanted, map(np.array, zip(*rows, strict=True)), strict=True))
     return Table(columns, file, np.array(lines))
 

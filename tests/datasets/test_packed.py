@@ -151,15 +151,6 @@ def test_only_the_rest_and_what_changed_meanwhile_is_read(incomplete):
     assert pack(incomplete) == (["sub/b.png", "c.png"], [10, 99, 110])
 
 
-def test_a_packing_without_an_image_does_not_bind(folder):
-    def wrong(path):
-        raise ValueError("max_value does not fit")
-
-    with pytest.raises(ValueError, match="does not fit"):
-        pack_images(folder, PATHS, folder / "packed", 30, wrong)
-    assert pack(folder, settings={"max_value": 4095})[1] == [10, 60, 110]
-
-
 def test_broken_images_are_left_out_if_asked_and_added_once_they_are_whole(folder):
     good = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(b"")

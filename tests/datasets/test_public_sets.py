@@ -35,8 +35,6 @@ def vinbig(tmp_path):
     ("kwargs", "nodule"),
     [
         ({}, np.nan),
-        (dict(disputed="positive"), 1),
-        (dict(disputed="negative"), 0),
         (dict(min_readers=1), 1),
         (dict(min_readers=3), np.nan),
     ],
@@ -44,21 +42,6 @@ def vinbig(tmp_path):
 def test_vinbig_labels_are_votes(vinbig, kwargs, nodule):
     data = otcxr_mm.VinBigCXR(vinbig, classes=("Cardiomegaly", "Nodule/Mass"), **kwargs)
     np.testing.assert_array_equal(data.records.labels, [[1, nodule], [0, 0]])
-
-
-def test_an_image_with_two_extensions_needs_the_suffix(vinbig):
-    write_image(vinbig / "train" / "a.jpg")
-    with pytest.raises(ValueError, match="img_suffix"):
-        otcxr_mm.VinBigCXR(vinbig)
-    data = otcxr_mm.VinBigCXR(vinbig, img_suffix=".png")
-    assert data.records.path.tolist() == ["train/a.png", "train/b.png"]
-
-
-def test_vinbig_arguments(vinbig):
-    with pytest.raises(ValueError, match="min_readers is 1, 2 or 3, got 4"):
-        otcxr_mm.VinBigCXR(vinbig, min_readers=4)
-    with pytest.raises(ValueError, match="disputed must be one of .*'x'"):
-        otcxr_mm.VinBigCXR(vinbig, disputed="x")
 
 
 def test_the_full_vinbig_table(real_data, tmp_path):
@@ -245,7 +228,6 @@ def test_your_own_csv(own):
     [
         (dict(unknown=["", "nan"]), "t.csv, row 3: '-1' in column 'Edema' is none of .* add it to"),
         (dict(columns="Mass"), "label_columns must be a list of columns, got 'Mass'"),
-        (dict(positive="yes"), "must be lists of fields, got 'yes'"),
         (dict(table="t.txt"), "t.txt: CSVLabeledCXR needs a .csv"),
         (dict(category_column="kind"), r"no column for the category, one of \['kind'\]"),
         (dict(category_column="view", columns=["AP", "LL"]), r"'LL' is in no row of column 'view', which holds \['ap'"),
@@ -340,10 +322,8 @@ def test_classes_are_aligned_by_name(nih_folder, classes, first, second):
     [
         (["Effusion", "Pneumotorax"], "'Pneumotorax': did you mean 'Pneumothorax'.*'Pneumotorax': None"),
         ({"a": "Effusion", "b": "pneumo_thorax"}, "'pneumo_thorax': did you mean 'Pneumothorax'"),
-        (["Effusions"], r"unknown class 'Effusions' \(is 'Effusion' meant\?\); none of"),
+        (["Effusions"], r"none of the classes \['Effusions'\] is among"),
         (["Mass", "mass"], "class 'Mass' is named twice"),
-        ("Mass", "classes must be a list of names, got 'Mass'"),
-        ([], r"classes must be a list of names, got \[\]"),
     ],
 )
 def test_classes_that_are_wrong(nih_folder, classes, message):

@@ -77,10 +77,6 @@ class PackMasks(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Packs `img` (H, W) and `gt_masks` (K, H', W')."""
-        if "gt_masks" not in results:
-            raise ValueError(
-                "PackMasks: there are no gt_masks: use otcxr_mm.CXRSegmentation or another data set with masks"
-            )
         img = results["img"]
         known = {"pad_shape": img.shape[:2], "flip": False, "flip_direction": None, **results}
         sample = self.sample_type()
