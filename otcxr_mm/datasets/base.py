@@ -19,7 +19,7 @@ from .records import Records
 from .seeding import Clock
 from .selection import check_repetition, existing, filtered, of_split, split_counts
 from .sides import check_sides
-from .splits import check_shares, draw_fraction, split_by_hash, split_from_file
+from .splits import draw_fraction, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
 
@@ -135,8 +135,9 @@ class BaseCXRDataset(BaseDataset):
             raise ValueError(f"{given} also needs the split to use, such as split='train'")
         if self.within is not None and self.split_by_hash is None:
             raise ValueError(f"{name}: within={self.within!r} needs split_by_hash")
-        if self.split_by_hash is not None:
-            check_shares(self.split_by_hash)
+        shares = self.split_by_hash
+        if shares is not None and (len(dict(shares)) < len(shares) or abs(sum(dict(shares).values()) - 1) > 1e-6):
+            raise ValueError(f"{name}: split_by_hash={shares} must be pairs of a split and its share, which sum to 1")
         if not self.has_own_splits and self.SPLITS and self.split not in (*self.SPLITS, "all"):
             raise ValueError(
                 f"{name}: split must be one of {[*self.SPLITS, 'all']}, got {self.split!r}; for other splits, use "

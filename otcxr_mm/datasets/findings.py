@@ -42,7 +42,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings of :func:`otcxr_mm.datasets.audit.audit`.
+    """The findings of the leak audit.
 
     Attributes:
         sets: One row per data set: name, type, collection, images, patients, without_id (images without a patient id).
@@ -61,11 +61,7 @@ class Audit:
         return [overlap for overlap in self.overlaps if overlap.leak]
 
     def text(self, show_ids: bool = False) -> str:
-        """A Markdown table of the sets, then one line per overlap and per note, and whether there is a leak.
-
-        Args:
-            show_ids: Whether patient ids and paths may be printed.
-        """
+        """A Markdown table of the sets, a line per overlap and note; `show_ids` prints patients and paths too."""
         rows = [list(row.values()) for row in self.sets]
         for row in rows:
             row[2] = "its own folder" if os.path.isabs(row[2]) and not show_ids else row[2]
@@ -75,11 +71,7 @@ class Audit:
         return "\n".join([*lines, f"{len(self.leaks)} leaks" if self.leaks else "no leak found"])
 
     def check(self) -> None:
-        """Raises an error if there is a leak; it names no patient.
-
-        Raises:
-            ValueError: With the leaks.
-        """
+        """Raises a ValueError if there is a leak; it names no patient."""
         if self.leaks:
             lines = "\n".join(f"  {leak.describe()}" for leak in self.leaks)
             raise ValueError(

@@ -21,7 +21,7 @@ def align_classes(
     Args:
         own: Classes of the data set; none for a data set without labels.
         wanted: As `classes` of :class:`.base.BaseCXRDataset`.
-        source: Named in errors.
+        source: The data set, named in errors.
 
     Returns:
         The wanted names, and the position of each in `own`, -1 where the data set does not have it.
@@ -34,8 +34,7 @@ def align_classes(
     sources = list(wanted.values()) if isinstance(wanted, Mapping) else list(wanted)
     forms = [normal_form(name) for name in names]
     if len(set(forms)) < len(forms):
-        twice = next(name for name, form in zip(names, forms, strict=True) if forms.count(form) > 1)
-        raise ValueError(f"{source}: class {twice!r} is named twice in classes={list(names)}")
+        raise ValueError(f"{source}: a class is named twice in classes={list(names)}")
     place = {normal_form(name): i for i, name in enumerate(own)}
     columns = np.array([place.get(normal_form(name or ""), -1) for name in sources])
     free = {form: own[i] for form, i in place.items() if i not in columns}

@@ -56,8 +56,7 @@ class PackedImages:
         record: What packed.json says, without the paths.
 
     Raises:
-        FileNotFoundError: If it holds no packed images, or their packing was interrupted.
-        ValueError: If the file of pixels has another size than recorded.
+        FileNotFoundError, ValueError: If it holds no packed images, not all of them, or is damaged.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:

@@ -45,7 +45,7 @@ def pack_images(
         paths: Of the images, without repetition.
         folder: To write.
         size: Pixels of the shorter side, or (height, width). A shorter side below it is left as it is.
-        read: Takes a path and gives a grey image, uint8, or float32 on the scale 0 to 255, which is rounded to `depth`.
+        read: Takes a path and gives a grey image (H, W), uint8, or float32 on the scale 0 to 255.
         jobs: Threads that read; 0 for one per core.
         depth: Bits per pixel, 8 or 16. 16 keep what 16-bit sources hold, in twice the space.
         settings: What else the pixels depend on, such as {"max_value": 4095}.

@@ -47,11 +47,7 @@ def one_spelling(patient: np.ndarray) -> np.ndarray:
 
 
 def patient_column(table: Table, given: str | None) -> str | None:
-    """The column of a table that names patients; None if there is none.
-
-    Args:
-        table: The table.
-        given: The column that the user names, or '' for none; None if the user gives nothing.
+    """The column of a table that names patients; None if there is none, or if the user says so (`given` is '').
 
     Raises:
         ValueError: If there is no column `given`. If it is None: if there are several columns of patients, or one that
@@ -80,8 +76,8 @@ def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) 
     """Raises a ValueError if a patient, as compared by :func:`normal_ids`, is in more than one split.
 
     Args:
-        patient: Patient of each image; '' if unknown.
-        split: Split of each image; '' for none.
+        patient: Patient of each image, (n,); '' if unknown.
+        split: Split of each image, (n,); '' for none.
         source: The data set, named in the error.
     """
     splits_of: dict[str, set[str]] = {}

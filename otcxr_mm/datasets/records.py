@@ -70,14 +70,9 @@ def _parsed(text: np.ndarray, parse: Callable[[str], float | str], what: str, so
 
 
 def parse_ages(text: np.ndarray, source: object) -> np.ndarray:
-    """Ages in years, from numbers of years or DICOM's age strings ('060Y', '011M', '003W', '001D').
+    """Ages in years, float32 (n,), from numbers of years or DICOM's age strings ('060Y', '011M', '003W', '001D').
 
-    Args:
-        text: (n,).
-        source: Table or folder, named in the log.
-
-    Returns:
-        float32 (n,); NaN for an empty field, and for anything else or more than 120 years, which is counted and logged.
+    An empty field is NaN; so is anything else or more than 120 years, which is counted and logged with its `source`.
     """
     return _parsed(text, _years, "ages", source).astype(np.float32)
 

@@ -40,11 +40,7 @@ def filtered(
     ages: tuple[float, float] | None,
     sexes: Sequence[str] | None,
 ) -> Records:
-    """The records with these views, ages (youngest, oldest) and sexes; None keeps all. Logs how many images it drops.
-
-    Raises:
-        ValueError: If none is left.
-    """
+    """The records with these views, ages (youngest, oldest) and sexes; None keeps all. Logs how many it drops."""
     for name, column, wanted in (("views", "view", views), ("ages", "age", ages), ("sexes", "sex", sexes)):
         if wanted is None:
             continue
@@ -77,10 +73,8 @@ def _files(folder: Path) -> set[str]:
 def existing(records: Records, source: str, root: Path, packed: PackedImages | None, skip_missing: bool) -> Records:
     """The records whose image is there: packed, or as a file below `root`.
 
-    Folders are listed, which is faster than looking for each file.
-
-    Raises:
-        FileNotFoundError: If an image is missing and `skip_missing` is not set, or if all are.
+    Folders are listed, which is faster than looking for each file. It is an error if an image is missing and
+    `skip_missing` is not set, or if all are.
     """
     paths = records.path.tolist()
     if packed is not None:

@@ -44,16 +44,15 @@ def _keys(path: np.ndarray, named: set[str]) -> list[str]:
 
 
 def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients: str | None = None) -> np.ndarray:
-    """Split of each image from a csv with a column `split` and one of images or patients.
+    """Split of each image, (n,), from a csv with a column `split` and one of images or patients; '' if it names none.
+
+    A column of images (paths or file names) takes precedence over one of patients.
 
     Args:
-        path: Path of each image below the data root.
-        patient: Patient of each image.
-        file: The csv. A column of images (paths or file names) takes precedence over one of patients.
+        path: Path of each image below the data root, (n,).
+        patient: Patient of each image, (n,).
+        file: The csv.
         patients: Column of patients, '' for none; None, or a column that does not exist, to find it by name.
-
-    Returns:
-        Split of each image, '' if the file does not name it.
 
     Raises:
         ValueError: If a column is missing, a key has two splits or names several images, no image is named, or a
@@ -71,11 +70,6 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients:
     for row, (name, split) in enumerate(zip(named.tolist(), splits.tolist(), strict=True)):
         if split_of.setdefault(name, split) != split:
             raise table.error(row, f"{name} is in {split!r} here and in {split_of[name]!r} above")
-    if by_patient and not (patient != "").any():
-        raise ValueError(
-            f"{file}: splits by {key!r}, but the data set has no patient ids: name the images instead, or give an "
-            "ann_file with a column of patients"
-        )
     split_of.pop("", None)
     own = normal_ids(patient).tolist() if by_patient else _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
@@ -115,17 +109,6 @@ def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
     names = [name if count[name] == 1 else os.path.splitext(p)[0] for name, p in zip(names, path.tolist(), strict=True)]
     # a patient's key does not depend on whether some images have no patient
     return np.where(known, patient, np.char.add("image ", np.array(names)))
-
-
-def check_shares(shares: Sequence[tuple[str, float]]) -> None:
-    """Raises a ValueError unless the shares of :func:`split_by_hash` sum to 1 and have names of their own."""
-    names = [name for name, _ in shares]
-    wrong = not names or len(set(names)) < len(names) or {"", "all"} & set(names)
-    if wrong or any(share <= 0 for _, share in shares) or abs(sum(share for _, share in shares) - 1) > 1e-6:
-        raise ValueError(
-            f"split_by_hash={shares} must be pairs of a split and its share, above 0, which sum to 1, such as "
-            "(('train', 0.7), ('val', 0.1), ('test', 0.2))"
-        )
 
 
 def split_by_hash(

@@ -13,13 +13,7 @@ def _folded(name: str) -> str:
 
 
 class Table(dict[str, np.ndarray]):
-    """Columns of a csv by name, as strings.
-
-    Attributes:
-        file: The csv.
-        lines: Line of the file where each row begins, counted from 1, (n,); there may be empty lines, and a field may
-            span several.
-    """
+    """Columns of a csv by name, as strings; `lines` are those of the file where rows begin, from 1, (n,)."""
 
     def __init__(self, columns: dict[str, np.ndarray], file: Path, lines: np.ndarray) -> None:
         super().__init__(columns)
@@ -34,11 +28,7 @@ class Table(dict[str, np.ndarray]):
         return [column for name in names for column in self if _folded(column) == _folded(name)]
 
     def find(self, names: Sequence[str], what: str, given: str | None = None) -> str:
-        """Name of the column `given`, spelled exactly so; without one, the first column that is alike `names`.
-
-        Raises:
-            ValueError: If there is none.
-        """
+        """Name of the column `given`, spelled exactly so; without one, the first that is alike `names`; or an error."""
         found = ([given] if given in self else []) if given else self.alike(names)
         if not found:
             wanted = [given] if given else list(names)
@@ -53,11 +43,7 @@ class Table(dict[str, np.ndarray]):
             raise self.error(wrong[0], f"{found!r} in column {column!r}; expected one of {list(allowed)}")
 
     def value_of(self, key: str, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct values of `key`, sorted, and the field of `column` that all their rows agree on.
-
-        Raises:
-            ValueError: If two rows disagree.
-        """
+        """The distinct values of `key`, sorted, and the field of `column`; it is an error if their rows disagree."""
         names, first, name_of = np.unique(self[key], return_index=True, return_inverse=True)
         wrong = np.flatnonzero(self[column] != self[column][first][name_of])
         if len(wrong):
@@ -124,14 +110,6 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
 
 
 def read_list(file: Path) -> np.ndarray:
-    """Reads one name per line; empty lines and lines that begin with # are skipped.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it names nothing, or is not UTF-8.
-    """
+    """Reads one name per line; empty lines and lines that begin with # are skipped."""
     lines = (line.strip() for line in _text(file, "list").splitlines())
-    names = [line for line in lines if line and not line.startswith("#")]
-    if not names:
-        raise ValueError(f"{file}: the list is empty")
-    return np.array(names)
+    return np.array([line for line in lines if line and not line.startswith("#")], dtype=str)

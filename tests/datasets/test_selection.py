@@ -1,7 +1,5 @@
 """Filters, splits by hash, and draws of a fraction."""
 
-import hashlib
-
 import numpy as np
 import pytest
 
@@ -53,7 +51,6 @@ def test_filters_drop_what_does_not_fit_or_is_unknown_and_say_so(table, log, kwa
     [
         (dict(ages=(90, 99)), r"no image with ages=\[90, 99\]; there are \[30.0, 40.0, 50.0\]"),
         (dict(sexes=["W"]), r"no image with sexes=\['W'\]; there are \['F', 'M'\]"),
-        (dict(views=["LL"]), r"no image with views=\['LL'\]; there are \['AP', 'PA'\]"),
     ],
 )
 def test_filters_that_leave_nothing(table, kwargs, message):
@@ -70,21 +67,7 @@ def test_what_is_not_an_age_is_unknown_and_counted(table, log):
         left(table, sexes=["M"])
 
 
-@pytest.mark.parametrize("header", ["Sex,Age", "GENDER,AGE", "patient_sex,patient_age", "Patient Gender,PatientAge"])
-def test_columns_of_a_person_count_in_any_case(table, header):
-    (table / "t.csv").write_text(f"path,{header}\na.png,Female,68\nb.png,Male,40\nc.png,Unknown,0\n")
-    assert left(table, sexes=["F"]) == ["a.png"]
-    assert left(table, ages=(30, 50), sexes=["M"]) == ["b.png"]
-
-
 # splits by hash -----------------------------------------------------------------------------------
-
-
-def test_the_hash_is_sha256_which_is_the_same_everywhere():
-    expected = int(hashlib.sha256(b"split\np1").hexdigest()[:16], 16) / 2**64
-    assert abs(hash_share(["p1"], "split")[0] - expected) < 1e-15
-    shares = hash_share([str(i) for i in range(4000)], "split")
-    assert abs(np.histogram(shares, 10, (0, 1))[0] - 400).max() < 80  # 4 standard deviations
 
 
 def test_split_by_hash_keeps_patients_together_and_shares_about_right():
@@ -121,12 +104,6 @@ def test_without_patients_images_are_split_with_a_warning(tmp_path, log):
     assert {p[:-4] for p in train.records.path.tolist()} == {p[4:-4] for p in moved.records.path.tolist()}
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders():
-    path = np.array([f"p{i}/view1.png" for i in range(200)])
-    split = split_by_hash(path, np.full(200, ""), THIRDS)
-    assert 0.5 < (split == "train").mean() < 0.9
-
-
 def test_a_patients_split_does_not_change_when_images_without_a_patient_join():
     patient = np.array([str(i) for i in range(200)])
     path = np.array([f"{i}.png" for i in range(200)])
@@ -141,10 +118,7 @@ def test_a_patients_split_does_not_change_when_images_without_a_patient_join():
     [
         *(
             (dict(split="train", split_by_hash=shares), "split_by_hash=.*pairs of a split and its share")
-            for shares in (
-                *((("train", 0.7), ("val", 0.1)), (("train", 1.2), ("val", -0.2))),
-                *((("a", 0.5), ("a", 0.5)), (("all", 1.0),), ()),
-            )
+            for shares in ((("train", 0.7), ("val", 0.1)), (("a", 0.5), ("a", 0.5)), ())
         ),
         (dict(split="train", split_by_hash=THIRDS, split_file="s.csv"), "split_file and split_by_hash both define"),
         (dict(split_by_hash=THIRDS), "split_by_hash=.* also needs the split to use"),
@@ -195,13 +169,11 @@ def test_fraction_of_a_data_set(nih_folder):
         ("P1", "p1", True),
         ("1", "01", True),
         ("1", "1.0", True),
-        ("0", "000", True),
         ("M\u00fcller", "Mu\u0308ller", True),
         ("P1", "\uff301", True),  # full-width P
         (" P  1 ", "p 1", True),
         ("P1", "P01", False),
         ("1", "10", False),
-        ("1.0", "1.5", False),
         ("0", "", False),
     ],
 )
@@ -228,10 +200,3 @@ def test_a_patient_written_in_several_ways_is_drawn_as_one_by_the_id_as_written(
     drawn = draw_fraction(path, mixed, 0.1)
     assert (drawn[::2] == drawn[1::2]).all()
     assert drawn.sum() == 60
-
-
-def test_patients_are_counted_once_however_they_are_written(table):
-    (table / "t.csv").write_text("path,patient\na.png,P1\nb.png,p1\nc.png,007\nd.png,7\n")
-    data = otcxr_mm.UnlabeledCXR(table, ann_file="t.csv")
-    assert repr(data) == "UnlabeledCXR [all]: 4 images of 2 patients"
-    assert data.records.patient.tolist() == ["P1", "P1", "007", "007"]

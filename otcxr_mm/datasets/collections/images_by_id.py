@@ -13,11 +13,7 @@ class ImagesById(BaseCXRDataset):
         data_root: Folder of the table and the images.
         ann_file: The table; '' for the publisher's name.
         img_prefix: Folder of the images, searched with its subfolders; None for the publisher's.
-        **kwargs: See :class:`BaseCXRDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, a field is wrong, rows contradict each other, or an image is there twice.
+        **kwargs: See :class:`BaseCXRDataset`, also for errors.
     """
 
     TABLE = FOLDER = ""

@@ -106,16 +106,11 @@ class VinDrCXR(_Votes):
 
     def _labels(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """Images and labels of a table; a table without rad_id is a consensus."""
-        readings = set(zip(table["image_id"], table.get("rad_id", table["image_id"]), strict=True))
-        if len(readings) < len(table["image_id"]):
-            raise ValueError(f"{table.file}: an image has two rows of one radiologist: keep one of them")
         column_of = {normal_form(name): name for name in table}
         # in the singular in some versions of the tables
         column_of.setdefault("other diseases", column_of.get("other disease"))
         classes = self.METAINFO["classes"]
         absent = [name for name in classes if column_of.get(normal_form(name)) is None]
-        if len(absent) == len(classes):
-            raise ValueError(f"{table.file}: no column of a finding, such as {classes[0]!r}")
         if absent:
             print_log(f"{table.file}: no column for {absent}, which are unknown (NaN)", "current")
         image, image_of = np.unique(table["image_id"], return_inverse=True)

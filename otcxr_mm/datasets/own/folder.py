@@ -61,7 +61,7 @@ class UnlabeledCXR(BaseCXRDataset):
                 start = self.root / self.img_prefix
                 raise ValueError(f"{start}: no images ({', '.join(SUFFIXES)}) in this folder or below it")
             records = Records(np.array(paths))
-        elif file.suffix.lower() == ".csv":
+        elif file.suffix.lower() == ".csv" or self.label_names():
             records = self.read_table(read_csv(file))
         else:
             records = Records(self._prefixed(read_list(file)))

@@ -63,12 +63,6 @@ class CSVLabeledCXR(UnlabeledCXR):
         """The names of the columns of labels."""
         return tuple(self.label_columns)
 
-    def load_records(self) -> Records:
-        """Reads the csv."""
-        if not self.ann_file.lower().endswith(".csv"):
-            raise ValueError(f"{self.root / self.ann_file}: CSVLabeledCXR needs a .csv with columns of labels")
-        return super().load_records()
-
     def read_table(self, table: Table) -> Records:
         """The records of a csv, with their labels."""
         records = super().read_table(table)

@@ -24,17 +24,12 @@ def read_dicom(path: str, raw: bytes, max_value: int | None) -> np.ndarray:
     images stay comparable.
 
     Args:
-        path: Named in errors.
+        path: Named in errors, which are those of :func:`.loading.read_grey`.
         raw: The file.
-        max_value: White in 16-bit data without a window or a modality LUT, see :func:`.loading.read_grey`.
+        max_value: White in 16-bit data without a window or a modality LUT.
 
     Returns:
         (H, W), uint8 for 8 stored bits without a look-up table or window, else float32 on the scale 0 to 255.
-
-    Raises:
-        ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
-        BrokenImageError: If the file is damaged, or has no integer pixels, several frames, colours, or too many pixels.
-        WhiteError: If `max_value` does not fit 16 stored bits.
     """
     try:
         import pydicom

@@ -10,11 +10,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def mirrored_order(names: Sequence[str], pairs: Pairs, source: str) -> list[int]:
-    """For each class, the position of the one that it becomes in a mirror image.
-
-    Raises:
-        ValueError: If a pair names a class that is not among `names`, or a class is in several pairs.
-    """
+    """For each class, the position of the one that it becomes in a mirror image."""
     place = {name: i for i, name in enumerate(names)}
     unknown = [name for pair in pairs for name in pair if name not in place]
     if unknown:

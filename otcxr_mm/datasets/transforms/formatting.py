@@ -47,9 +47,6 @@ class PackCXR(PackInputs):
 
     Besides MMPretrain's keys, the metainfo gets `image` (its path below the data root), `patient_id`, `collection`,
     `view_position`, `age` and `sex`.
-
-    Args:
-        **kwargs: See MMPretrain's PackInputs.
     """
 
     def __init__(self, **kwargs: object) -> None:

@@ -30,10 +30,8 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
         WhiteError: (a ValueError) If `max_value` does not fit an image of 16 bits.
         ImportError: If it is DICOM and pydicom is missing.
     """
-    if not os.path.isfile(path):
-        if os.path.lexists(path):  # reading a pipe would wait for ever
-            raise BrokenImageError(f"{path}: not a file, but a folder, a pipe, or a broken link")
-        raise MissingImageError(f"{path}: no such image; look at data_root and the list that names it")
+    if not os.path.isfile(path):  # reading a pipe would wait for ever
+        raise MissingImageError(f"{path}: no such image file; look at data_root and the list that names it")
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
@@ -78,8 +76,7 @@ def _pixels_of(raw: bytes) -> float:
 def fit_masks(masks: np.ndarray, shape: tuple[int, int], path: str) -> np.ndarray:
     """Masks (C, H, W) at the size of their image, which may have been resized since they were drawn.
 
-    Raises:
-        BrokenImageError: If the ratios of the sides differ by more than a pixel of the smaller; names `path`.
+    It is an error if the ratios of the sides differ by more than a pixel of the smaller.
     """
     height, width = masks.shape[1:]
     if (height, width) == tuple(shape):

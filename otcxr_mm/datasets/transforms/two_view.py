@@ -66,8 +66,7 @@ class TwoViewCrop(BaseTransform):
         rotation: float = 0.0,
     ) -> None:
         self.size, self.scale, self.ratio = size, scale, ratio
-        self.min_overlap, self.flip = min_overlap, flip
-        self.rotation = rotation
+        self.min_overlap, self.flip, self.rotation = min_overlap, flip, rotation
 
     def draw_boxes(self, height: int, width: int) -> tuple[Box, Box]:
         """Both crops of an image."""
