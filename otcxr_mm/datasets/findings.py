@@ -30,14 +30,12 @@ class Overlap:
     leak: bool
 
     def describe(self, show_ids: bool = False) -> str:
-        """Describes the overlap in one line; `show_ids` adds up to 10 names and the number of the others."""
+        """Describes the overlap in one line; `show_ids` adds up to 10 names."""
         what = {"images": "image files", "pixels": "pairs of files with the same content"}.get(self.kind, self.kind)
         text = f"{self.first} and {self.second}: {len(self.names)} {what}"
         text += f" ({self.images[0]} and {self.images[1]} images)"
-        if show_ids:
-            more = len(self.names) - NAMED
-            text += ": " + ", ".join(self.names[:NAMED]) + (f", and {more} more" if more > 0 else "")
-        return text
+        more = ", ..." if len(self.names) > NAMED else ""
+        return f"{text}: {', '.join(self.names[:NAMED])}{more}" if show_ids else text
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,7 @@ def existing(records: Records, source: str, root: Path, packed: PackedImages | N
     paths = records.path.tolist()
     if packed is not None:
         there = packed.rows(paths) >= 0
-        place, lack = "", f"not among the packed images in {packed.folder}"
-        way_out = "Run otcxr prepare for this split"
+        place, lack, way_out = "", f"not among the packed images in {packed.folder}", "Run otcxr prepare for this split"
     else:
         parts = [os.path.split(path) for path in paths]
         files = {folder: _files(root / folder) for folder in {folder for folder, _ in parts}}

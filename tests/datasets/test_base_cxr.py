@@ -76,6 +76,13 @@ def test_without_the_hook_draws_are_free(data):
     assert not np.array_equal(data[0]["data_samples"].view_to_image, data[0]["data_samples"].view_to_image)
 
 
+def test_the_clock_survives_a_copy_made_before_the_first_epoch(data):
+    copied = pickle.loads(pickle.dumps(data))  # as spawned workers get it
+    copied.set_epoch(0, 5)
+    data.set_epoch(0, 5)
+    assert np.array_equal(copied[2]["data_samples"].view_to_image, data[2]["data_samples"].view_to_image)
+
+
 def test_sets_concatenate_and_draw_differently(data):
     from otcxr_mm.datasets.inspection import leaves
 

@@ -98,19 +98,6 @@ def test_folder_and_split_that_are_wrong(nih_folder):
         otcxr_mm.NIHChestXray14(nih_folder, split="train")
 
 
-def test_real_folder(real_data):
-    assert len(otcxr_mm.NIHChestXray14(real_data / "nih")) == 847
-    assert len(otcxr_mm.NIHChestXray14(real_data / "nih", split="test")) == 153
-    parts = {
-        name: otcxr_mm.NIHChestXray14(real_data / "nih", split=name, split_file="patient_split.csv")
-        for name in ("train", "val", "test")
-    }
-    assert {name: len(d) for name, d in parts.items()} == {"train": 594, "val": 130, "test": 276}
-    patients = [set(d.records.patient.tolist()) for d in parts.values()]
-    assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
-    assert parts["train"].records.labels[:, 6].sum() == 301
-
-
 def test_the_genuine_table_of_the_old_form(real_data, tmp_path):
     (tmp_path / "sample_labels.csv").write_bytes((real_data / "tables" / "sample_labels.csv").read_bytes())
     (tmp_path / "images").mkdir()

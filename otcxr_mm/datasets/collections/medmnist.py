@@ -35,9 +35,7 @@ class MedMNISTCXR(BaseCXRDataset):
     def __init__(self, data_root: str, ann_file: str, split: str = "train", **kwargs: object) -> None:
         self.kind = next((kind for kind in CLASSES if Path(ann_file).name.startswith(kind)), None)
         if self.kind is None:
-            raise ValueError(
-                f"MedMNISTCXR: ann_file must be {' or '.join(f'{kind}*.npz' for kind in CLASSES)}, got {ann_file!r}"
-            )
+            raise ValueError(f"MedMNISTCXR: ann_file must begin with one of {list(CLASSES)}, got {ann_file!r}")
         self.collection = COLLECTIONS[self.kind]
         self.images: dict[str, np.ndarray] = {}
         # no image is a file
@@ -65,9 +63,7 @@ class MedMNISTCXR(BaseCXRDataset):
             with np.load(file, allow_pickle=False) as archive:
                 images, labels = archive[f"{split}_images"], archive[f"{split}_labels"]
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{file}: damaged, or not an npz of MedMNIST with {split}_images and {split}_labels: {error}"
-            ) from error
+            raise ValueError(f"{file}: damaged, or not an npz of MedMNIST ({error})") from error
         if labels.shape != (len(images), len(CLASSES[self.kind])) or not np.isin(labels, (0, 1)).all():
             raise ValueError(f"{file}: {split}_labels must be 0 or 1 (n, C), got {labels.dtype} {labels.shape}")
         self.images[split] = images

@@ -23,10 +23,7 @@ def read_mask(path: Path, threshold: float | None) -> np.ndarray:
         return (grey > threshold).astype(np.uint8)
     values = np.unique(grey)
     if (values != 0).sum() > 1:
-        raise BrokenImageError(
-            f"{path}: a mask holds 0 and one other value, this one {len(values)} values; with threshold=127, those "
-            "above it are inside"
-        )
+        raise BrokenImageError(f"{path}: a mask of {len(values)} values needs threshold=127; those above are inside")
     return (grey != 0).astype(np.uint8)
 
 

@@ -20,7 +20,7 @@ PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")
 class PackViews(BaseTransform):
     """Packs viewpoints into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
 
-    The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest.
+    The tensors stay uint8 (float32 for 16-bit images) and one channel wide.
 
     Args:
         meta_keys: Results to keep in the sample's metainfo; by default no path and no patient id.
@@ -57,8 +57,8 @@ class PackCXR(PackInputs):
 class PackMasks(BaseTransform):
     """Packs an image and its masks for MMSegmentation: `inputs` (1, H, W), and a SegDataSample as `data_samples`.
 
-    The tensor stays uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest. The sample
-    holds `gt_masks`, uint8 (K, H', W'), at their own size: in tests that of the original, whatever the network's.
+    The tensor stays uint8 (float32 for 16-bit images) and one channel wide. The sample holds `gt_masks`, uint8
+    (K, H', W'), at their own size: in tests that of the original, whatever the network's.
 
     Raises:
         ImportError: If MMSegmentation is missing.
