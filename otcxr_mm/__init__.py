@@ -49,7 +49,6 @@ _PUBLIC = {
         "VinBigCXR",
         "VinDrCXR",
         "pack_images",
-        "write_selection",
     ),
     "otcxr_mm.backbones": ("export_backbone", "load_backbone", "save_backbone"),
     "otcxr_mm.evaluation": ("MaskMetric", "MultiLabelAUC"),

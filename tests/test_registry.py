@@ -36,7 +36,7 @@ def registry_of(cls):
 
 # no part of a config
 PLAIN = {"__version__", "ops", "BaseCXRDataset", "PackedImages"}
-PLAIN |= {"export_backbone", "load_backbone", "pack_images", "save_backbone", "write_selection"}
+PLAIN |= {"export_backbone", "load_backbone", "pack_images", "save_backbone"}
 
 
 @pytest.mark.parametrize("scope", ["mmengine", "mmpretrain", "mmseg"])

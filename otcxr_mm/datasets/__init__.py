@@ -12,7 +12,6 @@ from .own.table import CSVLabeledCXR
 from .packed import PackedImages
 from .packing import pack_images
 from .records import Records
-from .splits import write_selection
 from .synthetic import SyntheticCXR
 from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
 
@@ -39,5 +38,4 @@ __all__ = [
     "VinBigCXR",
     "VinDrCXR",
     "pack_images",
-    "write_selection",
 ]

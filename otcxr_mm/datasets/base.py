@@ -19,7 +19,7 @@ from .records import Records
 from .seeding import Clock
 from .selection import check_repetition, existing, filtered, of_split, split_counts
 from .sides import check_sides
-from .splits import check_shares, draw_fraction, split_by_hash, split_from_file
+from .splits import draw_fraction, split_by_hash, split_from_file
 from .transforms.errors import BrokenImageError
 
 
@@ -131,21 +131,16 @@ class BaseCXRDataset(BaseDataset):
         if self.split_file is not None and self.split_by_hash is not None:
             raise ValueError(f"{name}: split_file and split_by_hash both define the splits: leave one of them out")
         if self.has_own_splits and self.split == "all":
-            given = f"split_by_hash={self.split_by_hash!r}" if self.split_by_hash else f"split_file={self.split_file!r}"
-            raise ValueError(f"{given} also needs the split to use, such as split='train'")
+            raise ValueError(f"{name}: split_file and split_by_hash need the split to use, such as split='train'")
         if self.within is not None and self.split_by_hash is None:
             raise ValueError(f"{name}: within={self.within!r} needs split_by_hash")
-        if self.split_by_hash is not None:
-            check_shares(self.split_by_hash)
+        shares = self.split_by_hash
+        if shares is not None and (len(dict(shares)) < len(shares) or abs(sum(dict(shares).values()) - 1) > 1e-6):
+            raise ValueError(f"{name}: split_by_hash={shares} must be pairs of a split and its share, which sum to 1")
         if not self.has_own_splits and self.SPLITS and self.split not in (*self.SPLITS, "all"):
-            raise ValueError(
-                f"{name}: split must be one of {[*self.SPLITS, 'all']}, got {self.split!r}; for other splits, use "
-                "split_file or split_by_hash"
-            )
+            raise ValueError(f"{name}: split must be one of {[*self.SPLITS, 'all']}, got {self.split!r}")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"{name}: fraction must be above 0 and at most 1, got {self.fraction}")
-        if not 0 <= self.max_broken <= 1:
-            raise ValueError(f"{name}: max_broken must be a share of the images, 0 to 1, got {self.max_broken}")
 
     @property
     def has_own_splits(self) -> bool:

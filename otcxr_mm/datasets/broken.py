@@ -16,14 +16,7 @@ class TooManyBrokenImages(RuntimeError):
 class BrokenImages:
     """Counts broken images, each once, in memory that the workers of a process share.
 
-    Each process of distributed training counts its own.
-
-    Args:
-        n: Images of the data set.
-        max_broken: Share of them that may be broken.
-
-    Attributes:
-        reasons: What is wrong with the images that this process met, by their index.
+    `reasons` tells what is wrong with those that this process met, by their index.
     """
 
     def __init__(self, n: int, max_broken: float) -> None:
@@ -39,11 +32,7 @@ class BrokenImages:
         return int(self._flags.sum())
 
     def add(self, idx: int, paths: np.ndarray, reason: Exception) -> None:
-        """Counts an image, and logs its path the first time.
-
-        Raises:
-            TooManyBrokenImages: If there are more than allowed.
-        """
+        """Counts an image, and logs its path the first time; ends the run if there are more than `max_broken`."""
         self.reasons[idx] = str(reason)
         if not self._flags[idx]:
             self._flags[idx] = 1
@@ -57,8 +46,7 @@ class BrokenImages:
         if len(self) > self.max_broken * self.n:
             known = torch.nonzero(self._flags).flatten().tolist()
             lines = [self.reasons.get(i, str(paths[i])) for i in known[:SHOWN]]
-            more = f"\n  and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
             raise TooManyBrokenImages(
                 f"{len(known)} of {self.n} images are broken, more than max_broken={self.max_broken}: replace them, "
-                "take them out of the table, or raise max_broken:\n  " + "\n  ".join(lines) + more
+                f"take them out of the table, or raise max_broken. The first {len(lines)}:\n  " + "\n  ".join(lines)
             )

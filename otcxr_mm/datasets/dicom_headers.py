@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from ..utils.threads import map_in_threads
 from .image_files import DICOM_SUFFIXES, SUFFIXES
 from .packed import stamp
-from .records import AGE, SEXES, Records, parse_ages, parse_sexes
+from .records import Records, parse_ages, parse_sexes
 from .splits import normal_ids
 from .transforms.dicom import is_dicom
 
@@ -60,8 +60,7 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
     said = {name: np.array(column) for name, column in zip(TAGS, zip(*headers, strict=True), strict=True)}
     if "patient" in unknown:
         said["patient"] = _believed(said["patient"], source)
-    said["age"] = parse_ages(np.array([age if AGE.fullmatch(age) else "" for age in said["age"].tolist()]), root)
-    said["sex"] = parse_sexes(np.array([sex if sex.upper() in SEXES else "" for sex in said["sex"].tolist()]), root)
+    said["age"], said["sex"] = parse_ages(said["age"], root), parse_sexes(said["sex"], root)
     for name in unknown:
         column = getattr(records, name).astype(said[name].dtype)
         column[rows] = said[name]

@@ -30,19 +30,17 @@ class Overlap:
     leak: bool
 
     def describe(self, show_ids: bool = False) -> str:
-        """Describes the overlap in one line; `show_ids` adds up to 10 names and the number of the others."""
+        """Describes the overlap in one line; `show_ids` adds up to 10 names."""
         what = {"images": "image files", "pixels": "pairs of files with the same content"}.get(self.kind, self.kind)
         text = f"{self.first} and {self.second}: {len(self.names)} {what}"
         text += f" ({self.images[0]} and {self.images[1]} images)"
-        if show_ids:
-            more = len(self.names) - NAMED
-            text += ": " + ", ".join(self.names[:NAMED]) + (f", and {more} more" if more > 0 else "")
-        return text
+        more = ", ..." if len(self.names) > NAMED else ""
+        return f"{text}: {', '.join(self.names[:NAMED])}{more}" if show_ids else text
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings of :func:`otcxr_mm.datasets.audit.audit`.
+    """The findings of the leak audit.
 
     Attributes:
         sets: One row per data set: name, type, collection, images, patients, without_id (images without a patient id).
@@ -61,11 +59,7 @@ class Audit:
         return [overlap for overlap in self.overlaps if overlap.leak]
 
     def text(self, show_ids: bool = False) -> str:
-        """A Markdown table of the sets, then one line per overlap and per note, and whether there is a leak.
-
-        Args:
-            show_ids: Whether patient ids and paths may be printed.
-        """
+        """A Markdown table of the sets, a line per overlap and note; `show_ids` prints patients and paths too."""
         rows = [list(row.values()) for row in self.sets]
         for row in rows:
             row[2] = "its own folder" if os.path.isabs(row[2]) and not show_ids else row[2]
@@ -75,11 +69,7 @@ class Audit:
         return "\n".join([*lines, f"{len(self.leaks)} leaks" if self.leaks else "no leak found"])
 
     def check(self) -> None:
-        """Raises an error if there is a leak; it names no patient.
-
-        Raises:
-            ValueError: With the leaks.
-        """
+        """Raises a ValueError if there is a leak; it names no patient."""
         if self.leaks:
             lines = "\n".join(f"  {leak.describe()}" for leak in self.leaks)
             raise ValueError(

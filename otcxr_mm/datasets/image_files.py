@@ -1,7 +1,6 @@
 """Finding the image files of a table that names images without folder or extension."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
 
 
-def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+def walk_images(root: Path, prefix: str = "") -> list[str]:
     """Image files below `root / prefix`, sorted, as paths relative to `root`.
 
     Hidden files and what archives leave behind are skipped; links are followed, each folder once.
@@ -23,7 +22,7 @@ def walk_images(root: Path, prefix: str = "", suffixes: Sequence[str] = SUFFIXES
         names = [] if real in visited else [n for n in names if not n.startswith(".")]
         visited.add(real)
         relative = os.path.relpath(folder, root)
-        found += [os.path.normpath(os.path.join(relative, n)) for n in names if n.lower().endswith(tuple(suffixes))]
+        found += [os.path.normpath(os.path.join(relative, n)) for n in names if n.lower().endswith(SUFFIXES)]
     return sorted(found)
 
 
@@ -34,33 +33,25 @@ def stem(path: str) -> str:
     return base if suffix.lower() in SUFFIXES else name
 
 
-def find_by_stem(
-    root: Path, prefix: str, stems: np.ndarray, suffix: str | None, default: str
-) -> tuple[np.ndarray, set[str]]:
+def find_by_stem(root: Path, prefix: str, stems: np.ndarray, suffix: str) -> np.ndarray:
     """Paths of images that a table names by their stem.
 
     Args:
         root: The data root.
         prefix: Folder below it, searched with its subfolders.
         stems: Names, (n,).
-        suffix: Extension of the images; None for any.
-        default: Extension of the path of an image that does not exist.
+        suffix: Extension of the path of an image that does not exist.
 
     Returns:
-        Paths relative to `root`, (n,), and the files found.
+        Paths relative to `root`, (n,).
 
     Raises:
         ValueError: If an image exists twice.
     """
     wanted = set(stems.tolist())
-    files = walk_images(root, prefix, SUFFIXES if suffix is None else (suffix.lower(),))
     path_of: dict[str, str] = {}
-    for path in files:
+    for path in walk_images(root, prefix):
         name = stem(path)
         if name in wanted and path_of.setdefault(name, path) != path:
-            raise ValueError(
-                f"{root / path}: {name} is there as {path_of[name]} too: set the folder with img_prefix or the "
-                "extension with img_suffix"
-            )
-    paths = [path_of.get(name) or os.path.join(prefix, name + (suffix or default)) for name in stems.tolist()]
-    return np.array(paths), set(files)
+            raise ValueError(f"{root / path}: {name} is there as {path_of[name]} too: set the folder with img_prefix")
+    return np.array([path_of.get(name) or os.path.join(prefix, name + suffix) for name in stems.tolist()])

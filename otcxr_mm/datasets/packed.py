@@ -56,24 +56,17 @@ class PackedImages:
         record: What packed.json says, without the paths.
 
     Raises:
-        FileNotFoundError: If it holds no packed images, or their packing was interrupted.
-        ValueError: If the file of pixels has another size than recorded.
+        FileNotFoundError: If it does not hold all images, or the file of pixels has another size than recorded.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder).expanduser()
         self.record = read_record(self.folder)
-        if not self.record.get("complete"):
+        if not self.record.get("complete") or os.path.getsize(self.folder / PIXELS) != self.record["bytes"]:
             raise FileNotFoundError(
-                f"{self.folder}: no packed images, or their packing was interrupted: pack them again"
+                f"{self.folder}: packed images are missing, not complete or damaged (then remove them): pack them again"
             )
         self.depth = self.record["depth"]
-        size = os.path.getsize(self.folder / PIXELS)
-        if size != self.record["bytes"]:
-            raise ValueError(
-                f"{self.folder}: damaged, pixels of {size} bytes, expected {self.record['bytes']}: remove the folder "
-                "and pack the images again"
-            )
         index = np.load(self.folder / INDEX)
         self._index = index[index["done"]]
         self.paths = np.array(self.record.pop("paths"))[index["done"]]

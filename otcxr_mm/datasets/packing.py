@@ -45,7 +45,7 @@ def pack_images(
         paths: Of the images, without repetition.
         folder: To write.
         size: Pixels of the shorter side, or (height, width). A shorter side below it is left as it is.
-        read: Takes a path and gives a grey image, uint8, or float32 on the scale 0 to 255, which is rounded to `depth`.
+        read: Takes a path and gives a grey image (H, W), uint8, or float32 on the scale 0 to 255.
         jobs: Threads that read; 0 for one per core.
         depth: Bits per pixel, 8 or 16. 16 keep what 16-bit sources hold, in twice the space.
         settings: What else the pixels depend on, such as {"max_value": 4095}.
@@ -53,7 +53,7 @@ def pack_images(
 
     Raises:
         BrokenImageError: (a ValueError) If images cannot be read; lists them all, after packing the others.
-        ValueError: If the folder holds other images, or was packed at another size, depth or with other settings.
+        ValueError: If the folder holds other images, or the same at another size, depth or with other settings.
     """
     folder, paths = Path(folder).expanduser(), list(paths)
     shape = list(size) if isinstance(size, tuple) else size
@@ -84,23 +84,28 @@ def _write_record(folder: Path, record: dict) -> None:
 
 
 def _is_packed(folder: Path, wanted: dict, skip_broken: bool) -> bool:
-    """Whether a folder already holds what is wanted; it is an error if it holds anything else."""
+    """Whether a folder already holds what is wanted; it is an error if it holds anything else that is complete."""
     found = read_record(folder)
-    different = [key for key, value in wanted.items() if found and found[key] != value]
+    if not found.get("complete"):
+        return False
+    different = [key for key, value in wanted.items() if found[key] != value]
     if different:
         raise ValueError(
             f"{folder} holds other packed images ({', '.join(different)} differ): name another folder, or remove it"
         )
-    return bool(found) and found["complete"] and (skip_broken or not found["broken"])
+    return skip_broken or not found["broken"]
 
 
 def _pack(root: str | os.PathLike, folder: Path, wanted: dict, read: Callable, jobs: int) -> list[str]:
     """Appends the images that are not there yet, or have changed, and returns what is wrong with broken ones."""
     files = [os.path.join(root, path) for path in wanted["paths"]]
-    begun = bool(read_record(folder))
-    if begun:
-        _write_record(folder, {**wanted, "complete": False})
-    index = open_memmap(folder / INDEX, "r+" if begun else "w+", ROW, (len(files),))
+    found = read_record(folder)
+    if any(found.get(key) != value for key, value in wanted.items()):
+        (folder / RECORD).unlink(missing_ok=True)
+        open_memmap(folder / INDEX, "w+", ROW, (len(files),)).flush()
+        (folder / PIXELS).write_bytes(b"")
+    _write_record(folder, {**wanted, "complete": False})
+    index = open_memmap(folder / INDEX, "r+")
     now = np.array([stamp(file) for file in files]).reshape(-1, 2)
     index["done"] &= (index["source"] == now).all(1)
     todo = np.flatnonzero(~index["done"]).tolist()
@@ -117,7 +122,7 @@ def _pack(root: str | os.PathLike, folder: Path, wanted: dict, read: Callable, j
     own = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with open(folder / PIXELS, "a+b" if begun else "w+b") as pixels, ThreadPoolExecutor(jobs) as pool:
+        with open(folder / PIXELS, "a+b") as pixels, ThreadPoolExecutor(jobs) as pool:
             # a rest of what was interrupted
             pixels.truncate(index["bytes"][index["done"], 1].max(initial=0))
             for chunk in track(chunks, "Packing images", transient=True, disable=len(todo) < 200):
@@ -135,9 +140,6 @@ def _pack(root: str | os.PathLike, folder: Path, wanted: dict, read: Callable, j
                 for row, entry in done.items():
                     index[row] = entry
                 index.flush()
-                if done and not begun:
-                    _write_record(folder, {**wanted, "complete": False})
-                    begun = True
     finally:
         cv2.setNumThreads(own)
     return broken

@@ -47,31 +47,23 @@ def one_spelling(patient: np.ndarray) -> np.ndarray:
 
 
 def patient_column(table: Table, given: str | None) -> str | None:
-    """The column of a table that names patients; None if there is none.
-
-    Args:
-        table: The table.
-        given: The column that the user names, or '' for none; None if the user gives nothing.
+    """The column of a table that names patients; None if there is none, or if the user says so (`given` is '').
 
     Raises:
-        ValueError: If there is no column `given`. If it is None: if two columns of patients group the images
-            differently, or if a column looks like one of patients but its name is not known here.
+        ValueError: If there is no column `given`. If it is None: if there are several columns of patients, or one that
+            looks like it but whose name is not known here.
     """
     if given is not None:
         return table.find((), "patient", given) if given else None
     filled = [name for name in table if (table[name] != "").any()]
     found = [name for name in table.alike(PATIENT_COLUMNS) if name in filled]
-    ways_out = "name the column of patients with patient_column='...', or set patient_column='' if there is none"
-    likely = next((name for name in filled if not found and _may_name_patients(name)), None)
-    if likely is not None:
-        raise ValueError(
-            f"{table.file}: column {likely!r} may name patients, who must not be in several splits: {ways_out}"
-        )
-    ids = [normal_ids(table[name]).tolist() for name in found]
-    for name, other in zip(found[1:], ids[1:], strict=False):
-        if not len(set(ids[0])) == len(set(other)) == len(set(zip(ids[0], other, strict=True))):
-            raise ValueError(f"{table.file}: columns {found[0]!r} and {name!r} name different patients: {ways_out}")
-    return found[0] if found else None
+    likely = found or [name for name in filled if _may_name_patients(name)]
+    if len(found) == 1 or not likely:
+        return found[0] if found else None
+    raise ValueError(
+        f"{table.file}: {likely} may name patients, who must not be in several splits: name the column with "
+        "patient_column='...', or set patient_column='' if there is none"
+    )
 
 
 def _may_name_patients(column: str) -> bool:
@@ -84,8 +76,8 @@ def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) 
     """Raises a ValueError if a patient, as compared by :func:`normal_ids`, is in more than one split.
 
     Args:
-        patient: Patient of each image; '' if unknown.
-        split: Split of each image; '' for none.
+        patient: Patient of each image, (n,); '' if unknown.
+        split: Split of each image, (n,); '' for none.
         source: The data set, named in the error.
     """
     splits_of: dict[str, set[str]] = {}

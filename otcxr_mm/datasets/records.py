@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
@@ -54,51 +53,30 @@ class Records:
         return Records(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 
-def _parsed(
-    text: np.ndarray, parse: Callable[[str], object], hint: str, file: Path, lines: np.ndarray | None
-) -> np.ndarray:
-    """Applies `parse` to the fields in upper case; it returns None for a field that is wrong."""
+def _years(text: str) -> float:
+    match = AGE.fullmatch(text.upper())
+    age = float(match[1]) * UNIT_YEARS[match[2]] if match else np.nan
+    return age if age <= OLDEST else np.nan
+
+
+def _parsed(text: np.ndarray, parse: Callable[[str], float | str], what: str, source: object) -> np.ndarray:
+    """Applies `parse` to each field; counts and logs those that say something, but not what they should."""
     unique, row_of = np.unique(text, return_inverse=True)
-    values = [parse(value.upper()) for value in unique.tolist()]
-    if None in values:
-        wrong = values.index(None)
-        row = int(np.flatnonzero(row_of == wrong)[0])
-        line = row + 2 if lines is None else lines[row]
-        raise ValueError(f"{file}, row {line}: {str(unique[wrong])!r} is not {hint}")
-    return np.array(values)[row_of]
+    values = np.array([parse(field) for field in unique.tolist()])
+    wrong = np.isin(values.astype(str), ("", "nan")) & ~np.isin(np.char.upper(unique.astype(str)), UNKNOWN)
+    if wrong.any():
+        print_log(f"{source}: {int(wrong[row_of].sum())} fields are not {what} and are taken as unknown", "current")
+    return values[row_of]
 
 
-def _years(text: str) -> float | None:
-    if text in UNKNOWN:
-        return np.nan
-    match = AGE.fullmatch(text)
-    return float(match[1]) * UNIT_YEARS[match[2]] if match else None
+def parse_ages(text: np.ndarray, source: object) -> np.ndarray:
+    """Ages in years, float32 (n,), from numbers of years or DICOM's age strings ('060Y', '011M', '003W', '001D').
 
-
-def parse_ages(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
-    """Ages in years, from numbers of years or DICOM's age strings ('060Y', '011M', '003W', '001D').
-
-    Args:
-        text: (n,).
-        file: Named in errors.
-        lines: Line of `file` of each field, (n,); None if they begin at 2, one per line.
-
-    Returns:
-        float32 (n,); NaN for an empty field, or more than 120 years, which is counted and logged.
-
-    Raises:
-        ValueError: For anything else.
+    An empty field is NaN; so is anything else or more than 120 years, which is counted and logged with its `source`.
     """
-    age = _parsed(text, _years, "an age: use years, or DICOM's form, such as '060Y'", file, lines).astype(np.float32)
-    impossible = age > OLDEST
-    if impossible.any():
-        print_log(f"{file}: {impossible.sum()} ages above {OLDEST} years are taken as unknown", "current")
-        age[impossible] = np.nan
-    return age
+    return _parsed(text, _years, "ages", source).astype(np.float32)
 
 
-def parse_sexes(text: np.ndarray, file: Path, lines: np.ndarray | None = None) -> np.ndarray:
-    """'M', 'F' or '' from what publishers write; arguments and errors as for :func:`parse_ages`."""
-    return _parsed(
-        text, lambda sex: SEXES.get(sex, "" if sex in UNKNOWN else None), "a sex: use M, F or ''", file, lines
-    )
+def parse_sexes(text: np.ndarray, source: object) -> np.ndarray:
+    """'M', 'F' or '' from what publishers write; arguments as for :func:`parse_ages`."""
+    return _parsed(text, lambda sex: SEXES.get(sex.upper(), ""), "sexes", source)

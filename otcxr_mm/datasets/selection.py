@@ -40,11 +40,7 @@ def filtered(
     ages: tuple[float, float] | None,
     sexes: Sequence[str] | None,
 ) -> Records:
-    """The records with these views, ages (youngest, oldest) and sexes; None keeps all. Logs how many images it drops.
-
-    Raises:
-        ValueError: If none is left.
-    """
+    """The records with these views, ages (youngest, oldest) and sexes; None keeps all. Logs how many it drops."""
     for name, column, wanted in (("views", "view", views), ("ages", "age", ages), ("sexes", "sex", sexes)):
         if wanted is None:
             continue
@@ -54,10 +50,8 @@ def filtered(
         else:
             chosen, unknown = np.isin(values, list(wanted)), values == ""
         if not chosen.any():
-            found = sorted(set(values[~unknown].tolist()))
-            if column == "age" and found:
-                found = f"{found[0]:g} to {found[-1]:g} years"
-            raise ValueError(f"{source}: no image with {name}={list(wanted)}; there are {found or 'none known'}")
+            found = sorted(set(values[~unknown].tolist()))[:10] or "none known"
+            raise ValueError(f"{source}: no image with {name}={list(wanted)}; there are {found}")
         print_log(
             f"{source}: {name}={list(wanted)} drops {int((~chosen).sum())} of {len(records)} images "
             f"({int((unknown & ~chosen).sum())} of unknown {column})",
@@ -79,16 +73,13 @@ def _files(folder: Path) -> set[str]:
 def existing(records: Records, source: str, root: Path, packed: PackedImages | None, skip_missing: bool) -> Records:
     """The records whose image is there: packed, or as a file below `root`.
 
-    Folders are listed, which is faster than looking for each file.
-
-    Raises:
-        FileNotFoundError: If an image is missing and `skip_missing` is not set, or if all are.
+    Folders are listed, which is faster than looking for each file. It is an error if an image is missing and
+    `skip_missing` is not set, or if all are.
     """
     paths = records.path.tolist()
     if packed is not None:
         there = packed.rows(paths) >= 0
-        place, lack = "", f"not among the packed images in {packed.folder}"
-        way_out = "Run otcxr prepare for this split"
+        place, lack, way_out = "", f"not among the packed images in {packed.folder}", "Run otcxr prepare for this split"
     else:
         parts = [os.path.split(path) for path in paths]
         files = {folder: _files(root / folder) for folder in {folder for folder, _ in parts}}

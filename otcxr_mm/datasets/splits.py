@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from ..utils.files import write_whole
 from .image_files import stem
 from .patients import PATIENT_COLUMNS, check_patient_disjoint, normal_ids, one_spelling, patient_column
 from .tables import read_csv, read_list
@@ -45,16 +44,15 @@ def _keys(path: np.ndarray, named: set[str]) -> list[str]:
 
 
 def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients: str | None = None) -> np.ndarray:
-    """Split of each image from a csv with a column `split` and one of images or patients.
+    """Split of each image, (n,), from a csv with a column `split` and one of images or patients; '' if it names none.
+
+    A column of images (paths or file names) takes precedence over one of patients.
 
     Args:
-        path: Path of each image below the data root.
-        patient: Patient of each image.
-        file: The csv. A column of images (paths or file names) takes precedence over one of patients.
+        path: Path of each image below the data root, (n,).
+        patient: Patient of each image, (n,).
+        file: The csv.
         patients: Column of patients, '' for none; None, or a column that does not exist, to find it by name.
-
-    Returns:
-        Split of each image, '' if the file does not name it.
 
     Raises:
         ValueError: If a column is missing, a key has two splits or names several images, no image is named, or a
@@ -72,11 +70,6 @@ def split_from_file(path: np.ndarray, patient: np.ndarray, file: Path, patients:
     for row, (name, split) in enumerate(zip(named.tolist(), splits.tolist(), strict=True)):
         if split_of.setdefault(name, split) != split:
             raise table.error(row, f"{name} is in {split!r} here and in {split_of[name]!r} above")
-    if by_patient and not (patient != "").any():
-        raise ValueError(
-            f"{file}: splits by {key!r}, but the data set has no patient ids: name the images instead, or give an "
-            "ann_file with a column of patients"
-        )
     split_of.pop("", None)
     own = normal_ids(patient).tolist() if by_patient else _keys(path, set(split_of))
     unused = len(set(split_of) - set(own))
@@ -118,17 +111,6 @@ def _units(path: np.ndarray, patient: np.ndarray, source: str) -> np.ndarray:
     return np.where(known, patient, np.char.add("image ", np.array(names)))
 
 
-def check_shares(shares: Sequence[tuple[str, float]]) -> None:
-    """Raises a ValueError unless the shares of :func:`split_by_hash` sum to 1 and have names of their own."""
-    names = [name for name, _ in shares]
-    wrong = not names or len(set(names)) < len(names) or {"", "all"} & set(names)
-    if wrong or any(share <= 0 for _, share in shares) or abs(sum(share for _, share in shares) - 1) > 1e-6:
-        raise ValueError(
-            f"split_by_hash={shares} must be pairs of a split and its share, above 0, which sum to 1, such as "
-            "(('train', 0.7), ('val', 0.1), ('test', 0.2))"
-        )
-
-
 def split_by_hash(
     path: np.ndarray, patient: np.ndarray, shares: Sequence[tuple[str, float]], source: str = "split_by_hash"
 ) -> np.ndarray:
@@ -137,13 +119,10 @@ def split_by_hash(
     A patient's split does not depend on the other patients in the data set.
 
     Args:
-        path: Path of each image.
-        patient: Patient of each image; '' if unknown.
+        path: Path of each image, (n,).
+        patient: Patient of each image, (n,); '' if unknown.
         shares: Pairs of a split and its share of the patients.
         source: The data set, named in the warning.
-
-    Returns:
-        Split of each image, (n,).
     """
     units, unit_of = np.unique(_units(path, patient, source), return_inverse=True)
     ends = np.cumsum([share for _, share in shares])[:-1]
@@ -174,26 +153,3 @@ def draw_fraction(
     # less than a millionth above a whole number is rounding
     drawn[order[: int(np.ceil(fraction * len(units) - 1e-6))]] = True
     return drawn[unit_of]
-
-
-def write_selection(path: np.ndarray, split: str, file: str | os.PathLike) -> str:
-    """Writes the list of the images that were used, to publish with a result.
-
-    Args:
-        path: Paths relative to the data root, such as `dataset.records.path`.
-        split: Name for these images in the column `split`, so that `split_file=FILE, split=NAME` selects them again.
-        file: The csv to write, with columns `path` and `split`, sorted by path.
-
-    Returns:
-        SHA-256 of the csv, in hexadecimal.
-
-    Raises:
-        ValueError: If a path or the split has a comma, a quote or a line break.
-    """
-    paths = sorted(np.asarray(path).tolist())
-    for text in (split, *paths):
-        if set(text) & set(',"\r\n'):
-            raise ValueError(f"{file}: {text!r} has a comma, a quote or a line break: rename it")
-    data = "".join(["path,split\n", *(f"{p},{split}\n" for p in paths)]).encode()
-    write_whole(Path(file).expanduser(), data)
-    return hashlib.sha256(data).hexdigest()

@@ -13,13 +13,7 @@ def _folded(name: str) -> str:
 
 
 class Table(dict[str, np.ndarray]):
-    """Columns of a csv by name, as strings.
-
-    Attributes:
-        file: The csv.
-        lines: Line of the file where each row begins, counted from 1, (n,); there may be empty lines, and a field may
-            span several.
-    """
+    """Columns of a csv by name, as strings; `lines` are those of the file where rows begin, from 1, (n,)."""
 
     def __init__(self, columns: dict[str, np.ndarray], file: Path, lines: np.ndarray) -> None:
         super().__init__(columns)
@@ -34,11 +28,7 @@ class Table(dict[str, np.ndarray]):
         return [column for name in names for column in self if _folded(column) == _folded(name)]
 
     def find(self, names: Sequence[str], what: str, given: str | None = None) -> str:
-        """Name of the column `given`, spelled exactly so; without one, the first column that is alike `names`.
-
-        Raises:
-            ValueError: If there is none.
-        """
+        """Name of the column `given`, spelled exactly so; without one, the first that is alike `names`; or an error."""
         found = ([given] if given in self else []) if given else self.alike(names)
         if not found:
             wanted = [given] if given else list(names)
@@ -52,19 +42,8 @@ class Table(dict[str, np.ndarray]):
             found = str(self[column][wrong[0]])
             raise self.error(wrong[0], f"{found!r} in column {column!r}; expected one of {list(allowed)}")
 
-    def require_filled(self, *columns: str) -> None:
-        """Raises a ValueError if a field of these columns is empty."""
-        for column in columns:
-            empty = np.flatnonzero(self[column] == "")
-            if len(empty):
-                raise self.error(empty[0], f"column {column!r} is empty")
-
     def value_of(self, key: str, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct values of `key`, sorted, and the field of `column` that all their rows agree on.
-
-        Raises:
-            ValueError: If two rows disagree.
-        """
+        """The distinct values of `key`, sorted, and the field of `column`; it is an error if their rows disagree."""
         names, first, name_of = np.unique(self[key], return_index=True, return_inverse=True)
         wrong = np.flatnonzero(self[column] != self[column][first][name_of])
         if len(wrong):
@@ -76,23 +55,13 @@ class Table(dict[str, np.ndarray]):
 def _text(file: Path, what: str) -> str:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such {what}: put it there, or name another below data_root")
-    raw = file.read_bytes()
     try:
-        text = raw.decode("utf-8-sig")
+        return file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{file}, row {row}: byte {raw[error.start]:#x} is not UTF-8: save the {what} as UTF-8"
-        ) from None
-    if "\0" in text:
-        row = text.count("\n", 0, text.index("\0")) + 1
-        raise ValueError(f"{file}, row {row}: contains a zero byte: damaged, compressed, or not UTF-8")
-    return text
+        raise ValueError(f"{file}: save the {what} as UTF-8 ({error})") from None
 
 
 def _check_header(file: Path, header: list[str], required: Sequence[str]) -> None:
-    if not header:
-        raise ValueError(f"{file}: the file is empty")
     separator = next((sign for sign in ";\t" if len(header) == 1 and sign in header[0]), None)
     if separator is not None:
         raise ValueError(f"{file}: columns are separated by {separator!r}: save it with commas")
@@ -135,20 +104,12 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
     except csv.Error as error:
         raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
-        raise ValueError(f"{file}: a header, but no rows")
+        raise ValueError(f"{file}: the table has no rows")
     columns = dict(zip(wanted, map(np.array, zip(*rows, strict=True)), strict=True))
     return Table(columns, file, np.array(lines))
 
 
 def read_list(file: Path) -> np.ndarray:
-    """Reads one name per line; empty lines and lines that begin with # are skipped.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it names nothing, or is not UTF-8.
-    """
+    """Reads one name per line; empty lines and lines that begin with # are skipped."""
     lines = (line.strip() for line in _text(file, "list").splitlines())
-    names = [line for line in lines if line and not line.startswith("#")]
-    if not names:
-        raise ValueError(f"{file}: the list is empty")
-    return np.array(names)
+    return np.array([line for line in lines if line and not line.startswith("#")], dtype=str)

@@ -1,6 +1,5 @@
 """Broken images while training: skipped, counted, logged once, and the end of the run if they are many."""
 
-import numpy as np
 import pytest
 from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader
@@ -63,7 +62,6 @@ def test_each_is_logged_once_with_its_path_and_workers_share_the_count(folder, l
 @pytest.mark.parametrize(
     ("workers", "kwargs", "message"),
     [
-        (0, {}, "1 of 20 images are broken, more than max_broken=0.01"),
         (0, dict(max_broken=0.09), r"2 of 20 images are broken, more than max_broken=0.09[\s\S]*03.png[\s\S]*11.png"),
         (1, dict(max_broken=0.09), r"2 of 20 images are broken, more than max_broken=0.09[\s\S]*03.png[\s\S]*11.png"),
     ],
@@ -79,7 +77,7 @@ def test_images_that_vanish_while_training(folder):
     (folder / "06.png").unlink(), (folder / "06.png").mkdir()
     indices(data, 0)
     assert len(data.broken) == 4
-    assert "06.png: not a file, but a folder" in data.broken.reasons[6]
+    assert "06.png: no such image file" in data.broken.reasons[6]
 
 
 def test_other_errors_are_not_swallowed(folder):
@@ -97,11 +95,3 @@ def test_when_all_are_broken_it_ends(folder):
     data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=1)
     with pytest.raises(RuntimeError, match="the pipeline returned nothing for 1001 images in a row"):
         data[0]
-
-
-def test_replacements_are_spread(folder):
-    data = otcxr_mm.UnlabeledCXR(folder, pipeline=PIPELINE, max_broken=0.1)
-    data.set_epoch(0, 0)
-    drawn = [data.clock.replacement(i, 0, 1000) for i in range(1000)]
-    assert len(set(drawn)) > 550  # 632 expected of 1000 free draws
-    assert abs(np.mean(drawn) - 500) < 50

@@ -72,11 +72,6 @@ def huge_png(data):
     return data[:29] + struct.pack(">I", zlib.crc32(data[12:29])) + data[33:]
 
 
-def huge_jpeg(data):
-    at = data.index(b"\xff\xc0")
-    return data[: at + 5] + struct.pack(">HH", 60_000, 60_000) + data[at + 9 :]
-
-
 def npz_with(**changed):
     return lambda file: npz(file.parent, **changed)
 
@@ -86,24 +81,9 @@ ERRORS = [
     # any csv
     ("csv", "t.csv", replace("p0,train,30", "p0,train,x,30"), "t.csv, row 2: 7 fields, but the header has 6"),
     ("csv", "t.csv", replace("31,1,0", "31,1,0.5"), "t.csv, row 3: '0.5' in column 'Edema'"),
-    ("csv", "t.csv", replace("\n1.jpg", "\n\n\n1.jpg,p0,train,31,7,0\n1.jpg"), "t.csv, row 5: '7' in column 'Mass'"),
-    ("csv", "t.csv", replace("0.png,p0", '"0\n.png",p0'), "1 of 6 listed images are missing"),
-    ("csv", "t.csv", replace("0.png", "x" * 5000), "1 of 6 listed images are missing"),
-    ("csv", "t.csv", replace("0.png", ".."), "1 of 6 listed images are missing"),
-    ("csv", "t.csv", replace("0.png", ""), "t.csv, row 2: column 'path' is empty"),
-    ("csv", "t.csv", raw(lambda data: data.decode().replace("p1", "Müller").encode("latin-1")), "row 4: byte 0xfc"),
-    ("csv", "t.csv", raw(lambda data: data.decode().encode("utf-16-le")), "row 1: contains a zero byte"),
-    ("csv", "t.csv", raw(zlib.compress), "t.csv, row 1: byte"),
+    ("csv", "t.csv", raw(lambda data: data.replace(b"p1", b"M\xfcller")), "t.csv: save the table as UTF-8"),
     ("csv", "t.csv", replace("0.png", '"0.png'), "t.csv, row 7: unexpected end of data"),
-    ("csv", "t.csv", text(""), "t.csv: the file is empty"),
-    ("csv", "t.csv", text("path,Mass,Edema\n\n"), "t.csv: a header, but no rows"),
-    ("csv", "t.csv", replace("path", "file"), "t.csv: no column for the path, one of ['Image Index'"),
-    (
-        "csv",
-        "t.csv",
-        replace("Mass", "Mas"),
-        "t.csv: no column for the label, one of ['Mass']; the columns are ['path'",
-    ),
+    ("csv", "t.csv", text("path,Mass,Edema\n\n"), "t.csv: the table has no rows"),
     ("csv", "t.csv", replace("Edema", "Mass"), "t.csv: column 'Mass' appears twice"),
     ("csv", "t.csv", replace(",", "\t", -1), "t.csv: columns are separated by '\\t'"),
     ("csv", "t.csv", instead(os.mkdir), "t.csv: no such table"),
@@ -113,41 +93,27 @@ ERRORS = [
         replace("p1,train", "p1,test"),
         "t.csv: these patients appear in more than one split: p1 (test, train)",
     ),
-    ("csv", "img/0.png", lambda file: file.rename(file.with_name("x.png")), "images are missing, first {}/img/0.png"),
-    ("csv", "img/0.png", instead(lambda file: file.symlink_to(file)), "images are missing, first {}/img/0.png"),
-    ("csv", "img/0.png", instead(os.mkdir), "images are missing, first {}/img/0.png"),
     ("csv", "img/0.png", instead(os.mkfifo), "images are missing, first {}/img/0.png"),
     # NIH
     ("nih", NIH_TABLE, replace("Patient ID", "PatientID"), "v2020.csv: no column 'Patient ID'; the columns are"),
     ("nih", NIH_TABLE, replace("Hernia", "Hernya"), "v2020.csv, row 4: unknown finding 'Hernya'"),
-    ("nih", NIH_TABLE, replace("053", "06OY"), "v2020.csv, row 5: '06OY' is not an age"),
-    ("nih", NIH_TABLE, replace("053,F", "053,X7"), "v2020.csv, row 5: 'X7' is not a sex"),
     ("nih", NIH_TABLE, append("00000000_000.png,Mass,0,0,050,F,PA"), "00000000_000.png is listed in several rows"),
     ("nih", NIH_TABLE, replace("0,5,055", "0,0001,055"), "patients appear in more than one split: 1 (test, train_val)"),
-    ("nih", NIH_TABLE, os.remove, "no Data_Entry_2017*.csv"),
     ("nih", "test_list.txt", text("00000000_000.png\n"), "test_list.txt: 00000000_000.png is also in 'train_val'"),
-    ("nih", "test_list.txt", text("# nothing\n"), "test_list.txt: the list is empty"),
     ("nih", "train_val_list.txt", text("a.png\nb.png\n"), "split 'train_val' is empty; the splits are {{'test': 2}}"),
     ("nih", "images", lambda folder: folder.rename(folder.with_name("x")), "neither images/ nor images_001/images/"),
     # VinBigData, VinDr
     ("vinbig", "train.csv", replace("Cardiomegaly", "Cardiomegali"), "train.csv, row 5: 'Cardiomegali' in column"),
-    ("vinbig", "train.csv", append(",Cardiomegaly,3,R2,1,1,2,2"), "train.csv, row 20: column 'image_id' is empty"),
-    ("vinbig", "train.csv", append("1,Cardiomegaly,3,,1,1,2,2"), "train.csv, row 20: column 'rad_id' is empty"),
     ("vinbig", "train/0.dcm", lambda file: write_image(file.with_suffix(".png")), "0 is there as train/0.dcm too"),
-    ("vindr", "annotations/image_labels_train.csv", append("train1,R1,0,0,1"), "row 20: a second row of train1 and R1"),
     ("vindr", "annotations/image_labels_train.csv", append("x,R1,2,0,1"), "row 20: '2' in column 'Cardiomegaly'"),
-    ("vindr", "annotations/image_labels_train.csv", text("image_id,x\na,1\n"), "no column of a finding"),
     # RSNA, SIIM
     ("rsna", RSNA_TABLE, append("0,1,2,3,4,1"), f"{RSNA_TABLE}, row 8: 'Target' of 0 contradicts row 2"),
-    ("rsna", RSNA_TABLE, append("x,,,,,"), f"{RSNA_TABLE}, row 8: '' in column 'Target'"),
-    ("rsna", "stage_2_train_images/0.dcm", instead(os.mkfifo), "images are missing, first {}/stage_2_train_images/0"),
     ("rsna", DETAILS, append("0,Lung Opacity"), f"{DETAILS}, row 8: 'class' of 0 contradicts row 2"),
     ("rsna", DETAILS, append("x,Opacity"), f"{DETAILS}, row 8: 'Opacity' in column 'class'"),
     *(
         ("siim", "train-rle.csv", append(f"1.2.9,{code}"), "train-rle.csv, row 8: EncodedPixels must be pairs")
-        for code in ("5", "5 90 3", "5 -90", "5 x", "1048570 7", "9" * 30 + " 1", "5.5 1")
+        for code in ("5 90 3", "5 -90", "5 x", "1048570 7")
     ),
-    ("siim", "train-rle.csv", append("1.2.9,"), "train-rle.csv, row 8: column 'EncodedPixels' is empty"),
     # masks, MedMNIST
     ("masks", "masks/3.png", os.remove, "1 of 6 images have no mask, images/3.png first: there is no 3.* in {}/masks"),
     (
@@ -156,19 +122,9 @@ ERRORS = [
         lambda file: write_image(file.with_suffix(".jpg")),
         "this mask is there as masks/3.jpg too",
     ),
-    ("masks", "masks", lambda folder: folder.rename(folder.with_name("x")), "{}/masks: no such folder of masks"),
     ("npz", "pneumoniamnist.npz", cut(0.5), "pneumoniamnist.npz: damaged"),
-    ("npz", "pneumoniamnist.npz", text(""), "pneumoniamnist.npz: damaged"),
-    ("npz", "pneumoniamnist.npz", os.remove, "pneumoniamnist.npz: no such npz"),
-    (
-        "npz",
-        "pneumoniamnist.npz",
-        npz_with(train_images=np.zeros((6, 8, 8, 3), np.uint8)),
-        "train_images must be uint8",
-    ),
     ("npz", "pneumoniamnist.npz", npz_with(train_labels=np.zeros((5, 1), np.uint8)), "train_labels must be 0 or 1"),
     ("npz", "pneumoniamnist.npz", npz_with(train_labels=np.full((6, 1), np.nan)), "train_labels must be 0 or 1"),
-    ("npz", "pneumoniamnist.npz", npz_with(train_labels=np.full((6, 1), None, object)), "damaged, or not an npz"),
     ("npz", "pneumoniamnist.npz", lambda file: np.savez(file, x=np.zeros(3)), "damaged, or not an npz of MedMNIST"),
 ]
 SKIPS = [
@@ -180,8 +136,6 @@ SKIPS = [
         for magic in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"BM", b"II*\0", bytes(128) + b"DICM")
     ),
     ("csv", "img/0.png", raw(huge_png)),
-    ("csv", "img/1.jpg", raw(huge_jpeg)),
-    ("csv", "img/0.png", raw(cv2.imencode(".tiff", np.zeros((8, 8), np.float32))[1].tobytes())),
     ("masks", "masks/0.png", cut(0.2)),
     ("masks", "masks/0.png", array(np.arange(720, dtype=np.uint8).reshape(24, 30))),
     ("masks", "masks/0.png", array(np.full((30, 24), 255, np.uint8))),
@@ -251,12 +205,10 @@ def test_a_broken_image_is_skipped_and_named(tmp_path, sound, layout, file, dama
     [
         ("t.csv", raw(lambda data: data.replace(b"\n", b"\r\n"))),
         ("t.csv", raw(lambda data: b"\xef\xbb\xbf" + data.replace(b"\n", b"\n\n"))),
-        ("t.csv", replace("\n", " \n", -1)),
-        ("t.csv", replace("\n", ",,\n", -1)),
         ("img/0.png", lambda file: file.rename(file.with_name("x")) and file.symlink_to("x")),
         ("img/0.png", dicom()),
     ],
-    ids=["windows", "bom and blank lines", "spaces", "empty columns", "link", "dicom named png"],
+    ids=["windows", "bom and blank lines", "link", "dicom named png"],
 )
 def test_what_other_programs_write_is_read(tmp_path, sound, file, change):
     build = sound("csv")

@@ -74,21 +74,3 @@ def test_a_setting_that_does_not_fit_ends_training_and_is_not_a_broken_image(tmp
     with pytest.raises(WhiteError, match=message):
         data[1]
     assert not len(data.broken)
-
-
-def test_missing_files_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone.png: no such image"):
-        read_grey(str(tmp_path / "gone.png"))
-
-
-def test_too_many_pixels_are_refused_before_decoding(tmp_path):
-    write_image(tmp_path / "a.png", (50, 60))
-    assert read_grey(tmp_path / "a.png", max_pixels=3000).shape == (50, 60)
-    with pytest.raises(ValueError, match="a.png: 3,000 pixels; max_pixels=2999"):
-        otcxr_mm.LoadCXR(max_pixels=2999)({"img_path": str(tmp_path / "a.png")})
-
-
-def test_real_originals(real_data):
-    rgba = read_grey(str(real_data / "nih/originals/00000773_001.png"))
-    assert rgba.shape == (1024, 1024) and rgba.dtype == np.uint8
-    assert read_grey(str(sorted((real_data / "kermany/originals").rglob("*.jpeg"))[0])).ndim == 2

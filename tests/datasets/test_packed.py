@@ -51,16 +51,12 @@ def test_16_bits_come_back_as_they_are_read(tmp_path):
     np.testing.assert_allclose(images[0], read_grey(str(tmp_path / "a.png")), rtol=1e-6)
     np.testing.assert_array_equal(np.rint(images[0] * 257).astype(np.uint16), img)
     np.testing.assert_allclose(images[1], img >> 8, rtol=1e-6)
-    pack_images(tmp_path, ["a.png"], tmp_path / "fixed", (40, 10))
-    assert PackedImages(tmp_path / "fixed")[0].shape == (40, 10)
 
 
 @pytest.mark.parametrize(
     ("other", "named"),
     [
         (dict(paths=PATHS[::-1]), "paths differ"),
-        (dict(size=31), "size differ"),
-        (dict(depth=16), "depth differ"),
         (dict(settings={"max_value": 4095}), "settings differ"),
     ],
 )
@@ -74,7 +70,7 @@ def test_a_file_of_another_size_is_noticed(folder):
     pack(folder)
     with open(folder / "packed" / "pixels.bin", "ab") as pixels:
         pixels.write(b"x")
-    with pytest.raises(ValueError, match="damaged, pixels of .* bytes, expected .*: remove the folder"):
+    with pytest.raises(FileNotFoundError, match="not complete or damaged"):
         PackedImages(folder / "packed")
 
 
@@ -86,23 +82,11 @@ def test_a_data_set_reads_them_in_place_of_the_files(folder):
     for path in PATHS:
         (folder / path).unlink()
     assert len(packed) == 3
-    copy = pickle.loads(pickle.dumps(packed))
-    for i in range(3):
-        assert copy[i]["img_shape"] == packed[i]["img"].shape
-        assert packed[i]["img_path"] == str(folder / paths[i])
-    assert (packed.get_subset([2])[0]["img"] == packed[2]["img"]).all()
     assert packed[-1]["sample_idx"] == 2
-
-
-def test_an_image_that_was_not_packed_is_named(folder):
-    pack(folder, PATHS[:2])
-    (folder / "list.txt").write_text("\n".join(PATHS))
-    kwargs = dict(ann_file="list.txt", packed=str(folder / "packed"))
-    with pytest.raises(
-        FileNotFoundError, match=r"1 of 3 .* not among the packed images in .*, first c\.png\. Run otcxr"
-    ):
-        UnlabeledCXR(str(folder), **kwargs)
-    assert len(UnlabeledCXR(str(folder), skip_missing=True, **kwargs)) == 2
+    assert (packed.get_subset([2])[0]["img"] == packed[2]["img"]).all()
+    (folder / "list.txt").write_text("d.png")
+    with pytest.raises(FileNotFoundError, match="1 of 1 .* not among the packed images in .*, first d.png. Run otcxr"):
+        UnlabeledCXR(str(folder), ann_file="list.txt", packed=str(folder / "packed"))
 
 
 # interrupted --------------------------------------------------------------------------------------
@@ -145,27 +129,14 @@ def incomplete(folder):
 
 
 def test_only_the_rest_and_what_changed_meanwhile_is_read(incomplete):
-    with pytest.raises(FileNotFoundError, match="pack them again"):
-        PackedImages(incomplete / "packed")
     write_image(incomplete / "sub/b.png", (60, 30), value=99)
     assert pack(incomplete) == (["sub/b.png", "c.png"], [10, 99, 110])
-
-
-def test_a_packing_without_an_image_does_not_bind(folder):
-    def wrong(path):
-        raise ValueError("max_value does not fit")
-
-    with pytest.raises(ValueError, match="does not fit"):
-        pack_images(folder, PATHS, folder / "packed", 30, wrong)
-    assert pack(folder, settings={"max_value": 4095})[1] == [10, 60, 110]
 
 
 def test_broken_images_are_left_out_if_asked_and_added_once_they_are_whole(folder):
     good = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(b"")
     (folder / "c.png").unlink()
-    with pytest.raises(ValueError, match=r"2 of 3 .*\n    .*a\.png: the file is empty.*\n    .*c\.png: no such image"):
-        pack(folder)
     assert pack(folder, skip_broken=True)[1] == [60]
     images = PackedImages(folder / "packed")
     assert images.paths.tolist() == ["sub/b.png"]
@@ -174,13 +145,6 @@ def test_broken_images_are_left_out_if_asked_and_added_once_they_are_whole(folde
     (folder / "a.png").write_bytes(good)
     write_image(folder / "c.png", (20, 20), value=110)
     assert pack(folder) == (["a.png", "c.png"], [10, 60, 110])
-
-
-def test_all_images_broken_is_an_error(folder):
-    for path in PATHS[:2]:
-        (folder / path).write_bytes(b"")
-    with pytest.raises(ValueError, match="2 of 2 images cannot be read"):
-        pack(folder, PATHS[:2], skip_broken=True)
 
 
 def test_two_at_a_time_make_one(tmp_path):

@@ -9,7 +9,6 @@ import otcxr_mm
 from otcxr_mm.datasets.collections.siim import decode_rle
 from tests.conftest import write_image
 from tests.datasets import layouts
-from tests.datasets.dicoms import write_dicom
 from tests.datasets.layouts import VINBIG_HEADER, unpack, write_text
 from tests.journeys.publishers import run_length
 
@@ -35,8 +34,6 @@ def vinbig(tmp_path):
     ("kwargs", "nodule"),
     [
         ({}, np.nan),
-        (dict(disputed="positive"), 1),
-        (dict(disputed="negative"), 0),
         (dict(min_readers=1), 1),
         (dict(min_readers=3), np.nan),
     ],
@@ -44,21 +41,6 @@ def vinbig(tmp_path):
 def test_vinbig_labels_are_votes(vinbig, kwargs, nodule):
     data = otcxr_mm.VinBigCXR(vinbig, classes=("Cardiomegaly", "Nodule/Mass"), **kwargs)
     np.testing.assert_array_equal(data.records.labels, [[1, nodule], [0, 0]])
-
-
-def test_an_image_with_two_extensions_needs_the_suffix(vinbig):
-    write_image(vinbig / "train" / "a.jpg")
-    with pytest.raises(ValueError, match="img_suffix"):
-        otcxr_mm.VinBigCXR(vinbig)
-    data = otcxr_mm.VinBigCXR(vinbig, img_suffix=".png")
-    assert data.records.path.tolist() == ["train/a.png", "train/b.png"]
-
-
-def test_vinbig_arguments(vinbig):
-    with pytest.raises(ValueError, match="min_readers is 1, 2 or 3, got 4"):
-        otcxr_mm.VinBigCXR(vinbig, min_readers=4)
-    with pytest.raises(ValueError, match="disputed must be one of .*'x'"):
-        otcxr_mm.VinBigCXR(vinbig, disputed="x")
 
 
 def test_the_full_vinbig_table(real_data, tmp_path):
@@ -110,18 +92,6 @@ def test_rsna_unites_boxes_and_reads_the_detailed_classes(rsna):
     assert data.records.patient.tolist() == ["", "", ""]
     (rsna / "stage_2_detailed_class_info.csv").unlink()
     np.testing.assert_array_equal(otcxr_mm.RSNAPneumonia(rsna).records.labels[:, 1], [np.nan] * 3)
-
-
-def test_rsna_filters_by_dicom_headers(rsna):
-    pytest.importorskip("pydicom")
-    for name, age, sex, view in (("a", "043Y", "F", "AP"), ("b", "155Y", "M", "PA"), ("c", "050Y", "F", "PA")):
-        (rsna / "stage_2_train_images" / f"{name}.png").unlink()
-        tags = dict(PatientAge=age, PatientSex=sex, ViewPosition=view, PatientID=name)
-        write_dicom(rsna / "stage_2_train_images" / f"{name}.dcm", np.zeros((8, 8), np.uint8), **tags)
-    data = otcxr_mm.RSNAPneumonia(rsna, views=["PA"])
-    assert data.records.path.tolist() == [f"stage_2_train_images/{name}.dcm" for name in "bc"]
-    np.testing.assert_array_equal(data.records.age, np.float32([np.nan, 50]))  # nobody is 155
-    assert data.records.patient.tolist() == ["", ""]
 
 
 def test_the_full_rsna_table(real_data, tmp_path):
@@ -203,14 +173,6 @@ def test_the_genuine_pneumoniamnist(real_data):
         assert len(data) == count
         np.testing.assert_array_equal(data.records.labels, archive[f"{split}_labels"])
         np.testing.assert_array_equal(data[17]["img"], archive[f"{split}_images"][17])
-    both = otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", split="all", pipeline=LOAD)
-    assert len(both) == 5030
-    np.testing.assert_array_equal(both[3882]["img"], archive["val_images"][0])
-
-
-def test_only_the_chest_radiographs_of_medmnist_are_read(tmp_path):
-    with pytest.raises(ValueError, match=r"ann_file must be chestmnist\*.npz or pneumoniamnist\*.npz"):
-        otcxr_mm.MedMNISTCXR(tmp_path, "pathmnist.npz")
 
 
 # labels and masks of your own ---------------------------------------------------------------------
@@ -245,8 +207,6 @@ def test_your_own_csv(own):
     [
         (dict(unknown=["", "nan"]), "t.csv, row 3: '-1' in column 'Edema' is none of .* add it to"),
         (dict(columns="Mass"), "label_columns must be a list of columns, got 'Mass'"),
-        (dict(positive="yes"), "must be lists of fields, got 'yes'"),
-        (dict(table="t.txt"), "t.txt: CSVLabeledCXR needs a .csv"),
         (dict(category_column="kind"), r"no column for the category, one of \['kind'\]"),
         (dict(category_column="view", columns=["AP", "LL"]), r"'LL' is in no row of column 'view', which holds \['ap'"),
     ],
@@ -285,14 +245,6 @@ def test_masks_of_several_folders(own):
     rest.test_mode = True
     with pytest.raises(ValueError, match="a_mask.png: the masks of this image differ in size"):
         rest[0]
-
-
-def test_masks_lie_in_the_same_subfolders_and_may_have_a_threshold(own):
-    for patient in ("p0", "p1"):
-        write_image(own / "images" / patient / "x.png")
-        soft = write_image(own / "masks" / patient / "x.png")
-    data = otcxr_mm.CXRSegmentation(own, threshold=127, pipeline=LOAD)
-    np.testing.assert_array_equal(data[1]["gt_masks"], soft[None] > 127)
 
 
 # several sets together ----------------------------------------------------------------------------
@@ -340,10 +292,8 @@ def test_classes_are_aligned_by_name(nih_folder, classes, first, second):
     [
         (["Effusion", "Pneumotorax"], "'Pneumotorax': did you mean 'Pneumothorax'.*'Pneumotorax': None"),
         ({"a": "Effusion", "b": "pneumo_thorax"}, "'pneumo_thorax': did you mean 'Pneumothorax'"),
-        (["Effusions"], r"unknown class 'Effusions' \(is 'Effusion' meant\?\); none of"),
-        (["Mass", "mass"], "class 'Mass' is named twice"),
-        ("Mass", "classes must be a list of names, got 'Mass'"),
-        ([], r"classes must be a list of names, got \[\]"),
+        (["Effusions"], r"none of the classes \['Effusions'\] is among"),
+        (["Mass", "mass"], "a class is named twice"),
     ],
 )
 def test_classes_that_are_wrong(nih_folder, classes, message):
@@ -357,14 +307,6 @@ def test_classes_that_are_wrong(nih_folder, classes, message):
 def test_every_folder_of_real_radiographs_loads(real_data):
     pytest.importorskip("pydicom")
     xray = dict(positive=["PNEUMONIA"], negative=["NORMAL"], img_prefix="images")
-    followup = {
-        split: otcxr_mm.NIHChestXray14(
-            real_data / "nih_followup", split=split, split_file="patient_split.csv", pipeline=LOAD
-        )
-        for split in ("train", "val", "test")
-    }
-    assert [len(data) for data in followup.values()] == [6447, 888, 1724]  # 9,059
-    assert [len(set(data.records.patient.tolist())) for data in followup.values()] == [1834, 261, 167]  # 2,262
     sets = {
         "nih": otcxr_mm.NIHChestXray14(real_data / "nih", split="all", pipeline=LOAD),
         "kermany": otcxr_mm.CSVLabeledCXR(
@@ -377,7 +319,9 @@ def test_every_folder_of_real_radiographs_loads(real_data):
             split="test",
             pipeline=LOAD,
         ),
-        "nih_followup": followup["train"],
+        "nih_followup": otcxr_mm.NIHChestXray14(
+            real_data / "nih_followup", split="train", split_file="patient_split.csv", pipeline=LOAD
+        ),
         "dicom": otcxr_mm.UnlabeledCXR(real_data / "dicom", pipeline=LOAD),
         "medmnist": otcxr_mm.MedMNISTCXR(real_data / "medmnist", "pneumoniamnist.npz", pipeline=LOAD),
     }

@@ -126,23 +126,6 @@ def test_labels_change_places_with_the_flip_and_the_records_stay(tmp_path):
     np.testing.assert_array_equal(dataset.records.labels[0], before)
 
 
-@pytest.mark.parametrize(
-    ("pairs", "message"),
-    [
-        (["left_lung", "right_lung"], "flip_pairs is a list of pairs of class names"),
-        ([(0, 1)], "flip_pairs is a list of pairs of class names"),
-        ([("a", "b"), ("c", "a")], r"\['a'\] appear in several"),
-    ],
-)
-def test_wrong_pairs(pairs, message):
-    for build in (otcxr_mm.FlipCXR, lambda **kwargs: otcxr_mm.MaskedCrop(8, **kwargs)):
-        with pytest.raises(ValueError, match=message):
-            build(flip_pairs=pairs)
-
-
-def test_pairs_need_labels_to_exchange():
-    img = np.zeros((4, 4), np.uint8)
-    with pytest.raises(ValueError, match="the data set gives no gt_score and no classes"):
-        otcxr_mm.FlipCXR(1, LUNGS).transform({"img": img})
-    with pytest.raises(ValueError, match="prob lies in"):
-        otcxr_mm.FlipCXR(2)
+def test_a_class_belongs_to_one_pair(tmp_path):
+    with pytest.raises(ValueError, match="a class belongs to one of the flip_pairs"):
+        labelled(tmp_path, (*EFFUSIONS, "Mass"), dict(type="otcxr_mm.FlipCXR", flip_pairs=[PAIR, (PAIR[0], "Mass")]))

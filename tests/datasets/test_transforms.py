@@ -102,11 +102,6 @@ def test_crops_have_the_distribution_of_mmpretrains(shape, scale):
             assert ks_2samp(own, other).pvalue > 1e-4
 
 
-def test_very_long_images_still_give_two_views():
-    out = otcxr_mm.TwoViewCrop(size=8, scale=(0.9, 1.0))({"img": np.zeros((20, 2000), np.uint8)})
-    assert [v.shape for v in out["img"]] == [(8, 8), (8, 8)]
-
-
 def test_a_crop_along_one_axis_only_neither_aliases_nor_is_blocky():
     stripes = np.tile(np.array([0, 255], np.uint8), (32, 200))
     assert abs(resize(stripes, 64, 100).astype(int) - 127).max() <= 1  # averaged
@@ -124,29 +119,6 @@ def test_views_never_share_the_image():
         assert not np.shares_memory(view, image)
 
 
-@pytest.mark.parametrize(
-    ("transform", "kwargs", "message"),
-    [
-        ("TwoViewCrop", dict(size=8, scale=(0, 1)), "scale must be a range"),
-        ("TwoViewCrop", dict(size=8, scale=(0.8, 0.2)), "scale must be a range"),
-        ("TwoViewCrop", dict(size=8, ratio=(2, 1)), "ratio must be a range"),
-        ("TwoViewCrop", dict(size=8, flip=2), "flip must be in"),
-        ("TwoViewCrop", dict(size=8, interpolation="nearest"), "interpolation must be one of"),
-        ("PhotometricCXR", dict(contrast=1), "contrast below 1"),
-        ("PhotometricCXR", dict(jitter="hue"), "jitter must be one of"),
-        ("PhotometricCXR", dict(blur=(0.3, 0.1)), "blur must be a range"),
-        ("PhotometricCXR", dict(blur_prob=2), "blur_prob must be in"),
-        ("PhotometricCXR", dict(solarize_prob=(0, -1)), "solarize_prob must be in"),
-        ("MaskedCrop", dict(size=0), "size must be one number or"),
-        ("MaskedCrop", dict(size=(8, 8, 8)), "size must be one number or"),
-        ("MaskedCrop", dict(size=8, scale=(0, 1)), "MaskedCrop: scale must be a range"),
-    ],
-)
-def test_arguments_out_of_range(transform, kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        getattr(otcxr_mm, transform)(**kwargs)
-
-
 # exposure -----------------------------------------------------------------------------------------
 
 
@@ -162,36 +134,6 @@ def test_the_look_up_table_is_the_formula():
         assert exact.min() >= 0
         assert exact.max() <= 255
         assert (np.diff(exact.ravel()) >= 0).all()  # brighter stays brighter
-
-
-def test_views_are_changed_one_by_one_and_zero_changes_nothing():
-    img = np.random.randint(0, 256, (32, 32), dtype=np.uint8)
-    a, b = otcxr_mm.PhotometricCXR(prob=1, blur_prob=1)({"img": [img, img]})["img"]
-    assert not np.array_equal(a, b)
-    still = otcxr_mm.PhotometricCXR(0, 0, 0, prob=1, blur_prob=0)({"img": [img]})["img"][0]
-    assert np.array_equal(still, img)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_jitter_by_factors_is_pillows(dtype):
-    from PIL import Image, ImageEnhance
-
-    img = np.random.randint(0, 256, (40, 40), dtype=np.uint8)
-    img[:20] //= 3
-    transform = otcxr_mm.PhotometricCXR(brightness=0.6, contrast=0.6, gamma=0, prob=1, blur_prob=0, jitter="factor")
-    for seed in range(20):
-        np.random.seed(seed)
-        own = transform({"img": img.astype(dtype)})["img"]
-        np.random.seed(seed)
-        np.random.random()  # prob
-        bright, slope = 0.4 + 1.2 * np.random.random(2)
-        steps = [(ImageEnhance.Brightness, bright), (ImageEnhance.Contrast, slope)]
-        expected = Image.fromarray(img)
-        for enhance, factor in steps if np.random.random() < 0.5 else steps[::-1]:
-            expected = enhance(expected).enhance(factor)
-        # Pillow rounds the mean, and rounds down after each step, the first of which the second enlarges by 1.6
-        assert abs(own.astype(np.float32) - np.asarray(expected, np.float32)).max() <= 4
-        assert own.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -218,8 +160,6 @@ def test_probabilities_are_one_per_viewpoint():
     for _ in range(5):
         a, b = photo({"img": [img, img]})["img"]
         assert (a == 200).all() and (b == 55).all()
-    with pytest.raises(ValueError, match=r"solarize_prob=\(0, 1\) has no entry for viewpoint 2"):
-        photo({"img": [img] * 3})
 
 
 # packing ------------------------------------------------------------------------------------------

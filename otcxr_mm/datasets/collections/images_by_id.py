@@ -13,12 +13,7 @@ class ImagesById(BaseCXRDataset):
         data_root: Folder of the table and the images.
         ann_file: The table; '' for the publisher's name.
         img_prefix: Folder of the images, searched with its subfolders; None for the publisher's.
-        img_suffix: Extension of the images, if an image is there with several; None for any.
-        **kwargs: See :class:`BaseCXRDataset`.
-
-    Raises:
-        FileNotFoundError: If the folder, a table or a listed image is missing.
-        ValueError: If a column is missing, a field is wrong, rows contradict each other, or an image is there twice.
+        **kwargs: See :class:`BaseCXRDataset`, also for errors.
     """
 
     TABLE = FOLDER = ""
@@ -30,14 +25,12 @@ class ImagesById(BaseCXRDataset):
         data_root: str,
         ann_file: str = "",
         img_prefix: str | None = None,
-        img_suffix: str | None = None,
         **kwargs: object,
     ) -> None:
         self.img_prefix = self.FOLDER if img_prefix is None else img_prefix
-        self.img_suffix = img_suffix
         super().__init__(data_root, ann_file or self.TABLE, **kwargs)
 
     def image_paths(self, ids: np.ndarray, prefix: str | None = None) -> np.ndarray:
         """Paths of images by id, below `prefix` (default `img_prefix`)."""
         prefix = self.img_prefix if prefix is None else prefix
-        return find_by_stem(self.root, prefix, ids, self.img_suffix, self.SUFFIX)[0]
+        return find_by_stem(self.root, prefix, ids, self.SUFFIX)

@@ -68,8 +68,8 @@ class NIHChestXray14(BaseCXRDataset):
             view=table["View Position"],
             split=split,
             labels=self._labels(table),
-            age=parse_ages(table[AGE], table.file, table.lines) if AGE in table else None,
-            sex=parse_sexes(table[SEX], table.file, table.lines) if SEX in table else None,
+            age=parse_ages(table[AGE], table.file) if AGE in table else None,
+            sex=parse_sexes(table[SEX], table.file) if SEX in table else None,
         )
 
     def _table(self) -> Path:

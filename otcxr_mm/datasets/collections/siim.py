@@ -20,12 +20,8 @@ def decode_rle(runs: np.ndarray, side: int = SIDE) -> np.ndarray:
     Returns:
         uint8 (side, side), 1 inside.
     """
-    gaps, lengths = runs[0::2], runs[1::2]
-    ends = np.cumsum(gaps + lengths)
-    flat = np.zeros(side * side, np.uint8)
-    for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True):
-        flat[start:end] = 1
-    return flat.reshape(side, side).T
+    inside = np.repeat(np.resize(np.array([0, 1], np.uint8), len(runs)), runs)
+    return np.pad(inside, (0, side * side - len(inside))).reshape(side, side).T
 
 
 @DATASETS.register_module()
@@ -50,7 +46,6 @@ class SIIMPneumothorax(ImagesById):
     def load_records(self) -> Records:
         """Reads the table, and checks every outline."""
         table = read_csv(self.root / self.ann_file, ("ImageId", "EncodedPixels"))
-        table.require_filled("ImageId", "EncodedPixels")
         image, image_of = np.unique(table["ImageId"], return_inverse=True)
         paths, labels = self.image_paths(image), np.zeros((len(image), 1), np.float32)
         self.outlines: dict[str, list[np.ndarray]] = {}

@@ -9,29 +9,22 @@ from ..records import Records
 from ..tables import Table, read_csv
 from .images_by_id import ImagesById
 
-DISPUTED = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
-
 
 class _Votes(ImagesById):
     """Images read by three radiologists, whose votes are the labels."""
 
     SUFFIX = ".dicom"
 
-    def __init__(
-        self, data_root: str, *args: object, min_readers: int = 2, disputed: str = "unknown", **kwargs: object
-    ) -> None:
-        name = type(self).__name__
-        if not 1 <= min_readers <= 3:
-            raise ValueError(f"{name}: three radiologists read an image: min_readers is 1, 2 or 3, got {min_readers}")
-        if disputed not in DISPUTED:
-            raise ValueError(f"{name}: disputed must be one of {list(DISPUTED)}, got {disputed!r}")
-        self.min_readers, self.disputed = min_readers, disputed
+    def __init__(self, data_root: str, *args: object, min_readers: int = 2, **kwargs: object) -> None:
+        if min_readers not in (1, 2, 3):
+            raise ValueError(f"three radiologists read an image: min_readers must be 1, 2 or 3, got {min_readers}")
+        self.min_readers = min_readers
         super().__init__(data_root, *args, **kwargs)
 
-    def vote(self, readers: np.ndarray, enough: int) -> np.ndarray:
+    @staticmethod
+    def vote(readers: np.ndarray, enough: int) -> np.ndarray:
         """Labels, float32, from the number of readers who marked a finding, of whom `enough` make it positive."""
-        between = np.where(readers == 0, 0.0, DISPUTED[self.disputed])
-        return np.where(readers >= enough, 1.0, between).astype(np.float32)
+        return np.where(readers >= enough, 1.0, np.where(readers == 0, 0.0, np.nan)).astype(np.float32)
 
 
 @DATASETS.register_module()
@@ -40,11 +33,10 @@ class VinBigCXR(_Votes):
 
     The folder as downloaded: `train.csv` (image_id, class_name, rad_id, boxes) and `train/`, with `.dicom` or converted
     images named by image_id. A label is a vote: positive if at least `min_readers` of the three marked the finding,
-    negative if none did. No splits and no patients are published.
+    negative if none did, else unknown (NaN). No splits and no patients are published.
 
     Args:
         min_readers: 1, 2 or 3.
-        disputed: Label of findings with fewer readers: ``'unknown'`` (NaN), ``'positive'`` or ``'negative'``.
         **kwargs: See :class:`.images_by_id.ImagesById`.
     """
 
@@ -61,7 +53,6 @@ class VinBigCXR(_Votes):
     def load_records(self) -> Records:
         """Reads the table and counts the readers of each finding."""
         table = read_csv(self.root / self.ann_file, ("image_id", "class_name", "rad_id"), only=())
-        table.require_filled("image_id", "rad_id")
         classes = self.METAINFO["classes"]
         table.require_values("class_name", (*classes, "No finding"))
         image, image_of = np.unique(table["image_id"], return_inverse=True)
@@ -115,18 +106,11 @@ class VinDrCXR(_Votes):
 
     def _labels(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """Images and labels of a table; a table without rad_id is a consensus."""
-        table.require_filled("image_id")
-        readings = list(zip(table["image_id"], table.get("rad_id", table["image_id"]), strict=True))
-        if len(set(readings)) < len(readings):
-            row = next(row for row, reading in enumerate(readings) if reading in readings[:row])
-            raise table.error(row, f"a second row of {' and '.join(readings[row])}: keep one of them")
         column_of = {normal_form(name): name for name in table}
         # in the singular in some versions of the tables
         column_of.setdefault("other diseases", column_of.get("other disease"))
         classes = self.METAINFO["classes"]
         absent = [name for name in classes if column_of.get(normal_form(name)) is None]
-        if len(absent) == len(classes):
-            raise ValueError(f"{table.file}: no column of a finding, such as {classes[0]!r}")
         if absent:
             print_log(f"{table.file}: no column for {absent}, which are unknown (NaN)", "current")
         image, image_of = np.unique(table["image_id"], return_inverse=True)

@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-from mmengine.logging import print_log
 
 from ...registry import DATASETS
 from ..base import BaseCXRDataset
@@ -62,7 +61,7 @@ class UnlabeledCXR(BaseCXRDataset):
                 start = self.root / self.img_prefix
                 raise ValueError(f"{start}: no images ({', '.join(SUFFIXES)}) in this folder or below it")
             records = Records(np.array(paths))
-        elif file.suffix.lower() == ".csv":
+        elif file.suffix.lower() == ".csv" or self.label_names():
             records = self.read_table(read_csv(file))
         else:
             records = Records(self._prefixed(read_list(file)))
@@ -73,28 +72,18 @@ class UnlabeledCXR(BaseCXRDataset):
     def read_table(self, table: Table) -> Records:
         """The records of a csv."""
         path = table.find(IMAGE_COLUMNS, "path", self.path_column)
-        table.require_filled(path)
         records = Records(self._prefixed(table[path]))
         patient = patient_column(table, self.patient_column)
-        for name, found in (
-            ("patient", [patient] if patient else []),
-            ("split", table.alike(SPLIT_COLUMNS)),
-            ("view", table.alike(VIEW_COLUMNS)),
-        ):
-            if found:
-                setattr(records, name, table[found[0]])
-        for name, columns, parse, filtered in (
-            ("age", AGE_COLUMNS, parse_ages, self.ages is not None),
-            ("sex", SEX_COLUMNS, parse_sexes, self.sexes is not None),
-        ):
-            for column in table.alike(columns)[:1]:
-                try:
-                    setattr(records, name, parse(table[column], table.file, table.lines))
-                except ValueError as error:
-                    # a column of this name may hold something else
-                    if filtered:
-                        raise
-                    print_log(f"column {column!r} is ignored: {error}", "current")
+        if patient:
+            records.patient = table[patient]
+        for column in table.alike(SPLIT_COLUMNS)[:1]:
+            records.split = table[column]
+        for column in table.alike(VIEW_COLUMNS)[:1]:
+            records.view = table[column]
+        for column in table.alike(AGE_COLUMNS)[:1]:
+            records.age = parse_ages(table[column], table.file)
+        for column in table.alike(SEX_COLUMNS)[:1]:
+            records.sex = parse_sexes(table[column], table.file)
         return records
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:

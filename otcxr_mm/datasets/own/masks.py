@@ -23,10 +23,7 @@ def read_mask(path: Path, threshold: float | None) -> np.ndarray:
         return (grey > threshold).astype(np.uint8)
     values = np.unique(grey)
     if (values != 0).sum() > 1:
-        raise BrokenImageError(
-            f"{path}: a mask holds 0 and one other value, this one {len(values)} values; with threshold=127, those "
-            "above it are inside"
-        )
+        raise BrokenImageError(f"{path}: a mask of {len(values)} values needs threshold=127; those above are inside")
     return (grey != 0).astype(np.uint8)
 
 
@@ -79,7 +76,7 @@ class CXRSegmentation(UnlabeledCXR):
             if not self.skip_missing or missing.all():
                 raise FileNotFoundError(
                     f"{text}: there is no {names[i]}.* in {self.root / folder}. Complete the folder, correct "
-                    "mask_suffix, or set skip_missing=True to leave such images out"
+                    "mask_prefix or mask_suffix, or set skip_missing=True to leave such images out"
                 )
             print_log(f"{text}: left out", "current", logging.WARNING)
             records = records.take(~missing)
@@ -87,8 +84,6 @@ class CXRSegmentation(UnlabeledCXR):
 
     def _masks_of(self, names: list[str], folder: str) -> np.ndarray:
         """Paths of masks in a folder by name, (n,), '' where there is none."""
-        if not (self.root / folder).is_dir():
-            raise FileNotFoundError(f"{self.root / folder}: no such folder of masks; correct mask_prefix")
         mask_of: dict[str, str] = {}
         for mask in walk_images(self.root, folder):
             name = os.path.splitext(os.path.relpath(mask, folder))[0]

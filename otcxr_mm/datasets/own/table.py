@@ -50,28 +50,18 @@ class CSVLabeledCXR(UnlabeledCXR):
         unknown: Sequence[object] = ("", "nan", "-1"),
         **kwargs: object,
     ) -> None:
-        if isinstance(label_columns, str) or not label_columns:
+        if isinstance(label_columns, str):
             raise ValueError(f"CSVLabeledCXR: label_columns must be a list of columns, got {label_columns!r}")
         columns = label_columns if isinstance(label_columns, Mapping) else {name: name for name in label_columns}
         self.label_columns, self.category_column = dict(columns), category_column
         self.meaning: dict[str, float] = {}
         for values, label in ((unknown, np.nan), (negative, 0.0), (positive, 1.0)):
-            if isinstance(values, str):
-                raise ValueError(
-                    f"CSVLabeledCXR: positive, negative and unknown must be lists of fields, got {values!r}"
-                )
             self.meaning.update({canonical(value): label for value in values})
         super().__init__(data_root, ann_file, **kwargs)
 
     def label_names(self) -> Sequence[str]:
         """The names of the columns of labels."""
         return tuple(self.label_columns)
-
-    def load_records(self) -> Records:
-        """Reads the csv."""
-        if not self.ann_file.lower().endswith(".csv"):
-            raise ValueError(f"{self.root / self.ann_file}: CSVLabeledCXR needs a .csv with columns of labels")
-        return super().load_records()
 
     def read_table(self, table: Table) -> Records:
         """The records of a csv, with their labels."""

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from .errors import BrokenImageError, WhiteError, white_of
+from .errors import MAX_PIXELS, BrokenImageError, WhiteError, white_of
 
 WHITE = np.float32(255)
 
@@ -17,25 +17,19 @@ def is_dicom(path: str, raw: bytes) -> bool:
     return bool(raw) and not known and path.lower().endswith((".dcm", ".dicom"))
 
 
-def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) -> np.ndarray:
+def read_dicom(path: str, raw: bytes, max_value: int | None) -> np.ndarray:
     """Grey values of a radiograph: modality LUT, then VOI LUT or window, then MONOCHROME1 inverted.
 
     The first window counts. Without a window all values that BitsStored allows are spread over 0 to 255, so that
     images stay comparable.
 
     Args:
-        path: Named in errors.
+        path: Named in errors, which are those of :func:`.loading.read_grey`.
         raw: The file.
-        max_value: White in 16-bit data without a window or a modality LUT, see :func:`.loading.read_grey`.
-        max_pixels: More rows x columns are refused before they are decoded.
+        max_value: White in 16-bit data without a window or a modality LUT.
 
     Returns:
         (H, W), uint8 for 8 stored bits without a look-up table or window, else float32 on the scale 0 to 255.
-
-    Raises:
-        ImportError: If pydicom, or what decompresses the transfer syntax, is missing.
-        BrokenImageError: If the file is damaged, or has no integer pixels, several frames, colours, or too many pixels.
-        WhiteError: If `max_value` does not fit 16 stored bits.
     """
     try:
         import pydicom
@@ -47,7 +41,7 @@ def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) ->
     try:
         # without the 128 bytes of preamble only the name says that it is DICOM
         data = pydicom.dcmread(io.BytesIO(raw), force=raw[128:132] != b"DICM")
-        _check(path, data, max_pixels)
+        _check(path, data)
         if not hasattr(data.file_meta, "TransferSyntaxUID"):
             data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         syntax = data.file_meta.TransferSyntaxUID
@@ -67,21 +61,19 @@ def read_dicom(path: str, raw: bytes, max_value: int | None, max_pixels: int) ->
         raise BrokenImageError(f"{path}: damaged, or not a DICOM that pydicom can read ({reason})") from error
 
 
-def _check(path: str, data: object, max_pixels: int) -> None:
+def _check(path: str, data: object) -> None:
     """Raises an error unless the header is that of one grey image."""
     if "PixelData" not in data:
         modality = data.get("Modality") or "unknown"
         raise BrokenImageError(f"{path}: DICOM without pixel data (modality {modality}): take it out of the list")
-    frames = int(data.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise BrokenImageError(f"{path}: DICOM with {frames} frames; a radiograph has one: take it out of the list")
-    if data.SamplesPerPixel != 1 or data.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+    frames, samples, photometric = data.get("NumberOfFrames") or 1, data.SamplesPerPixel, data.PhotometricInterpretation
+    if (int(frames), samples) != (1, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise BrokenImageError(
-            f"{path}: DICOM with {data.SamplesPerPixel} samples per pixel, {data.PhotometricInterpretation}; only "
-            "MONOCHROME1 and MONOCHROME2 can be read"
+            f"{path}: DICOM with {frames} frames, {samples} samples per pixel, {photometric}; only one frame of "
+            "MONOCHROME1 or MONOCHROME2 can be read: take it out of the list"
         )
-    if not 0 < data.Rows * data.Columns <= max_pixels:
-        raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; max_pixels={max_pixels}")
+    if not 0 < data.Rows * data.Columns <= MAX_PIXELS:
+        raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; at most {MAX_PIXELS:,} can be read")
 
 
 def _grey(path: str, data: object, max_value: int | None) -> np.ndarray:

@@ -20,7 +20,7 @@ PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")
 class PackViews(BaseTransform):
     """Packs viewpoints into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
 
-    The tensors stay uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest.
+    The tensors stay uint8 (float32 for 16-bit images) and one channel wide.
 
     Args:
         meta_keys: Results to keep in the sample's metainfo; by default no path and no patient id.
@@ -47,9 +47,6 @@ class PackCXR(PackInputs):
 
     Besides MMPretrain's keys, the metainfo gets `image` (its path below the data root), `patient_id`, `collection`,
     `view_position`, `age` and `sex`.
-
-    Args:
-        **kwargs: See MMPretrain's PackInputs.
     """
 
     def __init__(self, **kwargs: object) -> None:
@@ -60,8 +57,8 @@ class PackCXR(PackInputs):
 class PackMasks(BaseTransform):
     """Packs an image and its masks for MMSegmentation: `inputs` (1, H, W), and a SegDataSample as `data_samples`.
 
-    The tensor stays uint8 (float32 for 16-bit images) and one channel wide; the preprocessor does the rest. The sample
-    holds `gt_masks`, uint8 (K, H', W'), at their own size: in tests that of the original, whatever the network's.
+    The tensor stays uint8 (float32 for 16-bit images) and one channel wide. The sample holds `gt_masks`, uint8
+    (K, H', W'), at their own size: in tests that of the original, whatever the network's.
 
     Raises:
         ImportError: If MMSegmentation is missing.
@@ -77,10 +74,6 @@ class PackMasks(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Packs `img` (H, W) and `gt_masks` (K, H', W')."""
-        if "gt_masks" not in results:
-            raise ValueError(
-                "PackMasks: there are no gt_masks: use otcxr_mm.CXRSegmentation or another data set with masks"
-            )
         img = results["img"]
         known = {"pad_shape": img.shape[:2], "flip": False, "flip_direction": None, **results}
         sample = self.sample_type()

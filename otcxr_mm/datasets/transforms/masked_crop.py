@@ -7,14 +7,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from .flip import Pairs, check_pairs, swap_sides
+from .flip import Pairs, mirrored_order
 from .resize import MILD, resize
-from .two_view import Box, check_crop, draw_box
-
-
-def _cut(img: np.ndarray, box: Box, height: int, width: int, area_from: float) -> np.ndarray:
-    x, y, w, h = box
-    return resize(img[y : y + h, x : x + w], height, width, area_from=area_from)
+from .two_view import draw_box
 
 
 @TRANSFORMS.register_module()
@@ -36,8 +31,7 @@ class MaskedCrop(BaseTransform):
             paired with itself keeps its mask.
 
     Raises:
-        ValueError: If an argument is out of its range, or `flip_pairs` is not a list of pairs, each class in one of
-            them. In the pipeline, if a class is unknown.
+        ValueError: In the pipeline, if `flip_pairs` names an unknown class, or one class in several pairs.
     """
 
     def __init__(
@@ -49,11 +43,8 @@ class MaskedCrop(BaseTransform):
         flip_pairs: Pairs = (),
     ) -> None:
         self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"MaskedCrop: size must be one number or (height, width), each >= 1, got {size}")
-        check_crop("MaskedCrop", scale, ratio, flip)
         self.scale, self.ratio, self.flip = scale, ratio, flip
-        self.flip_pairs = check_pairs(flip_pairs, "MaskedCrop")
+        self.flip_pairs = tuple(map(tuple, flip_pairs))
 
     def transform(self, results: dict) -> dict:
         """Crops `img` (H, W) and `gt_masks` (K, H, W), whose names are `mask_classes`."""
@@ -63,16 +54,17 @@ class MaskedCrop(BaseTransform):
                 f"MaskedCrop: the image has the shape {img.shape[:2]}, its masks {masks.shape[1:]}: put MaskedCrop "
                 "right after LoadCXR, which brings masks to the image's size"
             )
-        box = draw_box(*img.shape[:2], self.scale, self.ratio)
-        img = _cut(img, box, *self.size, MILD)
+        x, y, w, h = draw_box(*img.shape[:2], self.scale, self.ratio)
+        box = np.s_[y : y + h, x : x + w]
+        img = resize(img[box], *self.size, MILD)
         # scaled to 255 so that rounding to 8 bits leaves the half where it is
-        masks = [_cut(mask * np.uint8(255), box, *self.size, 1.0) >= 128 for mask in masks]
+        masks = [resize(mask[box] * np.uint8(255), *self.size) >= 128 for mask in masks]
         flip = np.random.random() < self.flip
         results["img"] = cv2.flip(img, 1) if flip else np.ascontiguousarray(img)
-        results["gt_masks"] = np.stack(masks).astype(np.uint8)
-        if flip:
-            swap_sides(results, "gt_masks", "mask_classes", self.flip_pairs, "MaskedCrop")
-            results["gt_masks"] = np.ascontiguousarray(results["gt_masks"][:, :, ::-1])
+        masks = np.stack(masks).astype(np.uint8)
+        if flip and self.flip_pairs:
+            masks = masks[mirrored_order(results["mask_classes"], self.flip_pairs, "MaskedCrop")]
+        results["gt_masks"] = np.ascontiguousarray(masks[:, :, ::-1]) if flip else masks
         results["img_shape"] = self.size
         results["flip"], results["flip_direction"] = flip, "horizontal" if flip else None
         return results

@@ -3,15 +3,12 @@
 import cv2
 import numpy as np
 
-INTERPOLATE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 # up to this factor an image may be shrunk by interpolation: next to nothing aliases
 MILD = 1.2
 
 
-def resize(
-    img: np.ndarray, height: int, width: int, interpolation: str = "bilinear", area_from: float = 1.0
-) -> np.ndarray:
-    """Averages areas along the axes that shrink, so that nothing aliases, and interpolates along the others.
+def resize(img: np.ndarray, height: int, width: int, area_from: float = 1.0) -> np.ndarray:
+    """Averages areas along the axes that shrink, so that nothing aliases, and interpolates linearly along the others.
 
     An axis that shrinks by less than the factor `area_from` is interpolated too, which is five times as fast. If the
     image (H, W) has its size already, it is returned itself.
@@ -23,5 +20,5 @@ def resize(
     if (rows, columns) != size:
         img = cv2.resize(img, (columns, rows), interpolation=cv2.INTER_AREA)
     if (rows, columns) != (height, width):
-        img = cv2.resize(img, (width, height), interpolation=INTERPOLATE[interpolation])
+        img = cv2.resize(img, (width, height), interpolation=cv2.INTER_LINEAR)
     return img

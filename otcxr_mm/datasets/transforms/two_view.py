@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from .resize import INTERPOLATE, MILD, resize
+from .resize import MILD, resize
 
 Box = tuple[int, int, int, int]
 
@@ -38,16 +38,6 @@ def draw_box(height: int, width: int, scale: Sequence[float], ratio: Sequence[fl
     return (width - w) // 2, (height - h) // 2, w, h
 
 
-def check_crop(name: str, scale: Sequence[float], ratio: Sequence[float], flip: float) -> None:
-    """Raises a ValueError if an argument that crops have in common is out of its range."""
-    if not 0 < scale[0] <= scale[1] <= 1:
-        raise ValueError(f"{name}: scale must be a range within (0, 1], got {tuple(scale)}")
-    if not 0 < ratio[0] <= ratio[1]:
-        raise ValueError(f"{name}: ratio must be a range above 0, got {tuple(ratio)}")
-    if not 0 <= flip <= 1:
-        raise ValueError(f"{name}: flip must be in [0, 1], got {flip}")
-
-
 @TRANSFORMS.register_module()
 class TwoViewCrop(BaseTransform):
     """Two random resized crops of an image that overlap, each turned and flipped at random.
@@ -64,11 +54,6 @@ class TwoViewCrop(BaseTransform):
         flip: Probability of a horizontal flip. It hides which side is left: 0 where laterality matters.
         rotation: Largest angle in degrees, in either direction, about the crop's centre. Corners outside the image
             repeat its border.
-        interpolation: ``'bilinear'`` or ``'bicubic'`` (not with a rotation). An axis that shrinks by more than 1.2 is
-            averaged over areas instead.
-
-    Raises:
-        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -79,16 +64,9 @@ class TwoViewCrop(BaseTransform):
         min_overlap: float = 0.3,
         flip: float = 0.5,
         rotation: float = 0.0,
-        interpolation: str = "bilinear",
     ) -> None:
-        check_crop("TwoViewCrop", scale, ratio, flip)
-        if not 0 <= rotation <= 180:
-            raise ValueError(f"TwoViewCrop: rotation must be in [0, 180] degrees, got {rotation}")
-        if interpolation not in INTERPOLATE:
-            raise ValueError(f"TwoViewCrop: interpolation must be one of {list(INTERPOLATE)}, got {interpolation!r}")
         self.size, self.scale, self.ratio = size, scale, ratio
-        self.min_overlap, self.flip = min_overlap, flip
-        self.rotation, self.interpolation = rotation, interpolation
+        self.min_overlap, self.flip, self.rotation = min_overlap, flip, rotation
 
     def draw_boxes(self, height: int, width: int) -> tuple[Box, Box]:
         """Both crops of an image."""
@@ -123,7 +101,7 @@ class TwoViewCrop(BaseTransform):
         x, y, w, h = box
         height, width = img.shape[:2]
         crop = img[y : y + h, x : x + w]
-        view = resize(crop, self.size, self.size, self.interpolation, MILD)
+        view = resize(crop, self.size, self.size, MILD)
         # a crop that has its size already is still a part of the image, which may be read-only
         view = view.copy() if view is crop else view
         return view, np.array([[w / width, 0, x / width], [0, h / height, y / height]])
