@@ -11,9 +11,9 @@ from .console import ArgumentParser, command
 @command
 def main(argv: list[str] | None = None) -> None:
     """Writes stats.md, stats.png and stats.json, and prints stats.md."""
-    parser = ArgumentParser(description="Summarise the data sets of a config, without any path or patient id")
+    parser = ArgumentParser(description="Write what the data sets of a config hold to stats.md, .png and .json")
     add_config_arguments(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder for stats.md, stats.png and stats.json; default: WORK_DIR/stats")
+    parser.add_argument("--out", metavar="DIR", help="folder for the three files; default: WORK_DIR/stats")
     help_images = "number of random images per data set to read for the grey values; 0 for all (500)"
     parser.add_argument("--max-images", type=int, default=500, metavar="N", help=help_images)
     args = parser.parse_args(argv)
