@@ -33,12 +33,7 @@ def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
 
 
 def pixel_digest(read: Callable[[int], np.ndarray], row: int) -> str:
-    """SHA-256 of an image's pixels, rounded to 8 bits; '' if it cannot be read.
-
-    Args:
-        read: Made by :func:`reader`.
-        row: Row of the image.
-    """
+    """SHA-256 of the pixels in a row of a :func:`reader`, rounded to 8 bits; '' if they cannot be read."""
     try:
         img = read(row)
     except UNREADABLE:

@@ -133,28 +133,6 @@ def test_what_cannot_be_compared_is_a_warning(table, runner, log, tmp_path):
     assert "no leak found" in log.text
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_of_the_audit_reaches_every_process(table, runner, monkeypatch, rank):
-    """The first process sends its word in any case, or the others would wait for ever."""
-    from otcxr_mm.engine.hooks import audit as module
-
-    sent = []
-
-    def broadcast(message):
-        sent.extend(message)
-        message[0] = "disc is gone"
-
-    def broken(*args, **kwargs):
-        raise RuntimeError("disc is gone")
-
-    monkeypatch.setattr(module, "get_rank", lambda: rank)
-    monkeypatch.setattr(module, "broadcast_object_list", broadcast)
-    monkeypatch.setattr(module, "audit", broken)
-    with pytest.raises(RuntimeError if rank == 0 else ValueError, match="disc is gone"):
-        otcxr_mm.LeakAuditHook().before_run(runner(table(TRAIN)("train")))
-    assert sent == (["disc is gone"] if rank == 0 else [None])
-
-
 def test_every_config_of_the_project_is_audited(table, tmp_path):
     train, test = table(TRAIN)("train"), table(TEST, "test.csv")("test")
     cfg = Config.fromfile(ROOT / "tests" / "tiny.py")

@@ -146,10 +146,10 @@ def build(tmp_path, monkeypatch):
 
 
 def test_images_stay_here_unless_asked_for(build, tmp_path):
-    for images in (False, True):
-        visualizer, tracker, _ = build(images=images)
+    for share_all in (False, True):
+        visualizer, tracker, _ = build(share_all=share_all)
         visualizer.add_image("overlay", np.zeros((4, 4, 3), np.uint8))
-        assert tracker.told == ["overlay"] * images
+        assert tracker.told == ["overlay"] * share_all
     assert list(tmp_path.rglob("overlay_0.png"))
 
 
@@ -170,7 +170,7 @@ def test_a_tracker_of_ones_own_gets_the_same_list_and_a_warning(build):
     assert tracker._artifact_suffix == ()
     assert len(said) == 1
     assert "Recorder" in said[0]
-    visualizer, tracker, said = build(share_paths=True)
+    visualizer, tracker, said = build(share_all=True)
     visualizer.add_config(config)
     assert tracker.told == [config.to_dict()]
     assert tracker._artifact_suffix == (".json", ".log")
@@ -188,10 +188,10 @@ def mlflow_run(build, tmp_path):
     (tmp_path / "work").mkdir(exist_ok=True)
     (tmp_path / "work" / "run.json").write_text("{}")
 
-    def log(scalars, kind=MLflowVisBackend, share_paths=False, **spec):
+    def log(scalars, kind=MLflowVisBackend, **spec):
         folder = str(tmp_path / "mlflow")
         tracker = kind(save_dir=folder, tracking_uri=f"file://{folder}", **spec)
-        visualizer, _, _ = build(tracker, share_paths=share_paths)
+        visualizer, _, _ = build(tracker)
         visualizer.add_config(
             Config(dict(work_dir=str(tmp_path / "work"), train_cfg=dict(max_epochs=1), randomness={}))
         )
@@ -214,10 +214,8 @@ def test_names_that_mlflow_refuses_cost_no_number(mlflow_run):
     assert params == {"train_cfg.max_epochs": "1"}
 
 
-def test_mlflow_gets_files_only_if_somebody_names_them_and_no_key_that_is_held_back(mlflow_run, tmp_path):
+def test_mlflow_gets_files_only_if_somebody_names_them_and_no_key_that_is_held_back(mlflow_run):
     assert mlflow_run([], OwnMLflow)[2] == ["config.py"]
     _, params, files = mlflow_run([], artifact_suffix=(".json",), tracked_config_keys=["train_cfg", "work_dir"])
     assert files == ["config.py", "run.json"]
     assert params == {"train_cfg.max_epochs": "1"}
-    # the whole config if it is shared on purpose
-    assert mlflow_run([], share_paths=True)[1]["work_dir"] == str(tmp_path / "work")
