@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 from mmcv.transforms import RandomApply, RandomChoice, RandomFlip
@@ -17,15 +15,15 @@ PAIR = ("Left effusion", "Right effusion")
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (["left_lung", "right_lung", "heart"], {"left_lung": "right_lung", "right_lung": "left_lung"}),
+        (["left_lung", "right_lung", "heart"], ["left_lung", "right_lung"]),
         (["RT Effusion", "LeftMass", "Left-sided device"], ["RT Effusion", "LeftMass", "Left-sided device"]),
         # a letter alone is a side only beside its counterpart
-        (["lungL", "lungR", "L spine"], {"lungL": "lungR", "lungR": "lungL"}),
-        (["vitamin_l", "Upright", "Cleft", "Mass", "Grade R"], {}),
+        (["lungL", "lungR", "L spine"], ["lungL", "lungR"]),
+        (["vitamin_l", "Upright", "Cleft", "Mass", "Grade R"], []),
     ],
 )
 def test_names_with_a_side(names, found):
-    assert sided(names) == (found if isinstance(found, dict) else dict.fromkeys(found))
+    assert sided(names) == found
 
 
 def lungs(folder, **crop):
@@ -55,9 +53,7 @@ def test_a_flipped_left_lung_is_the_mirror_image_of_the_right_one(tmp_path):
 
 
 def test_masks_with_a_side_and_a_flip_without_pairs_are_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"MaskedCrop flips .*have a side.* flip_pairs=\[\('left_lung', 'right_lung'\)\]"
-    ):
+    with pytest.raises(ValueError, match=r"MaskedCrop flips .*\['left_lung', 'right_lung'\] have a side"):
         len(lungs(tmp_path))
     with pytest.raises(
         ValueError, match=r"flip_pairs names \['left'\], but the classes are \['left_lung', 'right_lung'"
@@ -76,17 +72,17 @@ def labelled(folder, names, *steps):
 
 
 @pytest.mark.parametrize(
-    ("step", "pairs"),
+    "step",
     [
-        (dict(type="RandomFlip", prob=[0.0, 0.2], direction=["vertical", "diagonal"]), [PAIR]),
-        (dict(type="otcxr_mm.FlipCXR", flip_pairs=[("Mass", "Mass")]), [("Mass", "Mass"), PAIR]),
-        (RandomApply([RandomFlip(0.5)]), [PAIR]),
-        (RandomChoice([[RandomFlip(0.0)], [RandomFlip(0.5)]]), [PAIR]),
-        (dict(type="mmpretrain.torchvision/RandomHorizontalFlip", p=0.3), [PAIR]),
+        dict(type="RandomFlip", prob=[0.0, 0.2], direction=["vertical", "diagonal"]),
+        dict(type="otcxr_mm.FlipCXR", flip_pairs=[("Mass", "Mass")]),
+        RandomApply([RandomFlip(0.5)]),
+        RandomChoice([[RandomFlip(0.0)], [RandomFlip(0.5)]]),
+        dict(type="mmpretrain.torchvision/RandomHorizontalFlip", p=0.3),
     ],
 )
-def test_labels_with_a_side_and_a_flip_without_pairs_are_refused(tmp_path, step, pairs):
-    with pytest.raises(ValueError, match=re.escape(f"flip_pairs={pairs} of otcxr_mm.FlipCXR")):
+def test_labels_with_a_side_and_a_flip_without_pairs_are_refused(tmp_path, step):
+    with pytest.raises(ValueError, match=r"\['Left effusion', 'Right effusion'\] have a side"):
         labelled(tmp_path, EFFUSIONS, step)
 
 
@@ -106,11 +102,9 @@ def test_flips_that_do_no_harm(tmp_path, step):
     assert len(labelled(tmp_path, EFFUSIONS, step)) == 2
 
 
-def test_a_class_without_the_other_side_cannot_be_flipped_but_may_be_declared_sideless(tmp_path):
-    names = ("Right effusion", "Mass")
-    with pytest.raises(ValueError, match=r"no class for the other side of \['Right effusion'\]"):
-        labelled(tmp_path, names, dict(type="otcxr_mm.FlipCXR"))
-    assert len(labelled(tmp_path, names, dict(type="otcxr_mm.FlipCXR", flip_pairs=[("Right effusion",) * 2]))) == 2
+def test_a_class_without_the_other_side_may_be_declared_sideless(tmp_path):
+    flip = dict(type="otcxr_mm.FlipCXR", flip_pairs=[("Right effusion",) * 2])
+    assert len(labelled(tmp_path, ("Right effusion", "Mass"), flip)) == 2
 
 
 def test_labels_change_places_with_the_flip_and_the_records_stay(tmp_path):
