@@ -66,7 +66,7 @@ def _read_origins(file: Path) -> dict[str, str]:
 def _read_pixels(parts: Sequence[AuditedSet]) -> list[str]:
     """Reads each image once; returns notes on what could not be read or compared."""
     rows = {(part.store, file): (reader(part.dataset), row) for part in parts for row, file in enumerate(part.files)}
-    found = map_in_threads(lambda item: pixel_digest(*item), list(rows.values()), "Reading images")
+    found = map_in_threads(lambda item: pixel_digest(item[0](item[1])), list(rows.values()), "Reading images")
     digest_of = dict(zip(rows, found, strict=True))
     notes = []
     for part in parts:

@@ -40,7 +40,8 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
         source: Data set, named in messages.
         patients: Whether to read patients.
     """
-    unknown = [name for name in TAGS if (patients or name != "patient") and _is_unknown(getattr(records, name)).all()]
+    unknown = [name for name in TAGS if set(getattr(records, name).astype(str).tolist()) <= {"", "nan"}]
+    unknown = [name for name in unknown if patients or name != "patient"]
     others = tuple(set(SUFFIXES) - set(DICOM_SUFFIXES))
     rows = np.flatnonzero([not path.lower().endswith(others) for path in records.path.tolist()])
     if not unknown or not len(rows):
@@ -66,10 +67,6 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
         column = getattr(records, name).astype(said[name].dtype)
         column[rows] = said[name]
         setattr(records, name, column)
-
-
-def _is_unknown(column: np.ndarray) -> np.ndarray:
-    return np.isnan(column) if column.dtype.kind == "f" else column == ""
 
 
 @cache  # splits of one folder are data sets of their own

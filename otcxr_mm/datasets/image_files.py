@@ -37,20 +37,9 @@ def stem(path: str) -> str:
 def find_by_stem(
     root: Path, prefix: str, stems: np.ndarray, suffix: str | None, default: str
 ) -> tuple[np.ndarray, set[str]]:
-    """Paths of images that a table names by their stem.
+    """Paths relative to `root`, (n,), of images that a table names by their stems, (n,), and all files found.
 
-    Args:
-        root: The data root.
-        prefix: Folder below it, searched with its subfolders.
-        stems: Names, (n,).
-        suffix: Extension of the images; None for any.
-        default: Extension of the path of an image that does not exist.
-
-    Returns:
-        Paths relative to `root`, (n,), and the files found.
-
-    Raises:
-        ValueError: If an image exists twice.
+    `suffix` is the extension of the images, None for any; `default` completes the path of an image that does not exist.
     """
     wanted = set(stems.tolist())
     files = walk_images(root, prefix, SUFFIXES if suffix is None else (suffix.lower(),))

@@ -33,18 +33,9 @@ def sided(names: Sequence[str]) -> list[str]:
 def check_sides(
     source: str, transforms: Iterable[object], classes: Sequence[str], mask_classes: Sequence[str] = ()
 ) -> None:
-    """Refuses a horizontal flip that would leave the labels of left and right unchanged.
+    """Refuses a horizontal flip if a class with a side is not in its `flip_pairs`, or these name an unknown class.
 
     Pipelines that make several views of an image are not checked: they are for pre-training without labels.
-
-    Args:
-        source: Data set, named in the error.
-        transforms: Transforms of its pipeline.
-        classes: Classes of the image labels.
-        mask_classes: Classes of the masks.
-
-    Raises:
-        ValueError: If a class with a side is in none of the transform's `flip_pairs`, or these name an unknown class.
     """
     steps = list(_flattened(transforms))
     if any(isinstance(step, (PackViews, TwoViewCrop, MultiView)) for step in steps):

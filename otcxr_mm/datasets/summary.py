@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..utils.threads import map_in_threads
 from .base import BaseCXRDataset
-from .content import UNREADABLE, reader
+from .content import reader
 from .inspection import named_leaves
 from .records import OLDEST
 
@@ -28,19 +28,16 @@ def intensity(dataset: BaseCXRDataset, max_images: int = 500) -> dict:
     rows = np.sort(np.random.default_rng(0).permutation(len(dataset))[: max_images or None]).tolist()
     read = reader(dataset)
 
-    def measure(row: int) -> np.ndarray | Exception:
-        try:
-            img = read(row)
-        except UNREADABLE as error:
-            return error
+    def measure(row: int) -> np.ndarray | None:
+        if (img := read(row)) is None:
+            return None
         histogram = np.bincount(np.rint(img).clip(0, 255).astype(np.uint8).ravel(), minlength=256) / img.size
         values = img.astype(np.float64)
         return np.array([values.mean(), (values**2).mean(), *histogram])
 
-    results = map_in_threads(measure, rows, "Reading images")
-    found = [result for result in results if isinstance(result, np.ndarray)]
+    found = [figures for figures in map_in_threads(measure, rows, "Reading images") if figures is not None]
     if not found:
-        raise ValueError(f"none of {len(rows)} images can be read; the first one: {results[0]}")
+        raise ValueError(f"none of {len(rows)} images of {dataset.root} can be read")
     mean, square, *histogram = np.mean(found, 0).tolist()
     std = max(square - mean**2, 0) ** 0.5
     return {"images": len(found), "unread": len(rows) - len(found), "mean": mean, "std": std, "histogram": histogram}

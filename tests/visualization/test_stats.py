@@ -55,7 +55,7 @@ def test_a_broken_file_is_counted_and_only_without_any_other_an_error(tmp_path):
     assert (grey["images"], grey["unread"], grey["mean"]) == (2, 1, 40)
     (tmp_path / "0.png").write_bytes(b"")
     (tmp_path / "2.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="none of 3 images can be read; the first one: .*0.png: the file is empty"):
+    with pytest.raises(ValueError, match="none of 3 images of .* can be read"):
         intensity(otcxr_mm.UnlabeledCXR(tmp_path))
 
 

@@ -101,8 +101,7 @@ def _build_beside(checkpoint: str) -> dict[str, object]:
     except (SyntaxError, ValueError, FileNotFoundError) as error:
         print_log(
             f"Leak audit: nothing was compared with the pre-training of {checkpoint}: {error}. Name its config with "
-            "default_hooks.leak_audit.pretrain_config=FILE, which also runs the code in it, or make sure that the "
-            "pre-training did not use patients of the test set",
+            "default_hooks.leak_audit.pretrain_config=FILE, which also runs the code in it",
             "current",
             logging.WARNING,
         )
