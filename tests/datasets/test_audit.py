@@ -52,13 +52,10 @@ def test_a_shared_patient_is_found_across_tables_and_spellings_of_one_folder(tmp
 
 
 def test_the_same_id_in_another_folder_is_another_patient_but_noted(tmp_path):
-    a = folder(tmp_path / "a", [("1.png", "17", "train")])
-    b = folder(tmp_path / "b", [("2.png", "17", "test")])
-    found = found_in(unlabeled(a), unlabeled(b))
+    a, b = (unlabeled(folder(tmp_path / name, [(f"{name}.png", "17", "")])) for name in "ab")
+    found = found_in(a, b)
     assert not found.leaks
     assert "were not compared (1 are equal: a leak if both come from one source)" in found.notes[0]
-    assert str(tmp_path) not in found.text()
-    assert str(tmp_path) in found.text(show_ids=True)
 
 
 def test_the_same_id_of_one_published_collection_is_the_same_patient_in_any_folder(nih_folder, tmp_path):
@@ -112,9 +109,6 @@ def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp
     assert leaks(found_in(train, test, origins=origins)) == [("patients", "1")]
     origins.write_text("image,original\naaaa.png,00000003_000.png\nbbbb.png,images/00000001_001.png\n")
     assert [kind for kind, _ in leaks(found_in(train, test, origins=origins))] == ["patients", "images"]
-    origins.write_text("image,nih\na,b\n")
-    with pytest.raises(ValueError, match="no column 'original'"):
-        found_in(train, test, origins=origins)
 
 
 @pytest.mark.parametrize(("one", "other"), [("RSNA pneumonia",) * 2, ("VinBigData", "VinDr-CXR")])
@@ -124,14 +118,6 @@ def test_images_of_one_source_are_known_by_name_in_any_folder_and_format(tmp_pat
     train = collection(one)(a, ann_file="table.csv", check_files=False)
     assert leaks(found_in(train, collection(other)(b))) == [("images", f"{b}/aaaa.png")]
     assert not found_in(unlabeled(a, check_files=False), unlabeled(b)).leaks
-
-
-def medmnist(root, name, classes, split):
-    root.mkdir(exist_ok=True)
-    images = {f"{split}_images": np.zeros((3, 8, 8), np.uint8) for split in ("train", "val", "test")}
-    labels = {f"{split}_labels": np.zeros((3, classes), np.uint8) for split in ("train", "val", "test")}
-    np.savez(root / name, **images, **labels)
-    return otcxr_mm.MedMNISTCXR(root, name, split=split)
 
 
 @pytest.mark.parametrize(

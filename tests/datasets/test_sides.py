@@ -55,10 +55,6 @@ def test_a_flipped_left_lung_is_the_mirror_image_of_the_right_one(tmp_path):
 def test_masks_with_a_side_and_a_flip_without_pairs_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"MaskedCrop flips .*\['left_lung', 'right_lung'\] have a side"):
         len(lungs(tmp_path))
-    with pytest.raises(
-        ValueError, match=r"flip_pairs names \['left'\], but the classes are \['left_lung', 'right_lung'"
-    ):
-        len(lungs(tmp_path, flip_pairs=[("left", "right_lung")]))
 
 
 def labelled(folder, names, *steps):
@@ -123,20 +119,16 @@ def test_labels_change_places_with_the_flip_and_the_records_stay(tmp_path):
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
+        ([("left", "right_lung")], r"flip_pairs names \['left'\], but the classes are \['left_lung', 'right_lung'"),
         (["left_lung", "right_lung"], "flip_pairs is a list of pairs of class names"),
-        ([(0, 1)], "flip_pairs is a list of pairs of class names"),
         ([("a", "b"), ("c", "a")], r"\['a'\] appear in several"),
     ],
 )
-def test_wrong_pairs(pairs, message):
-    for build in (otcxr_mm.FlipCXR, lambda **kwargs: otcxr_mm.MaskedCrop(8, **kwargs)):
-        with pytest.raises(ValueError, match=message):
-            build(flip_pairs=pairs)
+def test_wrong_pairs(tmp_path, pairs, message):
+    with pytest.raises(ValueError, match=message):
+        len(lungs(tmp_path, flip_pairs=pairs))
 
 
 def test_pairs_need_labels_to_exchange():
-    img = np.zeros((4, 4), np.uint8)
     with pytest.raises(ValueError, match="the data set gives no gt_score and no classes"):
-        otcxr_mm.FlipCXR(1, LUNGS).transform({"img": img})
-    with pytest.raises(ValueError, match="prob lies in"):
-        otcxr_mm.FlipCXR(2)
+        otcxr_mm.FlipCXR(1, LUNGS).transform({"img": np.zeros((4, 4), np.uint8)})
