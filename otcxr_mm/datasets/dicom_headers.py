@@ -35,8 +35,8 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
     is the only one in three or more files; a warning says so. No message contains an id.
 
     Args:
-        records: Records of the images.
-        root: Folder that the paths are relative to.
+        records: Records of the images, whose paths are relative to `root`.
+        root: The data root.
         source: Data set, named in messages.
         patients: Whether to read patients.
     """

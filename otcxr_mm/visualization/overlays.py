@@ -59,9 +59,6 @@ def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], ti
         rows: Pictures of each row, by its name.
         classes: Names of the masks.
         title: Title of the sheet.
-
-    Returns:
-        A Matplotlib figure, for `savefig`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -37,16 +37,13 @@ class ViewPair:
 
 
 def view_pairs(dataset: object, count: int, seed: int = 0, show_ids: bool = False) -> list[ViewPair]:
-    """Runs the pipeline on some images.
+    """Runs the pipeline on some images, in the order of the data set.
 
     Args:
         dataset: A :class:`otcxr_mm.BaseCXRDataset`, or a wrapper around some.
         count: Number of images, drawn from all; fewer if there are fewer.
         seed: Seed of the choice of images, and of the pipeline's draws.
         show_ids: Whether captions name patient and path.
-
-    Returns:
-        The pairs, in the order of the data set.
 
     Raises:
         ValueError: If the pipeline makes no pair of views with known geometry.

@@ -28,15 +28,6 @@ def test_a_leak_names_ids_only_when_asked_to(config, capsys, nih_folder):
     assert "LEAK: train and test: 1 patients (1 and 1 images): 3\n" in capsys.readouterr().out
 
 
-def test_pretraining_is_compared(config, capsys, tmp_path):
-    before = tmp_path / "before.py"
-    before.write_text(f"_base_ = [{config!r}]\ntrain_dataloader = dict(dataset=dict(split='test'))\n")
-    assert main([config, "--pretrain", str(before)]) == 1
-    out = capsys.readouterr().out
-    assert "LEAK: pretrain/train and test: 1 patients" in out
-    assert "LEAK: train and test" not in out
-
-
 def test_the_shipped_pretraining_and_evaluation_on_nih_hold_no_leak(real_data, monkeypatch, capsys):
     """The validation patients are a part of train_val, on which NIH's pre-training trains without labels."""
     monkeypatch.setenv("OTCXR_NIH", str(real_data / "nih"))

@@ -93,24 +93,6 @@ def test_copies_are_found_by_their_pixels(tmp_path):
     assert not found_in(unlabeled(a), unlabeled(b)).overlaps
 
 
-def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp_path):
-    rsna = folder(tmp_path / "rsna", [("aaaa.png", "", ""), ("bbbb.png", "", "")])
-    train, test = otcxr_mm.NIHChestXray14(nih_folder), collection("RSNA pneumonia")(rsna)
-    found = found_in(train, test)
-    assert not found.leaks
-    (note,) = [note for note in found.notes if "come, as far as is known, from NIH ChestX-ray14" in note]
-    assert "2 of test" in note
-    # in one folder the ids say all that is known
-    assert not found_in(otcxr_mm.UnlabeledCXR(rsna), test).notes[2:]
-
-    origins = tmp_path / "origins.csv"
-    # of the second, NIH's patient 1, another image is in training
-    origins.write_text("image,original\naaaa,00000003_000.png\nbbbb,00000001_007.png\n")
-    assert leaks(found_in(train, test, origins=origins)) == [("patients", "1")]
-    origins.write_text("image,original\naaaa.png,00000003_000.png\nbbbb.png,images/00000001_001.png\n")
-    assert [kind for kind, _ in leaks(found_in(train, test, origins=origins))] == ["patients", "images"]
-
-
 @pytest.mark.parametrize(("one", "other"), [("RSNA pneumonia",) * 2, ("VinBigData", "VinDr-CXR")])
 def test_images_of_one_source_are_known_by_name_in_any_folder_and_format(tmp_path, one, other):
     a = folder(tmp_path / "a", [("x/aaaa.dcm", "", "")], images=False)
@@ -157,35 +139,6 @@ def test_ids_are_compared_if_one_root_is_inside_the_other(tmp_path):
     assert not found_in(unlabeled(folder(tmp_path / "scans2", [("5.png", "P1", "")])), unlabeled(scans)).leaks
 
 
-def test_wrapped_sets_are_looked_into(tmp_path):
-    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "train"), ("3.png", "3", "test")])
-    train, test = unlabeled(root, "train"), unlabeled(root, "test")
-    one = dict(type="otcxr_mm.UnlabeledCXR", data_root=str(root), ann_file="table.csv")
-    joint = dict(type="ConcatDataset", datasets=[{**one, "split": "train"}, {**one, "split": "test"}])
-    found = found_in(RepeatDataset(joint, 3), test)
-    assert {(o.first, o.second, o.images) for o in found.overlaps} == {("train[1]", "test", (1, 1))}
-    assert not found_in(Subset(ConcatDataset([train, test]), [0, 1]), test).leaks
-    assert found_in(Subset(ConcatDataset([train, test]), [0, 2]), test).leaks
-    assert len(next(leaves(KFoldDataset({**one, "split": "train"}, num_splits=2)))) == 1
-    assert "TensorDataset is not a data set of otcxr_mm" in audit({"train": TensorDataset()}).notes[0]
-
-
-def test_packed_images_are_compared_without_their_files_with_others_of_the_same_size(tmp_path):
-    a = folder(tmp_path / "a", [("1.png", "p", ""), ("2.png", "q", "")])
-    b = folder(tmp_path / "b", [("y.png", "s", "")])
-    shutil.copy(a / "1.png", b / "y.png")
-    otcxr_mm.pack_images(a, ["1.png", "2.png"], tmp_path / "a12", 12)
-    otcxr_mm.pack_images(b, ["y.png"], tmp_path / "b12", 12, depth=16)
-    (a / "2.png").unlink()
-    train = unlabeled(a, packed=str(tmp_path / "a12"))
-    assert [leak.images for leak in found_in(train, train.get_subset([1])).leaks] == [(1, 1), (1, 1)]
-    found = found_in(train, unlabeled(b, packed=str(tmp_path / "b12")), pixels=True)
-    assert leaks(found) == [("pixels", f"{a}/1.png = {b}/y.png")]
-    found = found_in(train, unlabeled(b), pixels=True)
-    assert not found.overlaps
-    assert "at the same size: train (packed at 12), test (not packed)" in found.notes[0]
-
-
 def test_images_of_medmnist_are_known_by_collection_split_and_number(tmp_path):
     images = {f"{split}_images": np.zeros((3, 8, 8), np.uint8) for split in ("train", "val", "test")}
     labels = {f"{split}_labels": np.zeros((3, 14), np.uint8) for split in ("train", "val", "test")}
@@ -199,6 +152,48 @@ def test_images_of_medmnist_are_known_by_collection_split_and_number(tmp_path):
     assert [(leak.kind, leak.images) for leak in found_in(train, larger).leaks] == [("images", (3, 3))]
 
 
+def test_wrapped_sets_are_looked_into(tmp_path):
+    root = folder(tmp_path / "a", [("1.png", "1", "train"), ("2.png", "2", "train"), ("3.png", "3", "test")])
+    train, test = unlabeled(root, "train"), unlabeled(root, "test")
+    joint = ConcatDataset([train, test])
+    found = found_in([RepeatDataset(train, 3), test], test)
+    assert {(o.first, o.second, o.images) for o in found.overlaps} == {("train[1]", "test", (1, 1))}
+    assert not found_in(Subset(joint, [0, 1]), test).leaks
+    assert found_in(Subset(joint, [0, 2]), test).leaks
+    assert len(next(leaves(KFoldDataset(train, num_splits=2)))) == 1
+    assert "TensorDataset is not a data set of otcxr_mm" in audit({"train": TensorDataset()}).notes[0]
+
+
+def test_packed_images_are_compared_without_their_files_with_others_of_the_same_size(tmp_path):
+    a = folder(tmp_path / "a", [("1.png", "p", "")])
+    b = folder(tmp_path / "b", [("y.png", "s", "")])
+    shutil.copy(a / "1.png", b / "y.png")
+    otcxr_mm.pack_images(a, ["1.png"], tmp_path / "a12", 12)
+    otcxr_mm.pack_images(b, ["y.png"], tmp_path / "b12", 12, depth=16)
+    (a / "1.png").unlink()
+    train = unlabeled(a, packed=str(tmp_path / "a12"))
+    found = found_in(train, unlabeled(b, packed=str(tmp_path / "b12")), pixels=True)
+    assert leaks(found) == [("pixels", f"{a}/1.png = {b}/y.png")]
+    found = found_in(train, unlabeled(b), pixels=True)
+    assert not found.overlaps
+    assert "at the same size: train (packed at 12), test (not packed)" in found.notes[0]
+
+
+def test_rsna_comes_from_nih_which_is_a_leak_only_if_it_is_shown(nih_folder, tmp_path):
+    rsna = folder(tmp_path / "rsna", [("aaaa.png", "", ""), ("bbbb.png", "", "")])
+    train, test = otcxr_mm.NIHChestXray14(nih_folder), collection("RSNA pneumonia")(rsna)
+    found = found_in(train, test)
+    assert not found.leaks
+    (note,) = [note for note in found.notes if "come, as far as is known, from NIH ChestX-ray14" in note]
+    assert "2 of test" in note
+    origins = tmp_path / "origins.csv"
+    # of the second, NIH's patient 1, another image is in training
+    origins.write_text("image,original\naaaa,00000003_000.png\nbbbb,00000001_007.png\n")
+    assert leaks(found_in(train, test, origins=origins)) == [("patients", "1")]
+    origins.write_text("image,original\nbbbb.png,images/00000001_001.png\n")
+    assert [kind for kind, _ in leaks(found_in(train, test, origins=origins))] == ["patients", "images"]
+
+
 def test_equal_configs_are_built_once(nih_folder):
     dataset = dict(type="otcxr_mm.NIHChestXray14", data_root=str(nih_folder), split="test")
     cfg = Config(dict(val_dataloader=dict(dataset=dataset), test_dataloader=dict(dataset=dataset)))
@@ -208,7 +203,7 @@ def test_equal_configs_are_built_once(nih_folder):
 
 
 def test_real_images_stored_twice_under_other_names(real_data):
-    data = otcxr_mm.UnlabeledCXR(real_data / "kermany", ann_file="labels.csv", img_prefix="images", split="train")
+    data = unlabeled(real_data / "kermany", "train", "labels.csv", img_prefix="images")
     halves = [data.get_subset(np.arange(start, 1660, 2)) for start in (1640, 1641)]
     patients, pixels = found_in(*halves, pixels=True).leaks
     assert "person1481" in patients.names

@@ -18,7 +18,7 @@ def write(folder, patients, **tags):
     return folder
 
 
-def test_a_folder_of_dicom_knows_its_patients(tmp_path, log):
+def test_a_folder_of_dicom_knows_its_patients(tmp_path):
     write_dicom(tmp_path / "1.dcm", PIXELS, PatientID=" P1 ", PatientAge="060Y", PatientSex="F", ViewPosition="PA")
     write_dicom(tmp_path / "1.2.840.3", PIXELS, PatientID="p1", PatientAge="011M", PatientSex="O", ViewPosition="AP")
     write_dicom(tmp_path / "3.dcm", PIXELS, PatientID="P2")
@@ -29,7 +29,6 @@ def test_a_folder_of_dicom_knows_its_patients(tmp_path, log):
     np.testing.assert_allclose(records.age, [60, 11 / 12, np.nan, np.nan], rtol=1e-6)
     assert records.sex.tolist() == ["F", "", "", ""]
     assert records.view.tolist() == ["PA", "AP", "", ""]
-    assert "p1" not in log.text.lower()
     off = otcxr_mm.UnlabeledCXR(tmp_path, ann_file="list.txt", dicom_headers=False).records
     assert set(off.patient.tolist()) == set(off.view.tolist()) == {""}
 
@@ -40,9 +39,6 @@ def test_splits_keep_patients_of_headers_together(tmp_path):
     train, test = (set(otcxr_mm.UnlabeledCXR(folder, split=s, **parts).records.patient) for s in ("train", "test"))
     assert not train & test
     assert len(train | test) == 10
-    (folder / "s.csv").write_text("path,split\n0.dcm,train\n1.dcm,test\n")
-    with pytest.raises(ValueError, match="these patients appear in more than one split"):
-        otcxr_mm.UnlabeledCXR(folder, split="train", split_file="s.csv")
 
 
 def test_a_table_goes_before_the_headers(tmp_path):
@@ -52,7 +48,6 @@ def test_a_table_goes_before_the_headers(tmp_path):
     assert records.patient.tolist() == ["", "1"]
     assert records.sex.tolist() == ["F", ""]
     assert records.age.tolist() == [50, 50]
-    assert set(otcxr_mm.UnlabeledCXR(tmp_path, ann_file="t.csv", patient_column="").records.patient) == {""}
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import Resize
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
 from otcxr_mm.cli.views import main
 from otcxr_mm.visualization.views import contact_sheet, view_pairs
-from tests.conftest import ROOT, write_image
+from tests.conftest import ROOT
 
 PIPELINE = [
     dict(type="otcxr_mm.LoadCXR"),
@@ -44,20 +45,23 @@ def test_equal_numbers_are_at_places_of_equal_grey(slope):
 
 
 def test_pairs_are_those_of_training_and_depend_on_the_seed_alone(slope):
-    a, b, c = (view_pairs(slope, 3, seed) for seed in (4, 4, 5))
-    assert all(np.array_equal(p.view_to_image, q.view_to_image) for p, q in zip(a, b, strict=True))
-    assert not all(np.array_equal(p.view_to_image, q.view_to_image) for p, q in zip(a, c, strict=True))
+    a, b, c = (view_pairs(slope, 3, seed)[0].views[1] for seed in (4, 4, 5))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
     slope.set_epoch(4, 0)
-    index = int(a[0].caption.split()[-1])
-    assert np.array_equal(a[0].views[1], slope[index]["inputs"][1][0].numpy())
-    assert len(view_pairs(slope, 99)) == 5
+    assert any(np.array_equal(a, slope[i]["inputs"][1][0].numpy()) for i in range(5))
 
 
-def test_the_radiograph_is_the_one_that_was_cropped(slope, tmp_path):
+def test_the_radiograph_is_the_one_that_was_cropped(slope):
     """A transform before the crop changes what the matrices refer to."""
-    resized = [PIPELINE[0], dict(type="Resize", scale=(32, 32)), *PIPELINE[1:]]
-    (pair,) = view_pairs(otcxr_mm.UnlabeledCXR(tmp_path / "slope", pipeline=resized), 1)
-    assert pair.image.shape == (32, 32)
+    slope.pipeline.transforms.insert(1, Resize(scale=(32, 32)))
+    assert view_pairs(slope, 1)[0].image.shape == (32, 32)
+
+
+def test_a_pipeline_without_views_is_refused(slope):
+    del slope.pipeline.transforms[1]
+    with pytest.raises(ValueError, match="no `view_to_image` of two views"):
+        view_pairs(slope, 1)
 
 
 def test_captions_tell_no_ids_unless_asked(nih_folder):
@@ -73,13 +77,6 @@ def test_a_sheet_outlines_the_crops_and_tells_which_is_flipped(slope):
     axes = contact_sheet([flipped]).axes
     np.testing.assert_allclose(axes[0].lines[0].get_xydata()[0], (0.75 * 96 - 0.5, -0.5))
     assert [axis.get_xlabel() for axis in axes[1:]] == ["view 1 (flipped)", "view 2"]
-
-
-def test_a_pipeline_without_views_is_refused(tmp_path):
-    write_image(tmp_path / "1.png")
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[PIPELINE[0], PIPELINE[2]])
-    with pytest.raises(ValueError, match="no `view_to_image` of two views"):
-        view_pairs(data, 1)
 
 
 def test_the_command_draws_real_radiographs(real_data, tmp_path, capsys):
