@@ -58,7 +58,8 @@ def draw_matches(axis: "Axes", first: np.ndarray, second: np.ndarray, matches: M
 
     Args:
         axis: Where to draw.
-        first, second: The views, (H, W).
+        first: First view, (H, W).
+        second: Second view, (H, W).
         matches: Matches of the batch.
         k: Index of the pair in the batch.
         near: Distance in the original image up to which a line is green, not red.

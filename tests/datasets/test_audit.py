@@ -160,7 +160,8 @@ def test_wrapped_sets_are_looked_into(tmp_path):
     assert {(o.first, o.second, o.images) for o in found.overlaps} == {("train[1]", "test", (1, 1))}
     assert not found_in(Subset(joint, [0, 1]), test).leaks
     assert found_in(Subset(joint, [0, 2]), test).leaks
-    assert len(next(leaves(KFoldDataset(train, num_splits=2)))) == 1
+    one = dict(type="otcxr_mm.UnlabeledCXR", data_root=str(root), ann_file="table.csv", split="train")
+    assert len(next(leaves(KFoldDataset(one, num_splits=2)))) == 1
     assert "TensorDataset is not a data set of otcxr_mm" in audit({"train": TensorDataset()}).notes[0]
 
 

@@ -43,11 +43,7 @@ class LeakAuditHook(Hook):
         self.pretrain_config, self.strict = pretrain_config, strict
 
     def before_run(self, runner: Runner) -> None:
-        """Audits.
-
-        Raises:
-            ValueError: If there is a leak and `strict` is set.
-        """
+        """Raises a ValueError if there is a leak and `strict` is set."""
         datasets = self._datasets(runner)
         for hook in runner.hooks:
             if hasattr(hook, "keep_datasets"):  # saves reading the tables again
