@@ -56,6 +56,17 @@ def python():
     return run
 
 
+@pytest.fixture
+def log(caplog):
+    """What MMEngine's current logger says."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
 def write_image(path, size=(40, 48), value=None):
     """A small grey PNG or JPEG."""
     import cv2

@@ -37,9 +37,7 @@ def _audit(argv: list[str] | None) -> int:
     args = parser.parse_args(argv)
     configs = {"": load_config(args)}
     if args.pretrain:
-        configs["pretrain/"] = load_config(
-            argparse.Namespace(**{**vars(args), "config": args.pretrain, "cfg_options": []})
-        )
+        configs["pretrain/"] = load_config(argparse.Namespace(config=args.pretrain, cfg_options=[]))
 
     from ..datasets.audit import audit
     from ..datasets.inspection import build_datasets

@@ -11,22 +11,11 @@ from .console import ArgumentParser, command
 @command
 def main(argv: list[str] | None = None) -> None:
     """Writes stats.md, stats.png and stats.json, and prints stats.md."""
-    parser = ArgumentParser(
-        description="Summarise images, patients, labels, ages and grey values of a config's data sets, without any "
-        "path or patient id"
-    )
+    parser = ArgumentParser(description="Write what the data sets of a config hold to stats.md, .png and .json")
     add_config_arguments(parser)
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder for stats.md, stats.json and stats.png; default: WORK_DIR/stats"
-    )
-    parser.add_argument(
-        "--max-images",
-        type=int,
-        default=500,
-        metavar="N",
-        help="number of random images per data set to read for the grey values; 0 for all (500)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed for drawing these images (0)")
+    parser.add_argument("--out", metavar="DIR", help="folder for the three files; default: WORK_DIR/stats")
+    help_images = "number of random images per data set to read for the grey values; 0 for all (500)"
+    parser.add_argument("--max-images", type=int, default=500, metavar="N", help=help_images)
     args = parser.parse_args(argv)
     cfg = load_config(args)
 
@@ -34,15 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     from ..datasets.summary import statistics
     from ..visualization.stats import picture, report
 
-    built = build_datasets(cfg)
-    if not built:
-        parser.error(f"{args.config} has no train_dataloader, val_dataloader or test_dataloader")
-    found = statistics(built, args.max_images, args.seed)
+    found = statistics(build_datasets(cfg), args.max_images)
     out = Path(args.out or os.path.join(cfg.work_dir, "stats"))
     out.mkdir(parents=True, exist_ok=True)
     text = report(found)
     (out / "stats.md").write_text(text, encoding="utf-8")
     (out / "stats.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     picture(found).savefig(out / "stats.png", dpi=100)
-    print(text)
-    print(f"{out}: stats.md, stats.png, stats.json")
+    print(f"{text}\n{out}: stats.md, stats.png, stats.json")

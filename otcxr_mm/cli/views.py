@@ -10,7 +10,7 @@ from .console import ArgumentParser, command
 def main(argv: list[str] | None = None) -> None:
     """Writes a contact sheet of pairs of views."""
     parser = ArgumentParser(
-        description="Draw pairs of crops as the training pipeline makes them, and mark places that both show"
+        description="Draw pairs of crops of a config's training pipeline, and places that both show"
     )
     add_config_arguments(parser)
     parser.add_argument("--out", metavar="FILE.png", help="picture to write; default: WORK_DIR/views.png")
@@ -18,8 +18,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed for choosing the radiographs and the crops (0)")
     parser.add_argument("--show-ids", action="store_true", help="write patient ids and paths below the pictures")
     args = parser.parse_args(argv)
-    if args.n < 1:
-        parser.error(f"-n {args.n}: must be at least 1")
     cfg = load_config(args)
 
     from ..datasets.inspection import build_datasets

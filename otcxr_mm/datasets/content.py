@@ -9,39 +9,28 @@ from .base import BaseCXRDataset
 from .transforms import LoadCXR
 from .transforms.errors import BrokenImageError
 
-# raised for a broken file, unlike a missing library or a max_value that does not fit
-UNREADABLE = (BrokenImageError, OSError)
 
+def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray | None]:
+    """Makes a function that reads the image in a row as the data set's pipeline does before any resizing.
 
-def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray]:
-    """Makes a function that reads the image in a row, as the data set's pipeline does before any resizing.
-
-    Args:
-        dataset: The data set. If its pipeline has no LoadCXR, a default one reads.
-
-    Returns:
-        A function from a row to an image (H, W), uint8 or float32 on the scale 0 to 255.
+    An image is uint8 or float32 (H, W) on the scale 0 to 255, or None if its file is broken.
     """
     load = next((t for t in dataset.pipeline.transforms if isinstance(t, LoadCXR)), None) or LoadCXR()
 
-    def read(row: int) -> np.ndarray:
+    def read(row: int) -> np.ndarray | None:
         info = dataset.get_data_info(row)
-        # without the masks, which may not fit where the image is fine
-        return load.transform({key: info[key] for key in ("img_path", "img") if key in info})["img"]
+        try:
+            # without the masks, which may not fit where the image is fine
+            return load.transform({key: info[key] for key in ("img_path", "img") if key in info})["img"]
+        except (BrokenImageError, OSError):  # not a missing library or a max_value that does not fit
+            return None
 
     return read
 
 
-def pixel_digest(read: Callable[[int], np.ndarray], row: int) -> str:
-    """SHA-256 of an image's pixels, rounded to 8 bits; '' if it cannot be read.
-
-    Args:
-        read: Made by :func:`reader`.
-        row: Row of the image.
-    """
-    try:
-        img = read(row)
-    except UNREADABLE:
+def pixel_digest(img: np.ndarray | None) -> str:
+    """SHA-256 of an image's pixels, rounded to 8 bits; '' without an image."""
+    if img is None:
         return ""
     pixels = np.rint(img).clip(0, 255).astype(np.uint8)
     return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()

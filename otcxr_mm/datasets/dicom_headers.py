@@ -35,12 +35,13 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
     is the only one in three or more files; a warning says so. No message contains an id.
 
     Args:
-        records: Records of the images.
-        root: Folder that the paths are relative to.
+        records: Records of the images, whose paths are relative to `root`.
+        root: The data root.
         source: Data set, named in messages.
         patients: Whether to read patients.
     """
-    unknown = [name for name in TAGS if (patients or name != "patient") and _is_unknown(getattr(records, name)).all()]
+    unknown = [name for name in TAGS if set(getattr(records, name).astype(str).tolist()) <= {"", "nan"}]
+    unknown = [name for name in unknown if patients or name != "patient"]
     others = tuple(set(SUFFIXES) - set(DICOM_SUFFIXES))
     rows = np.flatnonzero([not path.lower().endswith(others) for path in records.path.tolist()])
     if not unknown or not len(rows):
@@ -65,12 +66,6 @@ def read_headers(records: Records, root: Path, source: str, patients: bool = Tru
         column = getattr(records, name).astype(said[name].dtype)
         column[rows] = said[name]
         setattr(records, name, column)
-    counts = ", ".join(f"{name} known of {int((~_is_unknown(said[name])).sum())}" for name in unknown)
-    print_log(f"{source}: headers of {len(rows)} DICOM files: {counts}", "current")
-
-
-def _is_unknown(column: np.ndarray) -> np.ndarray:
-    return np.isnan(column) if column.dtype.kind == "f" else column == ""
 
 
 @cache  # splits of one folder are data sets of their own
@@ -93,15 +88,12 @@ def _header(file: str, _: tuple[int, int]) -> tuple[str, ...]:
 def _believed(patient: np.ndarray, source: str) -> np.ndarray:
     """The ids, with '' in place of those that name no patient."""
     forms = normal_ids(patient)
-    names, counts = np.unique(forms[forms != ""], return_counts=True)
-    if len(names) == 1 and counts[0] >= SEVERAL:
-        fault = f"all {counts[0]} DICOM files with a PatientID have the same one, which is taken as unknown"
-        believed = np.zeros(len(forms), bool)
-    else:
-        placeholders = [name for name in names.tolist() if PLACEHOLDER.fullmatch(re.sub(r"[\W_]+", "", name))]
-        believed = ~np.isin(forms, placeholders)
-        count = int((~believed).sum())
-        fault = f"the PatientID of {count} of {len(forms)} DICOM files is a placeholder, which is taken as unknown"
-    if not believed.all():
-        print_log(f"{source}: {fault}; {UNPROTECTED}", "current", logging.WARNING)
-    return np.where(believed, patient, "")
+    known = forms[forms != ""].tolist()
+    doubted = {name for name in known if PLACEHOLDER.fullmatch(re.sub(r"[\W_]+", "", name))}
+    if len(known) >= SEVERAL and len(set(known)) == 1:
+        doubted = set(known)
+    wrong = np.array([form in doubted for form in forms.tolist()])
+    if wrong.any():
+        fault = f"the PatientID of {wrong.sum()} of {len(forms)} DICOM files is a placeholder, or in all of them"
+        print_log(f"{source}: {fault}, and is taken as unknown; {UNPROTECTED}", "current", logging.WARNING)
+    return np.where(wrong, "", patient)

@@ -34,19 +34,9 @@ def stem(path: str) -> str:
 
 
 def find_by_stem(root: Path, prefix: str, stems: np.ndarray, suffix: str) -> np.ndarray:
-    """Paths of images that a table names by their stem.
+    """Paths relative to `root`, (n,), of images that a table names by their stems, (n,).
 
-    Args:
-        root: The data root.
-        prefix: Folder below it, searched with its subfolders.
-        stems: Names, (n,).
-        suffix: Extension of the path of an image that does not exist.
-
-    Returns:
-        Paths relative to `root`, (n,).
-
-    Raises:
-        ValueError: If an image exists twice.
+    `suffix` completes the path of an image that does not exist.
     """
     wanted = set(stems.tolist())
     path_of: dict[str, str] = {}

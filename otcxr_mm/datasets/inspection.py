@@ -36,11 +36,7 @@ def leaves(dataset: object) -> Iterator[object]:
 
 
 def named_leaves(datasets: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
-    """The data sets inside wrappers, each with its role and a name: the role, or ``'train[0]'`` and so on if several.
-
-    Args:
-        datasets: Data sets by role.
-    """
+    """Data sets inside wrappers, each with its role and a name: the role, or ``'train[0]'`` and so on if several."""
     for role, dataset in datasets.items():
         inner = list(leaves(dataset))
         for i, leaf in enumerate(inner):
@@ -59,16 +55,12 @@ def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES)
         Data sets by prefix and role. Equal configs give the same object.
     """
     built: dict[str, object] = {}
-    seen: list[tuple[object, object]] = []
+    specs = {prefix + role: (cfg.get(f"{role}_dataloader") or {}).get("dataset") for role in roles}
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
-        for role in roles:
-            spec = (cfg.get(f"{role}_dataloader") or {}).get("dataset")
-            if spec is None:
-                continue
-            known = next((dataset for other, dataset in seen if other == spec), None)
-            dataset = known if known is not None else DATASETS.build(deepcopy(spec))
-            seen.append((spec, dataset))
-            built[prefix + role] = dataset
+        for name, spec in specs.items():
+            same = next((other for other in built if specs[other] == spec), None)
+            if spec is not None:
+                built[name] = built[same] if same else DATASETS.build(deepcopy(spec))
     return built
 
 
@@ -95,16 +87,12 @@ def build_untrusted(spec: object) -> list[BaseCXRDataset]:
 
 def counts(dataset: object) -> dict:
     """Numbers of images and known patients of a data set, and the SHA-256 of its list."""
-    parts = list(leaves(dataset))
-    known = all(isinstance(part, BaseCXRDataset) for part in parts)
-    for part in parts if known else ():
-        part.full_init()
-    patients = {(part.collection, p) for part in parts for p in part.records.patient.tolist()} if known else set()
-    return {
-        "images": len(dataset),
-        "patients": sum(patient != "" for _, patient in patients) if known else None,
-        "sha256": data_sha256(dataset),
-    }
+    parts, patients = list(leaves(dataset)), None
+    if all(isinstance(part, BaseCXRDataset) for part in parts):
+        for part in parts:
+            part.full_init()
+        patients = len({(part.collection, p) for part in parts for p in part.records.patient.tolist() if p != ""})
+    return {"images": len(dataset), "patients": patients, "sha256": data_sha256(dataset)}
 
 
 def data_sha256(dataset: object) -> str | None:

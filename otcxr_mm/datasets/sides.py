@@ -18,41 +18,24 @@ def _words(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in re.findall(r"[^\W\d_]+", apart))
 
 
-def sided(names: Sequence[str]) -> dict[str, str | None]:
-    """Finds names with a side: those with the word left, right, lt or rt, and those with l or r beside a counterpart.
-
-    Args:
-        names: Names of classes.
-
-    Returns:
-        For each such name, its counterpart among `names`; None if there is none.
-    """
-    by_words = {_words(name): name for name in names}
-    found = {}
+def sided(names: Sequence[str]) -> list[str]:
+    """The names with the word left, right, lt or rt, and those with l or r that have a counterpart among the names."""
+    all_words = {_words(name) for name in names}
+    found = []
     for name in names:
         words = _words(name)
-        other = by_words.get(tuple(_OTHER.get(word, word) for word in words))
         sides = {word for word in words if word in _OTHER}
-        if sides - {"l", "r"} or (sides and other is not None):
-            found[name] = other
+        if sides - {"l", "r"} or (sides and tuple(_OTHER.get(word, word) for word in words) in all_words):
+            found.append(name)
     return found
 
 
 def check_sides(
     source: str, transforms: Iterable[object], classes: Sequence[str], mask_classes: Sequence[str] = ()
 ) -> None:
-    """Refuses a horizontal flip that would leave the labels of left and right unchanged.
+    """Refuses a horizontal flip if a class with a side is not in its `flip_pairs`, or these name an unknown class.
 
     Pipelines that make several views of an image are not checked: they are for pre-training without labels.
-
-    Args:
-        source: Data set, named in the error.
-        transforms: Transforms of its pipeline.
-        classes: Classes of the image labels.
-        mask_classes: Classes of the masks.
-
-    Raises:
-        ValueError: If a class with a side is in none of the transform's `flip_pairs`, or these name an unknown class.
     """
     steps = list(_flattened(transforms))
     if any(isinstance(step, (PackViews, TwoViewCrop, MultiView)) for step in steps):
@@ -62,26 +45,14 @@ def check_sides(
         pairs = getattr(step, "flip_pairs", ())
         mirrored_order(names, pairs, f"{source}: {type(step).__name__}")
         named = {name for pair in pairs for name in pair}
-        missing = {name: other for name, other in sided(names).items() if name not in named}
+        missing = [name for name in sided(names) if name not in named]
         if missing and _flips(step):
             raise ValueError(
-                f"{source}: {type(step).__name__} flips images horizontally, but the classes {list(missing)} have a "
-                f"side: in a flipped image their labels would be wrong. {_way_out(pairs, missing)}"
+                f"{source}: {type(step).__name__} flips images horizontally, but the classes {missing} have a side: in "
+                "a flipped image their labels would be wrong. Name the classes that change places in flip_pairs of "
+                "otcxr_mm.FlipCXR or otcxr_mm.MaskedCrop, such as [('left_lung', 'right_lung')], or set the "
+                "probability of the flip to 0"
             )
-
-
-def _way_out(pairs: Sequence[tuple[str, str]], missing: dict[str, str | None]) -> str:
-    alone = [name for name, other in missing.items() if other is None]
-    if alone:
-        return f"There is no class for the other side of {alone}: set the probability of the flip to 0"
-    guess = []
-    for name, other in missing.items():
-        if (other, name) not in guess:
-            guess.append((name, other))
-    return (
-        f"Name the classes that change places with flip_pairs={[*pairs, *guess]} of otcxr_mm.FlipCXR or "
-        "otcxr_mm.MaskedCrop, or set the probability of the flip to 0"
-    )
 
 
 def _flattened(transforms: Iterable[object]) -> Iterator[object]:

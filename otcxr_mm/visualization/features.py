@@ -21,24 +21,20 @@ def dense_tokens(feats: tuple[Tensor, ...]) -> tuple[Tensor, tuple[int, int]]:
 
 
 @torch.no_grad()
-def backbone_tokens(
-    backbone: nn.Module, preprocessor: nn.Module, images: np.ndarray, batch_size: int = 64
-) -> tuple[Tensor, tuple[int, int]]:
+def backbone_tokens(backbone: nn.Module, preprocessor: nn.Module, images: np.ndarray) -> tuple[Tensor, tuple[int, int]]:
     """Computes the dense tokens of images.
 
     Args:
         backbone: Backbone that returns one or several stages; it is set to evaluation mode.
         preprocessor: A :class:`otcxr_mm.CXRDataPreprocessor`.
         images: Images on the scale 0 to 255, uint8 or float32 (n, H, W).
-        batch_size: Images per batch.
 
     Returns:
         Tokens on the CPU, (n, h w, C), and their grid (h, w).
     """
     backbone.eval()
     tokens, grid = [], (0, 0)
-    for start in range(0, len(images), batch_size):
-        inputs = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size]))[:, None]
+    for inputs in torch.from_numpy(np.ascontiguousarray(images))[:, None].split(64):
         some, grid = dense_tokens(backbone(preprocessor({"inputs": inputs})["inputs"]))
         tokens.append(some.cpu())
     return torch.cat(tokens), grid

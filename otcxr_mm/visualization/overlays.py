@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..datasets.transforms.resize import resize
 from .views import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIDE = 384  # pixels of a picture on the sheet, at most
 TRUE, PREDICTED = reversed(COLOURS)
 
 
@@ -61,60 +59,38 @@ def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], ti
         rows: Pictures of each row, by its name.
         classes: Names of the masks.
         title: Title of the sheet.
-
-    Returns:
-        A Matplotlib figure, for `savefig`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     rows = {name: overlays for name, overlays in rows.items() if len(overlays)}
     columns = max(map(len, rows.values()))
-    # a row is as high as its tallest picture, and its captions
-    lines = -(-len(classes) // 2)
-    heights = [
-        2.5 * max(overlay.image.shape[0] / overlay.image.shape[1] for overlay in overlays) + 0.2 + 0.16 * lines
-        for overlays in rows.values()
-    ]
-    figure = Figure(figsize=(2.5 * columns + 0.4, sum(heights) + 0.8), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04)
-    if title:
-        figure.suptitle(title, fontsize=11)
-    boxes = figure.subfigures(len(rows), 1, squeeze=False, hspace=0.02, height_ratios=heights).flat
-    for box, (name, overlays) in zip(boxes, rows.items(), strict=True):
-        box.supylabel(name, fontsize=11)
-        axes = box.subplots(1, columns, squeeze=False)[0]
-        for axis in axes:
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        for axis, overlay in zip(axes, overlays, strict=False):
+    tallest = max(np.divide(*overlay.image.shape) for overlays in rows.values() for overlay in overlays)
+    height = 2.5 * tallest + 0.2 + 0.16 * len(classes)
+    figure = Figure(figsize=(2.5 * columns + 0.4, height * len(rows) + 0.8), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, overlays) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=11)
+        for axis, overlay in zip(line, overlays, strict=False):
             _draw(axis, overlay, classes)
+        for axis in line[len(overlays) :]:
+            axis.set_axis_off()
     handles = [Line2D([], [], color=TRUE, lw=2.5), Line2D([], [], color=PREDICTED, lw=2.5)]
-    names = [f"true {', '.join(classes)}", "predicted"] if len(classes) < 4 else ["true", "predicted"]
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    figure.legend(handles, ["true", "predicted"], loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     return figure
 
 
 def _draw(axis: "Axes", overlay: Overlay, classes: Sequence[str]) -> None:
     height, width = overlay.image.shape
-    scale = min(1.0, SIDE / max(height, width))
-    height, width = max(1, round(height * scale)), max(1, round(width * scale))
-    image = resize(np.asarray(overlay.image, np.float32), height, width)
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axis.imshow(overlay.image, cmap="gray", vmin=0, vmax=255)
+    # an empty border closes contours at the edge of the image
+    x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
     for masks, colour in ((overlay.true, TRUE), (overlay.predicted, PREDICTED)):
         for mask in masks:
-            if not mask.any():
-                continue
-            share = resize(mask.astype(np.float32), height, width)
-            if share.max() <= 0.5:  # smaller than a pixel of the sheet
-                share = share / share.max()
-            # an empty border closes contours at the edge of the image
-            x, y = np.arange(-1, width + 1), np.arange(-1, height + 1)
-            axis.contour(x, y, np.pad(share, 1), levels=[0.5], colors=[colour], linewidths=1.4)
-    axis.set(xlim=(-1.5, width + 0.5), ylim=(height + 0.5, -1.5))
-    if len(classes) == 1:
-        text = f"Dice {overlay.dice[0]:.3f}"
-    else:
-        parts = [f"{name} {dice:.3f}" for name, dice in zip(classes, overlay.dice, strict=True)]
-        text = "Dice " + ",\n".join(", ".join(parts[i : i + 2]) for i in range(0, len(parts), 2))
-    axis.set_xlabel(text, fontsize=9)
+            if mask.any():
+                axis.contour(x, y, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.4)
+    axis.set(xlim=(-1.5, width + 0.5), ylim=(height + 0.5, -1.5), xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    lines = [f"Dice {name} {dice:.3f}" for name, dice in zip(classes, overlay.dice, strict=True)]
+    axis.set_xlabel("\n".join(lines), fontsize=9)

@@ -19,14 +19,12 @@ class Matches:
     """Partners in a second view of the tokens of a first one.
 
     Attributes:
-        plan: Mass transported between the dense tokens, (B, N, N).
         partner: Index of the token that receives most of the mass, (B, N).
         distance: Distance between token and partner in the original image, in units of its sides, (B, N).
         seen: Whether the second view shows at least half of the token, (B, N).
         grid: Rows and columns of the tokens.
     """
 
-    plan: Tensor
     partner: Tensor
     distance: Tensor
     seen: Tensor
@@ -42,9 +40,6 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
         views: Both views of B images, uint8 (B, H, W).
         matrices: `view_to_image` of both views, (B, 2, 2, 3).
         prior: Whether the plan uses the geometry of the crops, as in training; False: features alone.
-
-    Returns:
-        The matches.
     """
     model.eval()
     inputs = [torch.from_numpy(np.ascontiguousarray(view))[:, None] for view in views]
@@ -52,11 +47,10 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
     source, target = model.neck(*feats)
     _, solution = model.head.transport(source, target, matrices, prior=prior)
     grid, n = source.grid, source.dense.shape[1]
-    plan = solution.plan[:, :n, :n]
-    partner = plan.argmax(2)
+    partner = solution.plan[:, :n, :n].argmax(2)
     squared = geometric_prior(matrices[:, 0], matrices[:, 1], grid)
     distance = squared.gather(2, partner[:, :, None])[:, :, 0].sqrt()
-    return Matches(plan, partner, distance, visibility(matrices[:, 0], matrices[:, 1], grid) >= 0.5, grid)
+    return Matches(partner, distance, visibility(matrices[:, 0], matrices[:, 1], grid) >= 0.5, grid)
 
 
 def draw_matches(axis: "Axes", first: np.ndarray, second: np.ndarray, matches: Matches, k: int, near: float) -> None:
@@ -78,6 +72,5 @@ def draw_matches(axis: "Axes", first: np.ndarray, second: np.ndarray, matches: M
         j = int(matches.partner[k, i])
         xs = ((i % w + 0.5) / w * width, (j % w + 0.5) / w * width + width + gap)
         ys = ((i // w + 0.5) / h * height, (j // w + 0.5) / h * height)
-        right = bool(matches.distance[k, i] <= near)
-        axis.plot(xs, ys, color="#2ca02c" if right else "#e03131", linewidth=0.9, alpha=0.9)
+        axis.plot(xs, ys, color="#2ca02c" if matches.distance[k, i] <= near else "#e03131", linewidth=0.9)
     axis.set_axis_off()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 
 from .stats import COLOURS
 
@@ -15,7 +15,7 @@ _COLUMNS = 5
 
 
 def picture(rows: Sequence[Mapping]) -> "Figure":
-    """One reliability diagram per class, with the number of images in each bin below it.
+    """One reliability diagram per class, with a point per bin whose area shows the number of images.
 
     Args:
         rows: ``details['classes']`` of :class:`otcxr_mm.MultiLabelAUC`; a class without bins is left out.
@@ -33,46 +33,25 @@ def picture(rows: Sequence[Mapping]) -> "Figure":
         raise ValueError("no class has bins of calibration: the scores are not probabilities")
     columns = min(len(rows), _COLUMNS)
     lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(2.7 * columns + 0.4, 3.5 * lines + 0.3), layout="constrained")
-    heights = [3, 1] * lines
-    axes = figure.subplots(2 * lines, columns, squeeze=False, sharex=True, height_ratios=heights)
-    for i in range(lines * columns):
-        line, column = divmod(i, columns)
-        top, bottom = axes[2 * line, column], axes[2 * line + 1, column]
-        if i >= len(rows):
-            top.set_axis_off()
-            bottom.set_axis_off()
-            continue
-        _draw(top, bottom, rows[i])
-        if column == 0:
-            top.set_ylabel("share of positives")
-            bottom.set_ylabel("images")
-        if i + columns >= len(rows):
-            bottom.set_xlabel("score")
-            bottom.tick_params(labelbottom=True)
+    figure = Figure(figsize=(2.7 * columns + 0.4, 2.9 * lines + 0.3), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axis, row in zip(axes, rows, strict=False):
+        _draw(axis, row)
+    for axis in axes[len(rows) :]:
+        axis.set_axis_off()
+    figure.supxlabel("score")
+    figure.supylabel("share of positives")
     return figure
 
 
-def _draw(top: "Axes", bottom: "Axes", row: Mapping) -> None:
-    bins = row["reliability"]
-    edges, count = np.asarray(bins["edges"]), np.asarray(bins["count"])
-    filled = count > 0
-    confidence = np.array(bins["confidence"], dtype=float)[filled]
-    frequency = np.array(bins["frequency"], dtype=float)[filled]
-    top.plot([0, 1], [0, 1], color="#999999", linewidth=0.9, linestyle="--")
-    top.plot(confidence, frequency, color=COLOURS[0], linewidth=1)
+def _draw(axis: "Axes", row: Mapping) -> None:
+    bins = pd.DataFrame({key: row["reliability"][key] for key in ("count", "confidence", "frequency")})
+    bins = bins[bins["count"] > 0]
+    axis.plot([0, 1], [0, 1], color="#999999", linewidth=0.9, linestyle="--")
+    axis.plot(bins["confidence"], bins["frequency"], color=COLOURS[0], linewidth=1)
     # a point of few images says little
-    top.scatter(confidence, frequency, s=8 + 60 * count[filled] / count.max(), color=COLOURS[0], zorder=3)
-    top.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    top.set_title(row["name"].replace("_", " "), fontsize=10, pad=17)
+    axis.scatter(bins["confidence"], bins["frequency"], 8 + 60 * bins["count"] / bins["count"].max(), COLOURS[0])
+    axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     known = row["positives"] + row["negatives"]
-    note = f"ECE {row['ece']:.3f}, Brier {row['brier']:.3f}, {row['positives']}/{known} positive"
-    top.text(0.5, 1.02, note, transform=top.transAxes, ha="center", va="bottom", fontsize=6.6, color="#555555")
-    width = np.diff(edges)
-    bottom.bar(edges[:-1], count, width, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.4)
-    bottom.set_yscale("log")
-    bottom.set_ylim(0.7, 2 * count.max())
-    bottom.minorticks_off()
-    for axis in (top, bottom):
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
+    note = f"ECE {row['ece']:.3f}, Brier {row['brier']:.3f}\n{row['positives']} of {known} positive"
+    axis.set_title(f"{row['name'].replace('_', ' ')}\n{note}", fontsize=8)

@@ -40,48 +40,39 @@ class TrackedVisualizer(UniversalVisualizer):
 
     Args:
         name: As MMEngine's.
-        image: As MMEngine's.
-        vis_backends: Back ends of MMEngine, as configs.
-        images: Whether trackers also get images.
-        share_paths: Whether trackers get the whole config and may collect what they collect by default.
-        **kwargs: Other arguments of MMPretrain's UniversalVisualizer.
+        share_all: Whether trackers also get images and the whole config, and may collect what they collect by default.
+        **kwargs: Other arguments of MMPretrain's UniversalVisualizer, such as `vis_backends`.
     """
 
-    def __init__(
-        self,
-        name: str = "visualizer",
-        image: np.ndarray | None = None,
-        vis_backends: list[dict | BaseVisBackend] | dict | BaseVisBackend | None = None,
-        images: bool = False,
-        share_paths: bool = False,
-        **kwargs: object,
-    ) -> None:
+    def __init__(self, name: str = "visualizer", share_all: bool = False, **kwargs: object) -> None:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer releases refuse MMEngine's default
-        for variable, value in {} if share_paths else QUIET.items():
+        for variable, value in {} if share_all else QUIET.items():
             os.environ.setdefault(variable, value)
-        super().__init__(name, image, vis_backends=vis_backends, **kwargs)
-        self.images, self.share_paths = images, share_paths
+        super().__init__(name, **kwargs)
         backends = list(self._vis_backends.values())
         self._local = [backend for backend in backends if isinstance(backend, LocalVisBackend)]
         self._trackers = [backend for backend in backends if backend not in self._local]
+        self._trusted = backends if share_all else self._local
         self._mlflow_names: dict[str, str] = {}
-        for tracker in () if share_paths else self._trackers:
-            _restrict(tracker)
+        for backend in backends:
+            if backend not in self._trusted:
+                _restrict(backend)
 
     @master_only
     def add_config(self, config: Config, **kwargs: object) -> None:
         """Records the config; trackers get its shareable part."""
-        for backend in self._vis_backends.values() if self.share_paths else self._local:
-            backend.add_config(config, **kwargs)
-        for tracker in () if self.share_paths else self._trackers:
-            _add_shareable(tracker, Config(shareable(config)))
-            if hasattr(tracker, "cfg"):
-                tracker.cfg = config  # MMEngine looks for the work dir in it when the run ends
+        for backend in self._vis_backends.values():
+            if backend in self._trusted:
+                backend.add_config(config, **kwargs)
+                continue
+            _add_shareable(backend, Config(shareable(config)))
+            if hasattr(backend, "cfg"):
+                backend.cfg = config  # MMEngine looks for the work dir in it when the run ends
 
     @master_only
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """Records an image; trackers get it only if `images` is set."""
-        for backend in self._vis_backends.values() if self.images else self._local:
+        """Records an image; trackers do not get it."""
+        for backend in self._trusted:
             backend.add_image(name, image, step)
 
     @master_only

@@ -28,15 +28,6 @@ def test_a_leak_names_ids_only_when_asked_to(config, capsys, nih_folder):
     assert "LEAK: train and test: 1 patients (1 and 1 images): 3\n" in capsys.readouterr().out
 
 
-def test_pretraining_is_compared(config, capsys, tmp_path):
-    before = tmp_path / "before.py"
-    before.write_text(f"_base_ = [{config!r}]\ntrain_dataloader = dict(dataset=dict(split='test'))\n")
-    assert main([config, "--pretrain", str(before)]) == 1
-    out = capsys.readouterr().out
-    assert "LEAK: pretrain/train and test: 1 patients" in out
-    assert "LEAK: train and test" not in out
-
-
 def test_the_shipped_pretraining_and_evaluation_on_nih_hold_no_leak(real_data, monkeypatch, capsys):
     """The validation patients are a part of train_val, on which NIH's pre-training trains without labels."""
     monkeypatch.setenv("OTCXR_NIH", str(real_data / "nih"))
@@ -47,34 +38,20 @@ def test_the_shipped_pretraining_and_evaluation_on_nih_hold_no_leak(real_data, m
 def test_copies_are_found_with_the_option_pixels(config, nih_folder, capsys):
     (nih_folder / "images/00000003_000.png").write_bytes((nih_folder / "images/00000002_000.png").read_bytes())
     assert main([config]) == 0
-    out = capsys.readouterr().out
-    assert "| train | NIHChestXray14 | NIH ChestX-ray14 |      3 |        2 |          0 |" in out
-    assert out.strip().endswith("no leak found")
+    assert "| train | NIHChestXray14 | NIH ChestX-ray14 |      3 |        2 |          0 |" in capsys.readouterr().out
     assert main([config, "--pixels"]) == 1
     assert "LEAK: train and test: 1 pairs of files with the same content" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("train_dataloader.dataset.data_root=/nowhere/at/all", "nowhere"),
-        ("train_dataloader.dataset.fraction=7", "fraction must be above 0"),
-        ("train_dataloader.dataset.type=Unheard", "Unheard"),
-        ("train_dataloder.batch_size=1", "did you mean train_dataloader?"),
-    ],
-)
-def test_a_failure_is_told_in_a_line_and_has_not_the_status_of_a_leak(config, capsys, option, message):
-    assert main([config, "--cfg-options", option]) == 2
+@pytest.mark.parametrize("more", [(), ("--verbose",)])
+def test_a_failure_has_not_the_status_of_a_leak(config, capsys, more):
+    assert main([config, *more, "--cfg-options", "train_dataloader.dataset.fraction=7"]) == 2
     err = capsys.readouterr().err
-    assert message in err
-    assert "Traceback" not in err
-    assert main([config, "--verbose", "--cfg-options", option]) == 2
-    assert message in capsys.readouterr().err
+    assert "fraction must be above 0" in err
+    assert ("Traceback" in err) == bool(more)
 
 
-def test_a_config_without_data_is_a_wrong_command_line(tmp_path, capsys):
+def test_a_config_without_data_is_not_declared_clean(tmp_path):
     (tmp_path / "empty.py").write_text("model = dict()\n")
-    with pytest.raises(SystemExit) as status:
+    with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path / "empty.py")])
-    assert status.value.code == 2
-    assert "has no train_dataloader, val_dataloader or test_dataloader" in capsys.readouterr().err

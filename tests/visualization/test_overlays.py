@@ -34,7 +34,6 @@ def test_the_sheet_draws_both_contours_and_says_dice():
     axes = [axis for axis in figure.axes if axis.images]
     assert len(axes) == 3
     for axis in axes:
-        assert axis.get_xlabel() == "Dice heart 0.966, mass 0.000"
+        assert axis.get_xlabel() == "Dice heart 0.966\nDice mass 0.000"
         assert len(axis.collections) == 3  # two true contours, one predicted
         assert len({tuple(c.get_edgecolor()[0]) for c in axis.collections}) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["true heart, mass", "predicted"]

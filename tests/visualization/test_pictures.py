@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
@@ -45,11 +45,9 @@ def test_matches_of_identical_views_are_the_tokens_themselves():
     apart = same.clone()
     apart[:, 1, :, 2] += 0.25  # the second view shows another corner
     matches = plan_matches(model, (views, views), apart, prior=False)
-    assert not matches.seen.all()
-    figure, axis = plt.subplots()
+    axis = Figure().subplots()
     draw_matches(axis, views[0], views[0], matches, 0, near=0.15)
-    assert len(axis.lines) == int(matches.seen[0].sum())
-    plt.close(figure)
+    assert len(axis.lines) == int(matches.seen[0].sum()) < n
 
 
 def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path):
@@ -57,13 +55,9 @@ def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path):
     page.heading("h")
     page.text("x & y")
     page.table(["", "a"], [["<r>", "1"]], best=[(0, 1)])
-    figure, _ = plt.subplots()
-    page.figure("name", figure, 'caption "quoted"')
+    page.figure("name", Figure(), 'caption "quoted"')
     html = page.html()
     assert (tmp_path / "new" / "name.png").is_file()
-    assert "<h1>A &lt; B</h1>" in html
-    assert "x &amp; y" in html
-    assert "<td>&lt;r&gt;</td><td class=best>1</td>" in html
-    assert 'src="data:image/png;base64,' in html
-    assert "prefers-color-scheme: dark" in html
+    for text in ("<h1>A &lt; B</h1>", "x &amp; y", "<td>&lt;r&gt;</td><td class=best>1</td>", "data:image/png;base64,"):
+        assert text in html
     assert "://" not in html

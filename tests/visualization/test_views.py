@@ -3,12 +3,13 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from mmcv.transforms import Resize
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
 from otcxr_mm.cli.views import main
 from otcxr_mm.visualization.views import contact_sheet, view_pairs
-from tests.conftest import ROOT, write_image
+from tests.conftest import ROOT
 
 PIPELINE = [
     dict(type="otcxr_mm.LoadCXR"),
@@ -29,10 +30,10 @@ def slope(tmp_path):
 
 def test_equal_numbers_are_at_places_of_equal_grey(slope):
     pairs = view_pairs(slope, 5, seed=1)
-    sheet = contact_sheet(pairs, grid=5)
+    axes = contact_sheet(pairs).axes
     numbered = 0
-    for pair, box in zip(pairs, sheet.subfigs, strict=False):
-        texts = [axis.texts for axis in box.axes[1:]]
+    for k, pair in enumerate(pairs):
+        texts = [axis.texts for axis in axes[3 * k + 1 : 3 * k + 3]]
         assert [text.get_text() for text in texts[0]] == [text.get_text() for text in texts[1]]
         greys = []
         for view, drawn in zip(pair.views, texts, strict=True):
@@ -44,60 +45,43 @@ def test_equal_numbers_are_at_places_of_equal_grey(slope):
 
 
 def test_pairs_are_those_of_training_and_depend_on_the_seed_alone(slope):
-    a, b, c = (view_pairs(slope, 3, seed) for seed in (4, 4, 5))
-    assert all(np.array_equal(p.view_to_image, q.view_to_image) for p, q in zip(a, b, strict=True))
-    assert not all(np.array_equal(p.view_to_image, q.view_to_image) for p, q in zip(a, c, strict=True))
+    a, b, c = (view_pairs(slope, 3, seed)[0].views[1] for seed in (4, 4, 5))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
     slope.set_epoch(4, 0)
-    index = int(a[0].caption.split()[-1])
-    assert np.array_equal(a[0].views[1], slope[index]["inputs"][1][0].numpy())
-    assert len(view_pairs(slope, 99)) == 5
+    assert any(np.array_equal(a, slope[i]["inputs"][1][0].numpy()) for i in range(5))
 
 
-def test_the_radiograph_is_the_one_that_was_cropped(slope, tmp_path):
+def test_the_radiograph_is_the_one_that_was_cropped(slope):
     """A transform before the crop changes what the matrices refer to."""
-    resized = [PIPELINE[0], dict(type="Resize", scale=(32, 32)), *PIPELINE[1:]]
-    (pair,) = view_pairs(otcxr_mm.UnlabeledCXR(tmp_path / "slope", pipeline=resized), 1)
-    assert pair.image.shape == (32, 32)
+    slope.pipeline.transforms.insert(1, Resize(scale=(32, 32)))
+    assert view_pairs(slope, 1)[0].image.shape == (32, 32)
 
 
-def test_captions_tell_labels_and_no_ids_unless_asked(nih_folder):
-    data = otcxr_mm.NIHChestXray14(nih_folder, split="all", pipeline=PIPELINE)
-    captions = [pair.caption for pair in view_pairs(data, 4)]
-    assert captions[:2] == ["image 0, PA, Cardiomegaly, Effusion", "image 1, AP, no finding"]
-    named = view_pairs(ConcatDataset([data, data]), 8, show_ids=True)
-    assert named[7].caption == "set 1, image 3, PA, Pleural_Thickening\npatient 3, images/00000003_000.png"
-
-
-def test_a_sheet_outlines_the_crops(slope):
-    pairs = view_pairs(slope, 3)
-    figure = contact_sheet(pairs, grid=3)
-    assert len(figure.subfigs) == 4  # two columns
-    axes = figure.subfigs[0].axes
-    assert [axis.get_title().split(" (")[0] for axis in axes] == ["radiograph", "view 1", "view 2"]
-    upper_left = pairs[0].view_to_image[0][:, 2] * (96, 80) - 0.5
-    np.testing.assert_allclose(axes[0].lines[0].get_xydata()[0], upper_left, atol=1e-4)
-    flipped = replace(pairs[0], view_to_image=np.array([[[-1, 0, 1], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]]], float))
-    axes = contact_sheet([flipped]).subfigs[0].axes
-    assert [axis.get_title() for axis in axes[1:]] == ["view 1 (flipped)", "view 2"]
-
-
-def test_a_pipeline_without_views_is_refused(tmp_path):
-    write_image(tmp_path / "1.png")
-    data = otcxr_mm.UnlabeledCXR(tmp_path, pipeline=[PIPELINE[0], PIPELINE[2]])
+def test_a_pipeline_without_views_is_refused(slope):
+    del slope.pipeline.transforms[1]
     with pytest.raises(ValueError, match="no `view_to_image` of two views"):
-        view_pairs(data, 1)
-    with pytest.raises(ValueError, match="holds no data set of otcxr_mm"):
-        view_pairs([1, 2], 1)
+        view_pairs(slope, 1)
+
+
+def test_captions_tell_no_ids_unless_asked(nih_folder):
+    data = otcxr_mm.NIHChestXray14(nih_folder, split="all", pipeline=PIPELINE)
+    assert [pair.caption for pair in view_pairs(data, 4)][:2] == ["image 0, PA", "image 1, AP"]
+    named = view_pairs(ConcatDataset([data, data]), 8, show_ids=True)
+    assert named[7].caption == "patient 3, images/00000003_000.png, PA"
+
+
+def test_a_sheet_outlines_the_crops_and_tells_which_is_flipped(slope):
+    (pair,) = view_pairs(slope, 1)
+    flipped = replace(pair, view_to_image=np.array([[[-0.5, 0, 0.75], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]]]))
+    axes = contact_sheet([flipped]).axes
+    np.testing.assert_allclose(axes[0].lines[0].get_xydata()[0], (0.75 * 96 - 0.5, -0.5))
+    assert [axis.get_xlabel() for axis in axes[1:]] == ["view 1 (flipped)", "view 2"]
 
 
 def test_the_command_draws_real_radiographs(real_data, tmp_path, capsys):
     out = tmp_path / "made" / "views.png"
     options = ["--cfg-options", f"train_dataloader.dataset.data_root={real_data / 'nih'}"]
     main([str(ROOT / "configs" / "otcxr_r50_nih.py"), "--out", str(out), "-n", "2", "--seed", "3", *options])
-    picture = cv2.imread(str(out))
-    assert picture.shape[1] > 1500
-    assert picture.std() > 40
+    assert cv2.imread(str(out)).std() > 40
     assert capsys.readouterr().out.strip().endswith("views.png")
-    with pytest.raises(SystemExit):
-        main([str(ROOT / "configs" / "otcxr_r50_nih.py"), "-n", "0"])
-    assert "-n 0: must be at least 1" in capsys.readouterr().err

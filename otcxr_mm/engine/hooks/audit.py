@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -33,48 +32,23 @@ class LeakAuditHook(Hook):
             in it is run. Default: the config beside the checkpoint of the run's :class:`otcxr_mm.LoadBackboneHook`,
             which is read without running any code; if there is none, or if it holds more than plain settings, a warning
             says that nothing was compared.
-        origins: See :func:`otcxr_mm.datasets.audit.audit`. ``otcxr audit`` also compares pixels and names patients.
-        strict: Whether a leak ends the run; otherwise it is a warning.
-
-    Raises:
-        ValueError: If there is a leak. Any other error of the audit is raised unchanged in the process that audits, and
-            as a ValueError with its text in the others.
+        strict: Whether a leak ends the run; otherwise it is a warning. ``otcxr audit`` names the patients.
     """
 
     priority = "VERY_HIGH"
 
-    def __init__(
-        self,
-        pretrain_config: str | None = None,
-        origins: str | None = None,
-        strict: bool = True,
-    ) -> None:
+    def __init__(self, pretrain_config: str | None = None, strict: bool = True) -> None:
         if pretrain_config is not None and not os.path.isfile(pretrain_config):
             pretrain_config = str(find_config(pretrain_config))
-        self.pretrain_config, self.origins, self.strict = pretrain_config, origins, strict
+        self.pretrain_config, self.strict = pretrain_config, strict
 
     def before_run(self, runner: Runner) -> None:
-        """Audits, in one process for all of them.
-
-        Raises:
-            ValueError: If there is a leak and `strict` is set.
-        """
-        error, text = None, [None]
-        if get_rank() == 0:
-            try:
-                self._audit(runner)
-            except Exception as caught:  # the other processes wait for the result
-                error, text = caught, [str(caught)]
-        broadcast_object_list(text)
-        if text[0] is not None:
-            raise error or ValueError(f"LeakAuditHook: {text[0]}")
-
-    def _audit(self, runner: Runner) -> None:
+        """Raises a ValueError if there is a leak and `strict` is set."""
         datasets = self._datasets(runner)
         for hook in runner.hooks:
             if hasattr(hook, "keep_datasets"):  # saves reading the tables again
                 hook.keep_datasets({role: dataset for role, dataset in datasets.items() if role in ROLES})
-        found = audit(datasets, origins=self.origins)
+        found = audit(datasets)
         runner.logger.info(f"Leak audit:\n{found.text()}")
         try:
             found.check()
@@ -91,13 +65,12 @@ class LeakAuditHook(Hook):
             if dataset is not None and not isinstance(dataset, dict):
                 datasets[role] = dataset
             elif isinstance(loader, dict):
-                datasets.update(_build({f"{role}_dataloader": loader}, role))
+                datasets |= _build({f"{role}_dataloader": loader}, role)
         if self.pretrain_config is not None:
-            datasets.update(_build(Config.fromfile(self.pretrain_config), "train", PRETRAIN))
-            return datasets
+            return datasets | _build(Config.fromfile(self.pretrain_config), "train", PRETRAIN)
         for hook in runner.hooks:
             if isinstance(hook, LoadBackboneHook) and hook.checkpoint:
-                datasets.update(_build_beside(hook.checkpoint))
+                datasets |= _build_beside(hook.checkpoint)
         return datasets
 
 
@@ -124,8 +97,7 @@ def _build_beside(checkpoint: str) -> dict[str, object]:
     except (SyntaxError, ValueError, FileNotFoundError) as error:
         print_log(
             f"Leak audit: nothing was compared with the pre-training of {checkpoint}: {error}. Name its config with "
-            "default_hooks.leak_audit.pretrain_config=FILE, which also runs the code in it, or make sure that the "
-            "pre-training did not use patients of the test set",
+            "default_hooks.leak_audit.pretrain_config=FILE, which also runs the code in it",
             "current",
             logging.WARNING,
         )
