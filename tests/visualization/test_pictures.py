@@ -65,5 +65,5 @@ def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path):
     assert "x &amp; y" in html
     assert "<td>&lt;r&gt;</td><td class=best>1</td>" in html
     assert 'src="data:image/png;base64,' in html
-    assert "prefers-color-scheme: dark" in html
+    assert "color-scheme: light dark" in html
     assert "://" not in html
