@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from otcxr_mm import TwoViewCrop
-from otcxr_mm.ops import correspondence, token_centres
+from otcxr_mm.ops import correspondence
 
 WHOLE = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]])
 FLIPPED = torch.tensor([[[-1.0, 0, 1], [0, 1.0, 0]]])
@@ -18,12 +18,6 @@ def pairs(n, grid):
         np.stack([crop.transform({"img": np.zeros((256, 256), np.uint8)})["view_to_image"] for _ in range(n)])
     )
     return matrices[:, 0], matrices[:, 1]
-
-
-def place_code(matrices, grid, sigma=0.05):
-    """Features that know their place in the image: bumps on a fine lattice."""
-    lattice = torch.cartesian_prod(torch.linspace(0, 1, 21), torch.linspace(0, 1, 21)).expand(len(matrices), -1, -1)
-    return torch.exp(-torch.cdist(token_centres(matrices, grid), lattice).square() / (2 * sigma**2))
 
 
 def test_identical_viewpoints():
@@ -71,18 +65,3 @@ def test_against_a_loop_over_tokens():
         assert counts.correct[i] == correct
         assert counts.index[i] == index
         assert counts.chance[i].item() == pytest.approx(chance, rel=1e-5)
-
-
-def test_features_that_know_their_place_are_right():
-    a, b = pairs(200, (6, 6))
-    counts = correspondence(place_code(a, (6, 6)), place_code(b, (6, 6)), a, b, (6, 6))
-    assert counts.correct.sum() / counts.tokens.sum() > 0.99
-
-
-def test_shapes():
-    with pytest.raises(ValueError, match=r"\(B, 36, D\)"):
-        correspondence(torch.zeros(1, 35, 4), torch.zeros(1, 35, 4), WHOLE, WHOLE, (6, 6))
-    with pytest.raises(ValueError, match="view_to_image"):
-        correspondence(torch.zeros(1, 36, 4), torch.zeros(1, 36, 4), WHOLE[0], WHOLE, (6, 6))
-    with pytest.raises(ValueError, match="features of 2 images, view_to_image of 1 and 1"):
-        correspondence(torch.zeros(2, 36, 4), torch.zeros(2, 36, 4), WHOLE, WHOLE, (6, 6))

@@ -250,11 +250,8 @@ def test_divergence_gradient_pushes_tokens_of_one_image_apart():
     ("kwargs", "message"),
     [
         ({"eps": 0}, "eps, the weight of the entropy, must be > 0, got 0"),
-        ({"eps": float("nan")}, "got nan"),
-        ({"n_iters": 0}, "n_iters must be >= 1"),
         ({"rho": 0.0}, "rho, the weight of the relaxed marginals"),
         ({"grad": "exact"}, "'envelope' or 'unroll', got 'exact'"),
-        ({"a": torch.ones(3)}, "a is a marginal of shape"),
         ({"cost": torch.zeros(4, 4)}, r"\(B, N, M\).*got \(4, 4\)"),
     ],
 )
