@@ -91,15 +91,6 @@ def test_details_are_json_and_arrays_give_the_same_figures_again():
     assert set(details["subgroups"]["view"]["groups"]) == {"AP", "PA"}
 
 
-def test_without_draws_only_the_intervals_of_the_bootstrap_are_missing():
-    metric, found = measured(people(), draws=0)
-    assert not any(key.endswith(("low", "high")) for key in found)
-    assert metric.details["macro"]["auroc_interval"] is None
-    row = metric.details["classes"][0]
-    assert row["auroc_interval"] is None and row["auroc_delong"] and row["ece"]
-    assert metric.details["subgroups"]["sex"]["groups"]["F"]["auroc_interval"] is None
-
-
 def test_a_plain_pipeline_makes_images_the_units(monkeypatch):
     lines = []
     monkeypatch.setattr("otcxr_mm.evaluation.metrics.multilabel_auc.print_log", lambda text, *_: lines.append(text))
@@ -108,18 +99,6 @@ def test_a_plain_pipeline_makes_images_the_units(monkeypatch):
     assert metric.details["subgroups"] == {"sex": None, "age": None, "view": None}
     (text,) = lines
     assert text.startswith("50 images of 0 patients, 50 without a patient id; [95 % intervals] over 20 bootstrap draws")
-
-
-def test_thresholds_of_another_set():
-    thresholds = measured(people(seed=1), draws=0)[0].details["best_f1"]
-    # Hernia: undefined there
-    metric, found = measured(people(), draws=50, thresholds={**thresholds, "Hernia": None})
-    rows = metric.details["classes"]
-    values = [rows[c]["at_threshold"]["f1"] for c in (0, 1)]
-    assert rows[0]["at_threshold"]["threshold"] == thresholds["Mass"] and rows[2]["at_threshold"] is None
-    assert found["multilabel/f1"] == pytest.approx(np.mean(values), abs=1e-12)
-    low, high = metric.details["macro"]["f1_interval"]
-    assert low < found["multilabel/f1"] < high
 
 
 def half(rank, init, out):

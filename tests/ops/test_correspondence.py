@@ -28,19 +28,6 @@ def test_identical_viewpoints():
     assert counts.chance.item() * 36 == pytest.approx(4 * 4 + 16 * 6 + 16 * 9)
 
 
-def test_a_flip_is_undone():
-    x = torch.eye(36).view(1, 6, 6, 36)
-    counts = correspondence(x.flatten(1, 2), x.flip(2).flatten(1, 2), WHOLE, FLIPPED, (6, 6))
-    assert counts.correct == 36
-    assert counts.index == 12  # the two columns in the middle
-
-
-def test_what_the_other_viewpoint_does_not_show_is_left_out():
-    x = torch.randn(1, 36, 5)
-    assert correspondence(x, x, LEFT, RIGHT, (6, 6)).tokens == 0
-    assert correspondence(x, x, WHOLE, LEFT, (6, 6)).tokens == 18
-
-
 def test_against_a_loop_over_tokens():
     a, b = pairs(20, (3, 5))
     x, y = torch.randn(20, 15, 4), torch.randn(20, 15, 4)

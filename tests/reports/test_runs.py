@@ -3,7 +3,7 @@ import pytest
 
 from otcxr_mm.reports import build_tables, compare_runs, load_runs, rename, tasks
 from otcxr_mm.reports.text import title
-from tests.evaluation.records import CLASSES, replace_arrays, write_masks, write_run
+from tests.evaluation.records import CLASSES, replace_arrays, write_run
 
 DRAWS = 30
 
@@ -69,10 +69,3 @@ def test_a_comparison_has_the_differences_of_a_table(tmp_path):
     expected = table.cells[table.cells["method"] == "a"][["value", "difference", "difference_low", "difference_high"]]
     found = [[row[key] for key in ("a", "difference", "low", "high")] for row in rows[:4]]
     np.testing.assert_array_equal(found, expected)
-
-
-def test_a_comparison_of_masks(tmp_path):
-    masks = [write_masks(tmp_path / f"m{q}", "m", q) for q in (0.7, 0.9)]
-    rows = compare_runs(*load_runs(masks), draws=DRAWS)
-    assert [row["metric"] for row in rows if row["class"] == "macro"] == ["dice", "iou", "hd95"]
-    assert rows[0]["high"] < 0 < rows[6]["low"]
