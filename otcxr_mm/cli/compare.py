@@ -19,12 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     from ..utils.markdown import markdown
 
     try:
-        runs = []
-        for path in (args.run_a, args.run_b):
-            run, *more = load_runs([path])
-            if more:
-                raise ValueError(f"{path} holds {1 + len(more)} runs, such as {run.folder}: name one of them")
-            runs.append(run)
+        runs = load_runs([args.run_a, args.run_b])
+        if len(runs) != 2:
+            raise ValueError(f"expected two runs, found {', '.join(str(run.folder) for run in runs)}")
         rows = compare_runs(*runs)
     except (FileNotFoundError, ValueError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)

@@ -44,15 +44,8 @@ def correspondence(x: Tensor, y: Tensor, view_to_image: Tensor, other: Tensor, g
 
     Returns:
         Counts.
-
-    Raises:
-        ValueError: For shapes that do not fit.
     """
     h, w = grid
-    if x.shape != y.shape or x.dim() != 3 or x.shape[1] != h * w:
-        raise ValueError(f"features have the shape (B, {h * w}, D), got {tuple(x.shape)} and {tuple(y.shape)}")
-    if not len(x) == len(view_to_image) == len(other):
-        raise ValueError(f"got features of {len(x)} images, view_to_image of {len(view_to_image)} and {len(other)}")
     cells = cell_centres(h, w, view_to_image)
     place, seen = to_view(other, to_image(view_to_image, cells))
     size = torch.tensor([w, h], dtype=cells.dtype, device=cells.device)

@@ -31,14 +31,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 def all_reduce_sum(x: Tensor) -> Tensor:
-    """Sums `x` over all processes, with gradient.
-
-    Args:
-        x: With the same shape in every process.
-
-    Returns:
-        The sum; `x` itself in a single process.
-    """
+    """Sums `x`, which has the same shape in every process, over all of them, with gradient."""
     if world_size() == 1:
         return x
     from torch.distributed.nn.functional import all_reduce

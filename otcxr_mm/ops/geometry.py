@@ -48,9 +48,6 @@ def token_centres(view_to_image: Tensor, grid: tuple[int, int]) -> Tensor:
 
     Returns:
         Points (x, y), (B, h w, 2), row by row, in units of the image's width and height.
-
-    Raises:
-        ValueError: For another shape.
     """
     return to_image(view_to_image, cell_centres(*grid, view_to_image))
 
@@ -67,9 +64,6 @@ def visibility(view_to_image: Tensor, other: Tensor, grid: tuple[int, int], samp
 
     Returns:
         (B, h w), in [0, 1].
-
-    Raises:
-        ValueError: For another shape.
     """
     h, w = grid
     points = to_image(view_to_image, cell_centres(h * samples, w * samples, view_to_image))
@@ -87,9 +81,6 @@ def geometric_prior(view_to_image: Tensor, other: Tensor, grid: tuple[int, int])
 
     Returns:
         (B, h w, h w), in squared units of the image's sides.
-
-    Raises:
-        ValueError: For another shape.
     """
     # the cost divides by the dimension, here 2
     return 2 * cost(token_centres(view_to_image, grid), token_centres(other, grid))

@@ -18,13 +18,8 @@ def effective_rank(x: Tensor) -> Tensor:
     Returns:
         A scalar; 0 if all rows are equal.
 
-    Raises:
-        ValueError: With fewer than 2 rows.
-
     Source: Roy and Vetterli, EUSIPCO 2007.
     """
-    if x.dim() != 2 or x.shape[0] < 2:
-        raise ValueError(f"the effective rank needs features (n, D) with at least 2 rows, got {tuple(x.shape)}")
     singular = torch.linalg.svdvals(x - x.mean(0))
     total = singular.sum()
     # equal rows leave nothing but rounding errors

@@ -40,39 +40,17 @@ class Transport:
         return torch.exp(self.entropy.detach() + torch.xlogy(rows, rows).sum(1))
 
 
-def as_marginal(given: Tensor | None, cost: Tensor, dim: int, name: str) -> Tensor:
-    """A marginal as (B, n) in the dtype of `cost`; uniform with mass 1 if None.
-
-    Args:
-        given: (B, n) or (n,), where n is the size of `cost` along `dim`.
-        cost: (B, N, M).
-        dim: 1 for the source, 2 for the target.
-        name: Name of the argument in the error message.
-
-    Raises:
-        ValueError: For another shape.
-    """
+def as_marginal(given: Tensor | None, cost: Tensor, dim: int) -> Tensor:
+    """A marginal, (B, n) or (n,), as (B, n) in the dtype of `cost`; uniform with mass 1 if None."""
     shape = (cost.shape[0], cost.shape[dim])
-    if given is None:
-        return cost.new_full(shape, 1 / shape[1])
-    if given.shape not in (shape, shape[1:]):
-        raise ValueError(
-            f"{name} is a marginal of shape {shape} or {shape[1:]} for a cost of shape "
-            f"{tuple(cost.shape)}, got {tuple(given.shape)}"
-        )
-    return given.to(cost).expand(shape)
+    return cost.new_full(shape, 1 / shape[1]) if given is None else given.to(cost).expand(shape)
 
 
-def _check(cost: Tensor, eps: float, n_iters: int, rho: float | None, grad: str) -> None:
+def _check(cost: Tensor, eps: float, rho: float | None, grad: str) -> None:
     if cost.dim() != 3 or 0 in cost.shape:
         raise ValueError(f"cost has the shape (B, N, M), none of them 0, got {tuple(cost.shape)}")
     if not eps > 0:
-        raise ValueError(
-            f"eps, the weight of the entropy, must be > 0, got {eps}: use a small positive value for a sharp plan, or "
-            "exact_plan for no entropy at all"
-        )
-    if n_iters < 1:
-        raise ValueError(f"n_iters must be >= 1, got {n_iters}")
+        raise ValueError(f"eps, the weight of the entropy, must be > 0, got {eps}; exact_plan has no entropy")
     if rho is not None and not rho > 0:
         raise ValueError(
             f"rho, the weight of the relaxed marginals, must be > 0, or None for balanced transport, got {rho}"
@@ -122,12 +100,12 @@ def sinkhorn(
         The solution, float32 (float64 stays float64).
 
     Raises:
-        ValueError: For shapes that do not fit, eps <= 0, rho <= 0, n_iters < 1 or another `grad`.
+        ValueError: For a cost of another shape, eps <= 0, rho <= 0 or another `grad`.
 
     Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced).
     """
-    _check(cost, eps, n_iters, rho, grad)
-    a, b = as_marginal(a, cost, 1, "a"), as_marginal(b, cost, 2, "b")
+    _check(cost, eps, rho, grad)
+    a, b = as_marginal(a, cost, 1), as_marginal(b, cost, 2)
     tau = 1.0 if rho is None else rho / (rho + eps)
     with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
         kernel = -cost / eps

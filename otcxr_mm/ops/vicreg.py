@@ -1,4 +1,4 @@
-"""Variance and covariance regularisation (Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eqs. 1 and 4)."""
+"""Variance and covariance regularisation (Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eqs. 1, 3 and 4)."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,6 @@ from .precision import full_precision
 
 
 def _centred(x: Tensor, dof: int | None) -> tuple[Tensor, int]:
-    if x.dim() != 2:
-        raise ValueError(f"a statistic needs samples of shape (n, D), got {tuple(x.shape)}")
     dof = x.shape[0] - 1 if dof is None else dof
     if dof < 1:
         raise ValueError(
@@ -32,9 +30,7 @@ def variance(x: Tensor, *, gamma: float = 1.0, eps: float = 1e-4, dof: int | Non
         A scalar in [0, gamma]. VICReg's code adds those of both views and halves the sum; this function does not.
 
     Raises:
-        ValueError: With fewer than 2 samples, or for another shape.
-
-    Source: Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eq. 1.
+        ValueError: With fewer than 2 samples.
     """
     x, dof = _centred(x, dof)
     std = torch.sqrt(x.square().sum(0) / dof + eps)
@@ -53,9 +49,7 @@ def covariance(x: Tensor, *, dof: int | None = None) -> Tensor:
         A non-negative scalar.
 
     Raises:
-        ValueError: With fewer than 2 samples, or for another shape.
-
-    Source: Bardes, Ponce, LeCun, VICReg, ICLR 2022, Eqs. 3 and 4.
+        ValueError: With fewer than 2 samples.
     """
     x, dof = _centred(x, dof)
     matrix = x.T @ x / dof
@@ -75,11 +69,6 @@ def position_centred(tokens: Tensor) -> tuple[Tensor, int]:
 
     Returns:
         Residuals (B N, D) and their degrees of freedom N (B - 1), for :func:`variance` and :func:`covariance`.
-
-    Raises:
-        ValueError: For another shape.
     """
-    if tokens.dim() != 3:
-        raise ValueError(f"tokens have the shape (B, N, D), got {tuple(tokens.shape)}")
     residual = tokens - tokens.mean(0, keepdim=True)
     return residual.flatten(0, 1), tokens.shape[1] * (tokens.shape[0] - 1)

@@ -12,8 +12,6 @@ from .runs import Run
 
 PROTOCOLS = ("linear", "knn", "frozen", "finetune")
 RANDOM_INIT = "random init"
-COLUMNS = ("protocol", "method", "fraction", "class", "metric", "value", "low", "high", "sd", "best", "runs", "draws")
-COLUMNS += ("seeds", "configs", "reference", "difference", "difference_low", "difference_high", "difference_runs")
 
 
 @dataclass
@@ -26,12 +24,10 @@ class Table:
         by: What the columns are: fraction or class.
         draws: Bootstrap draws.
         reference: Method that the differences are to; None if there are no differences.
-        rows: (protocol, method).
-        columns: Fractions, or "macro" and the names of the classes.
         cells: A row per figure: protocol, method, fraction, class, metric; value (mean over the runs), low and high
-            (95 % interval), sd (of the runs' values), best (1 if none in its column and protocol is better), runs (how
-            many); draws, seeds, configs; reference, difference, difference_low, difference_high, difference_runs. NaN
-            for what is not defined.
+            (95 % interval), sd (of the runs' values), runs (how many), draws, seeds, configs; reference, difference,
+            difference_low, difference_high, difference_runs; best (1 if none in its column and protocol is better).
+            NaN for what is not defined.
     """
 
     runs: list[Run]
@@ -39,19 +35,23 @@ class Table:
     by: str
     draws: int
     reference: str | None
-    rows: list[tuple[str, str]]
-    columns: list[float] | list[str]
     cells: pd.DataFrame
 
     @property
     def name(self) -> str:
         """The metric's name and unit."""
-        return NAMES[self.metric] + (f" ({self.runs[0].unit})" if self.metric == "hd95" else "")
+        return NAMES[self.metric] + (f" ({self.runs[0].details['hd95_unit']})" if self.metric == "hd95" else "")
 
     @property
     def digits(self) -> int:
         """Printed decimals."""
         return 2 if self.metric == "hd95" else 3
+
+    @property
+    def columns(self) -> list[float] | list[str]:
+        """Fractions, or "macro" and the names of the classes."""
+        found = self.cells[self.by].unique().tolist()
+        return sorted(found) if self.by == "fraction" else found
 
 
 def build_tables(
@@ -84,43 +84,36 @@ def build_tables(
     tables = []
     for group in chosen:
         of_task = metric or METRICS[group[0].task][0]
-        units = {run.unit: str(run.folder) for run in group}
-        if of_task == "hd95" and len(units) > 1:
+        if of_task == "hd95" and len(units := {run.details["hd95_unit"]: str(run.folder) for run in group}) > 1:
             raise ValueError(f"HD95 has different units: {units}. Test all runs with the same pixel_spacing")
         counts = patient_draws(group[0], draws)
         drawn = {run: run_draws(run, of_task, counts) for run in group}
         fractions = sorted({run.fraction for run in group})
         for shown in [[fraction] for fraction in fractions] if by == "class" else [fractions]:
             runs = [run for run in group if run.fraction in shown]
-            names = [MACRO, *runs[0].classes] if by == "class" else [MACRO]
-            rows, cells, against = _cells(runs, names, of_task, reference, drawn)
-            tables.append(Table(runs, of_task, by, draws, against, rows, names if by == "class" else shown, cells))
+            cells = _cells(runs, [MACRO, *runs[0].classes] if by == "class" else [MACRO], of_task, reference, drawn)
+            against = cells["reference"].dropna()
+            tables.append(Table(runs, of_task, by, draws, None if against.empty else against.iloc[0], cells))
             cells["best"] = _best(cells, tables[-1].digits, "min" if of_task == "hd95" else "max")
     return tables
 
 
 def _cells(
     runs: Sequence[Run], names: Sequence[str], metric: str, reference: str | None, drawn: Mapping[Run, np.ndarray]
-) -> tuple[list[tuple[str, str]], pd.DataFrame, str | None]:
-    """Rows of the table, its figures, one per row of the frame, and the reference."""
+) -> pd.DataFrame:
     methods = list(dict.fromkeys(run.method for run in runs))
     reference = reference or (RANDOM_INIT if RANDOM_INIT in methods else methods[0])
-    known = {name: i for i, name in enumerate(PROTOCOLS)}
-    rows = sorted(
-        {(run.protocol, run.method) for run in runs},
-        key=lambda row: (known.get(row[0], len(known)), row[0], methods.index(row[1])),
-    )
+    ranks = {name: i for i, name in enumerate(PROTOCOLS)}
     groups: dict[tuple, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run.fraction, rows.index((run.protocol, run.method)))):
-        groups.setdefault((run.fraction, run.protocol, run.method), []).append(run)
+    for run in sorted(runs, key=lambda run: (ranks.get(run.protocol, 9), run.protocol, methods.index(run.method))):
+        groups.setdefault((run.protocol, run.method, run.fraction), []).append(run)
     cells = []
-    for k, name in enumerate(names):
-        for (fraction, protocol, method), ours in groups.items():
+    for (protocol, method, fraction), ours in groups.items():
+        theirs = groups.get((protocol, reference, fraction), []) if method != reference else []
+        for k, name in enumerate(names):
             what = {"protocol": protocol, "method": method, "fraction": fraction, "class": name, "metric": metric}
-            theirs = groups.get((fraction, protocol, reference), []) if method != reference else []
             cells.append({**what, **_figure(ours, drawn, k), **_difference(ours, theirs, drawn, k)})
-    frame = pd.DataFrame(cells, columns=COLUMNS)
-    return rows, frame, reference if frame["reference"].notna().any() else None
+    return pd.DataFrame(cells)
 
 
 def _figure(runs: Sequence[Run], drawn: Mapping[Run, np.ndarray], k: int) -> dict:
@@ -131,14 +124,14 @@ def _figure(runs: Sequence[Run], drawn: Mapping[Run, np.ndarray], k: int) -> dic
 
 
 def _difference(ours: Sequence[Run], theirs: Sequence[Run], drawn: Mapping[Run, np.ndarray], k: int) -> dict:
-    """The difference over the draws of training patients that both have; empty without any."""
+    """The difference over the draws of training patients that both have."""
     common = {run.draw for run in ours} & {run.draw for run in theirs}
+    names = ("difference", "difference_low", "difference_high")
     if not common:
-        return {}
+        return dict.fromkeys(("reference", *names, "difference_runs"))
     ours, theirs = ([run for run in runs if run.draw in common] for runs in (ours, theirs))
-    value, low, high = with_interval(_mean(ours, drawn, k) - _mean(theirs, drawn, k))
-    found = {"difference": value, "difference_low": low, "difference_high": high, "difference_runs": len(ours)}
-    return {"reference": theirs[0].method, **found}
+    values = with_interval(_mean(ours, drawn, k) - _mean(theirs, drawn, k))
+    return {"reference": theirs[0].method, **dict(zip(names, values, strict=True)), "difference_runs": len(ours)}
 
 
 def _mean(runs: Sequence[Run], drawn: Mapping[Run, np.ndarray], k: int) -> np.ndarray:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "details")
+
 
 @dataclass(eq=False)
 class Run:
@@ -16,6 +18,7 @@ class Run:
 
     Attributes:
         folder: Its work dir.
+        arrays: `predictions.npz`.
         task: classification or segmentation.
         method: Name in tables.
         protocol: How the backbone was evaluated, such as linear or finetune.
@@ -23,14 +26,13 @@ class Run:
         seed: Seed of the training.
         fraction: Share of the training patients.
         draw: Which draw of the training patients.
-        train_sha256: Digest of the training images; None if unknown.
+        train: The training set, with its sha256; None if unknown.
         test: The test set: type, split, images, patients, sha256, classes.
-        unit: Unit of HD95; None for classification.
-        arrays: `predictions.npz`.
-        title: Name of the data set in titles.
+        details: What the metric found, with the unit of HD95 (hd95_unit).
     """
 
     folder: Path
+    arrays: dict[str, np.ndarray]
     task: str
     method: str
     protocol: str
@@ -38,11 +40,9 @@ class Run:
     seed: int | None
     fraction: float
     draw: int
-    train_sha256: str | None
+    train: dict
     test: dict
-    unit: str | None
-    arrays: dict[str, np.ndarray]
-    title: str
+    details: dict
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,40 +54,27 @@ def load_runs(paths: Iterable[str | os.PathLike]) -> list[Run]:
     """Reads finished tests.
 
     Args:
-        paths: Work dirs, their `results.json`, or folders to search for work dirs.
+        paths: Work dirs, or folders to search for work dirs.
 
     Raises:
         FileNotFoundError: If a path holds no `results.json`, or one without `predictions.npz` beside it.
-        ValueError: If a file cannot be read.
+        ValueError: If a `results.json` is not a record of a test.
     """
-    found = []
+    found = {}
     for path in map(Path, paths):
-        file = path if path.is_file() else path / "results.json"
-        files = [file] if file.is_file() else sorted(path.rglob("results.json"))
+        files = sorted(path.rglob("results.json"))
         if not files:
             raise FileNotFoundError(f"{path}: no results.json. Test the run first: otcxr test")
-        found += files
-    return [_read(file) for file in {file.resolve(): file for file in found}.values()]
+        found |= {file.resolve(): file for file in files}
+    return [_read(file) for file in found.values()]
 
 
 def _read(file: Path) -> Run:
-    predictions = file.with_name("predictions.npz")
-    if not predictions.is_file():
-        raise FileNotFoundError(f"{predictions}: not found. A test with MultiLabelAUC or MaskMetric writes it")
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        with np.load(predictions, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        return Run(
-            folder=file.parent,
-            **{key: record[key] for key in ("task", "method", "protocol", "config", "seed", "fraction", "draw")},
-            train_sha256=record["train"]["sha256"],
-            test=record["test"],
-            unit=record["details"].get("hd95_unit"),
-            arrays=arrays,
-            title=record["test"]["type"],
-        )
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        with np.load(file.with_name("predictions.npz")) as archive:
+            return Run(file.parent, dict(archive), **{key: record[key] for key in _KEYS})
+    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file}: not a readable record ({error!r}). Test this run again: otcxr test") from error
 
 
@@ -101,44 +88,34 @@ def rename(runs: Sequence[Run], names: Mapping[str, str]) -> None:
     Raises:
         ValueError: If a name matches no run.
     """
-    before = {run: run.method for run in runs}
-    for old, new in names.items():
-        of_type = [run for run in runs if run.test["type"] == old]
-        named = [run for run in runs if before[run] == old]
-        chosen = named or [run for run in runs if run.folder.resolve() == Path(old).resolve()]
-        if not of_type and not chosen:
-            methods = ", ".join(sorted(set(before.values())))
-            raise ValueError(f"--name {old}={new}: neither a run, a data set nor one of the methods {methods}")
-        for run in of_type or chosen:
-            setattr(run, "title" if of_type else "method", new)
+    used = set()
+    for run in runs:
+        data, method, folder = (run.test, "type"), (vars(run), "method"), str(run.folder)
+        for (owner, key), old in ((data, run.test["type"]), (method, run.method), (method, folder)):
+            if old in names:
+                owner[key] = names[old]
+                used.add(old)
+    for old in names.keys() - used:
+        raise ValueError(f"--name {old}={names[old]}: there is no such method, work dir or type of data set")
 
 
-def tasks(runs: Iterable[Run], by_test_set: bool = False) -> list[list[Run]]:
-    """Groups runs by task, data set and classes.
-
-    Args:
-        runs: The runs.
-        by_test_set: Whether runs tested on different images of a data set are groups of their own, not an error.
+def tasks(runs: Iterable[Run]) -> list[list[Run]]:
+    """Groups runs by task, data set, classes and test images.
 
     Raises:
-        ValueError: If runs of a group were not tested on the same images, labels and patients, or two are the same run.
+        ValueError: If runs of a group differ in labels or patients, or two are the same run.
     """
-    groups: dict[tuple, list[Run]] = {}
+    groups: dict[tuple, dict[tuple, Run]] = {}
     for run in runs:
-        key = (run.task, run.test["type"], run.classes, run.test["sha256"] if by_test_set else None)
-        groups.setdefault(key, []).append(run)
-    for group in groups.values():
-        seen: dict[tuple, Run] = {}
-        for run in group:
-            check_same_test(group[0], run)
-            key = (run.protocol, run.method, run.fraction, run.draw, run.seed)
-            other = seen.setdefault(key, run)
-            if other is not run:
-                raise ValueError(
-                    f"{other.folder} and {run.folder} have the same protocol, method, fraction, draw and seed: leave "
-                    f"one out, or rename it with --name {run.folder}=NAME"
-                )
-    return list(groups.values())
+        group = groups.setdefault((run.test["type"], *_tested_on(run)), {})
+        other = group.setdefault((run.protocol, run.method, run.fraction, run.draw, run.seed), run)
+        if other is not run:
+            raise ValueError(
+                f"{other.folder} and {run.folder} have the same protocol, method, fraction, draw and seed: leave "
+                f"one out, or rename it with --name {run.folder}=NAME"
+            )
+        check_same_test(next(iter(group.values())), run)
+    return [list(group.values()) for group in groups.values()]
 
 
 def check_same_test(a: Run, b: Run) -> None:
@@ -148,20 +125,17 @@ def check_same_test(a: Run, b: Run) -> None:
         ValueError: If they differ.
     """
     pair = f"{a.folder} and {b.folder}"
-    for name in ("task", "classes"):
-        if getattr(a, name) != getattr(b, name):
-            raise ValueError(f"{pair}: {name} differ: {getattr(a, name)} and {getattr(b, name)}")
-    if a.test["sha256"] != b.test["sha256"]:
-        images = (f"split {t['split']!r}, {t['images']} images, SHA-256 {short(t['sha256'])}" for t in (a.test, b.test))
-        raise ValueError(
-            f"{pair} were tested on different images: {' and '.join(images)}. Test them on the same images, or use "
-            "otcxr table --by-test-set for a table per test set"
-        )
+    if _tested_on(a) != _tested_on(b):
+        raise ValueError(f"{pair} were not tested on the same: {_tested_on(a)} and {_tested_on(b)}")
     for name in ("sample_idx", "labels" if a.task == "classification" else "pixels", "patient"):
         if not np.array_equal(a.arrays[name], b.arrays[name], equal_nan=True):
             raise ValueError(f"{pair} differ in {name}: test both again with the same test_dataloader")
 
 
-def short(digest: str | None) -> str:
+def _tested_on(run: Run) -> tuple:
+    return run.task, run.test["split"], f"SHA-256 {short(run.test['sha256'])}", run.classes
+
+
+def short(digest: str) -> str:
     """The first digits of a digest."""
-    return digest[:12] if digest else "unknown"
+    return digest[:12]

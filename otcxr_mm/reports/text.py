@@ -1,6 +1,7 @@
 """Tables as Markdown, LaTeX and csv."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,26 +12,26 @@ from .build import Table, joined
 from .runs import Run, short
 
 MISSING = "–"
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
-_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
+_LATEX = str.maketrans({character: "\\" + character for character in "&%$#_{}"})
 
 
 def table_markdown(table: Table) -> str:
     """The table, its differences, and what the figures mean."""
     lines = [f"## {title(table)}", ""]
-    for grid in _grids(table, lambda text: text.replace("|", r"\|"), "**{}**", " x{}"):
-        lines += [*markdown(list(grid), grid.to_numpy().tolist()), ""]
+    for grid in _grids(table):
+        head, *rows = ([text.replace("|", r"\|") for text in row] for row in (grid.columns, *grid.to_numpy()))
+        lines += [*markdown(head, rows), ""]
     return "\n".join([*lines, *(f"- {note}" for note in notes(table))]) + "\n"
 
 
 def table_latex(table: Table) -> str:
     r"""The same for LaTeX; needs `\usepackage{booktabs}`."""
     parts = []
-    for grid in _grids(table, escape, r"\textbf{{{}}}", r" $\times${}"):
+    for grid in _grids(table):
         caption = title(table) + (f", differences to {table.reference}" if parts else "")
-        parts.append(grid.to_latex(index=False, escape=False, caption=escape(caption)))
-    return "\n".join([*parts, r"{\footnotesize " + escape(" ".join(notes(table))) + "}\n"])
+        text = grid.to_latex(index=False, escape=True, caption=caption.translate(_LATEX))
+        parts.append(re.sub(r"\*\*(\S+?)\*\*", r"\\textbf{\1}", text))
+    return "\n".join([*parts, r"{\footnotesize " + " ".join(notes(table)).translate(_LATEX) + "}\n"])
 
 
 def table_csv(tables: Sequence[Table]) -> str:
@@ -48,7 +49,7 @@ def table_csv(tables: Sequence[Table]) -> str:
 def title(table: Table) -> str:
     """A table's title, one line."""
     run, by_class = table.runs[0], table.by == "class"
-    text = f"{table.name}{' by class' if by_class else ''}: {run.title}"
+    text = f"{table.name}{' by class' if by_class else ''}: {run.test['type']}"
     text += f", {run.test['split']}" if run.test["split"] else ""
     return text + (f", {percent(run.fraction)} of the training patients" if by_class else "")
 
@@ -82,15 +83,10 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:g} %"
 
 
-def escape(text: str) -> str:
-    """Text for LaTeX."""
-    return text.translate(str.maketrans(_LATEX))
-
-
 def _training_differs(runs: Sequence[Run]) -> list[str]:
     trained: dict[tuple, dict[str, Run]] = {}
-    for run in (run for run in runs if run.train_sha256):
-        trained.setdefault((run.fraction, run.draw), {}).setdefault(run.train_sha256, run)
+    for run in (run for run in runs if run.train["sha256"]):
+        trained.setdefault((run.fraction, run.draw), {}).setdefault(run.train["sha256"], run)
     return [
         f"{joined((run.folder for run in found.values()), ' and ')} were trained on different images, although "
         f"fraction {fraction:g} and draw {draw} are the same"
@@ -99,29 +95,30 @@ def _training_differs(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _grids(table: Table, clean: Callable[[str], str], bold: str, times: str) -> Iterator[pd.DataFrame]:
+def _grids(table: Table) -> Iterator[pd.DataFrame]:
     """The table, and its differences if there are any, as text."""
-
-    def shown(value: float, low: float, high: float, runs: float, marked: bool, sign: str) -> str:
-        if np.isnan(value):
-            return MISSING
-        form = f"{sign}.{table.digits}f"
-        text = bold.format(f"{value:{form}}") if marked else f"{value:{form}}"
-        text += f" [{MISSING}]" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
-        return text + (times.format(int(runs)) if runs > 1 else "")
-
-    def grid(cells: pd.DataFrame, head: str, keys: Sequence[str], sign: str = "") -> pd.DataFrame:
-        text = [shown(*row, sign) for row in cells[list(keys)].itertuples(index=False)]
-        found = cells.assign(text=text).pivot(index=["protocol", "method"], columns=table.by, values="text")
-        rows = [row for row in table.rows if row in found.index]
-        found = found.reindex(index=rows, columns=table.columns).fillna(MISSING).reset_index()
-        heads = [percent(column) if table.by == "fraction" else column for column in table.columns]
-        found[["protocol", "method"]] = found[["protocol", "method"]].map(clean)
-        return found.set_axis(["protocol", *map(clean, [head, *heads])], axis=1)
-
-    yield grid(table.cells, "method", ("value", "low", "high", "runs", "best"))
+    yield _grid(table, table.cells, "method")
     if table.reference:
         cells = table.cells.dropna(subset="reference")
-        cells = cells.assign(differs=(cells["difference_low"] > 0) | (cells["difference_high"] < 0))
-        keys = ("difference", "difference_low", "difference_high", "difference_runs", "differs")
-        yield grid(cells, f"minus {table.reference}", keys, "+")
+        figures = {"value": "difference", "low": "difference_low", "high": "difference_high", "runs": "difference_runs"}
+        cells = cells.assign(**{name: cells[key] for name, key in figures.items()})
+        cells["best"] = (cells["low"] > 0) | (cells["high"] < 0)
+        yield _grid(table, cells, f"minus {table.reference}", "+")
+
+
+def _grid(table: Table, cells: pd.DataFrame, head: str, sign: str = "") -> pd.DataFrame:
+    form = f"{sign}.{table.digits}f"
+
+    def shown(value: float, low: float, high: float, runs: float, best: bool) -> str:
+        if np.isnan(value):
+            return MISSING
+        text = f"**{value:{form}}**" if best else f"{value:{form}}"
+        text += f" [{MISSING}]" if np.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+        return text + (f" x{int(runs)}" if runs > 1 else "")
+
+    text = [shown(*row) for row in cells[["value", "low", "high", "runs", "best"]].itertuples(index=False)]
+    rows = dict.fromkeys(zip(cells["protocol"], cells["method"], strict=True))
+    found = cells.assign(text=text).pivot(index=["protocol", "method"], columns=table.by, values="text")
+    found = found.reindex(index=list(rows), columns=table.columns).fillna(MISSING).reset_index()
+    heads = [percent(column) if table.by == "fraction" else column for column in table.columns]
+    return found.set_axis(["protocol", head, *heads], axis=1)

@@ -23,7 +23,7 @@ NAMES = ("type", "_scope_", "model_name", "attribute")
 CHOICES = _words("""
     mmpretrain mmseg otcxr_mm train val test train_val all PA AP LL LATERAL M F pytorch caffe t s b l h tiny small base
     large huge deit-t deit-s deit-b deit-tiny deit-small deit-base featmap cls_token avg_featmap raw bn ln same corner
-    mean own both source none pooled tokens map flattened uniform visibility saliency transport geometry index batch
+    mean own both source none pooled tokens map flattened uniform visibility transport geometry index batch
     position cost value envelope unroll sqeuclidean cosine linear step shift factor sum nearest bilinear bicubic area
     horizontal vertical greater less resize_concat multiple_select float16 bfloat16 float32 dynamic
 """)

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#3366aa", "#e08214", "#3a9a5b", "#b2447c", "#7a68ae", "#8c6d31")
-SHADES = ("#4b5563", "#7c8798", "#1f6f78", "#5aa3a8", "#6b5b4b", "#a08c74")
 
 
 def report(found: dict) -> str:

@@ -66,10 +66,6 @@ def test_a_head_goes_with_its_checkpoint_whatever_is_unknown_and_however_many_im
 def test_what_cannot_work_is_said():
     with pytest.raises(ValueError, match="the KNNHead has no training images: run otcxr train"):
         KNNHead(2, 3)((torch.zeros(1, 3),))
-    with pytest.raises(ValueError, match="do not fit in_channels=3 and num_classes=2"):
-        KNNHead(2, 3).set_bank(torch.zeros(4, 5), torch.zeros(4, 2))
-    with pytest.raises(ValueError, match="k >= 1 and temperature > 0, got 0"):
-        KNNHead(2, 3, k=0)
     dataset = SimpleNamespace(metainfo={"classes": ("Mass", "Hernia")})
     loop = SimpleNamespace(
         runner=SimpleNamespace(val_loop=None), dataloader=SimpleNamespace(dataset=dataset), ks=[5, 10], decays=[1.0]

@@ -25,9 +25,5 @@ def test_one_channel_is_normalised_and_broadcast(mean, std, channels, expected):
 def test_errors():
     with pytest.raises(ValueError, match=r"1 value or one per channel \(1\)"):
         CXRDataPreprocessor(mean=[1, 2, 3], std=[1, 2, 3], channels=1)
-    with pytest.raises(ValueError, match="std > 0"):
-        CXRDataPreprocessor(mean=[1], std=[0])
     with pytest.raises(ValueError, match="batch_augments"):
         CXRDataPreprocessor(batch_augments=dict(augments="Mixup"))
-    with pytest.raises(ValueError, match=r"got \(2, 3, 4, 4\)"):
-        CXRDataPreprocessor()({"inputs": torch.zeros(2, 3, 4, 4)})

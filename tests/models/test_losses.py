@@ -64,28 +64,21 @@ def test_vicreg_is_the_published_objective():
 
     expected = 25 * ((x - y) ** 2).mean() + side(x) + side(y)
     assert VICRegHead().loss(x, y).item() == pytest.approx(expected.item(), rel=1e-12)
-    other = VICRegHead(inv_weight=1.0, loss_var=dict(loss_weight=0.0), loss_cov=dict(loss_weight=0.0))
+    other = VICRegHead(inv_weight=1.0, var_weight=0.0, cov_weight=0.0)
     assert other.loss(x, y).item() == pytest.approx(((x - y) ** 2).mean().item())
 
 
 def test_the_loss_of_masks_is_the_sum_over_pixels():
     logits, masks = torch.randn(3, 2, 5, 7, dtype=torch.float64), torch.rand(3, 2, 5, 7) < 0.3
     masks[0, 1] = False
-    found = MaskLoss(bce_weight=0.5, dice_weight=2, smooth=3)(logits, masks)
+    found = MaskLoss()(logits, masks)
     bce, dice = [], []
     for z, y in zip(logits.flatten(0, 1), masks.flatten(0, 1).double(), strict=True):
         p = 1 / (1 + torch.exp(-z))
         bce.append(-(y * p.log() + (1 - y) * (1 - p).log()).mean())
-        dice.append(1 - (2 * (p * y).sum() + 3) / (p.sum() + y.sum() + 3))
-    torch.testing.assert_close(found["loss_bce"], 0.5 * torch.stack(bce).mean())
-    torch.testing.assert_close(found["loss_dice"], 2 * torch.stack(dice).mean())
-
-
-def test_the_loss_of_empty_masks_goes_to_zero():
-    sure, unsure = (
-        sum(MaskLoss()(torch.full((1, 1, 8, 8), z), torch.zeros(1, 1, 8, 8)).values()) for z in (-30.0, 0.0)
-    )
-    assert 0 <= sure < 1e-6 < unsure
+        dice.append(1 - (2 * (p * y).sum() + 1) / (p.sum() + y.sum() + 1))
+    torch.testing.assert_close(found["loss_bce"], torch.stack(bce).mean())
+    torch.testing.assert_close(found["loss_dice"], torch.stack(dice).mean())
 
 
 def test_masks_in_half_precision_are_summed_in_float32():
@@ -94,17 +87,6 @@ def test_masks_in_half_precision_are_summed_in_float32():
     assert all(value.isfinite() and value.dtype == torch.float32 for value in losses.values())
 
 
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (lambda: MaskedBCELoss()(torch.zeros(1, 2), torch.zeros(1, 3)), "does num_classes of the head fit"),
-        (lambda: MaskedBCELoss([1.0, 2.0])(torch.zeros(1, 3), torch.zeros(1, 3)), "2 entries, there are 3 classes"),
-        (lambda: MaskedBCELoss("counts"), "pos_weight is a list, None or 'train'"),
-        (lambda: MaskedAsymmetricLoss(clip=1.0), "clip in"),
-        (lambda: MaskLoss()(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4)), "does num_classes of the head fit"),
-        (lambda: MaskLoss(smooth=0), "smooth > 0"),
-    ],
-)
-def test_errors(loss, message):
-    with pytest.raises(ValueError, match=message):
-        loss()
+def test_scores_of_other_classes_are_refused():
+    with pytest.raises(ValueError, match="does num_classes of the head fit"):
+        MaskedBCELoss()(torch.zeros(1, 1), torch.zeros(1, 3))

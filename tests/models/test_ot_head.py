@@ -108,15 +108,6 @@ def test_visibility_gives_hidden_tokens_little_mass_and_is_uniform_without_overl
     assert torch.isfinite(apart).all()
 
 
-def test_saliency_gives_tokens_that_stand_out_more_mass():
-    x, y = points()
-    x[:, 4] *= 5
-    rows = (
-        OTHead(global_mass=0.0, marginals="saliency", loss_ot=dict(n_iters=500)).transport(*tokens(x, y))[1].plan.sum(2)
-    )
-    assert (rows.argmax(1) == 4).all()
-
-
 def test_prior_leads_the_plan_to_the_true_partners_and_is_not_counted():
     x, y = points()
     whole = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -135,17 +126,12 @@ def test_prior_leads_the_plan_to_the_true_partners_and_is_not_counted():
 
 
 @pytest.mark.parametrize("debiased", [False, True])
-@pytest.mark.parametrize("relative", [False, True])
-def test_scale_of_the_features(debiased, relative):
-    # relative eps: the plan does not depend on the scale of the features, the cost goes with its square
+def test_with_relative_eps_the_plan_does_not_depend_on_the_scale_of_the_features(debiased):
     x, y = points()
-    loss = TransportLoss(relative_eps=relative, debiased=debiased, eps=0.2, n_iters=100)
+    loss = TransportLoss(debiased=debiased, eps=0.2, n_iters=100)
     one, three = loss(uniform(x), uniform(y))[1], loss(uniform(3 * x), uniform(3 * y))[1]
-    if relative:
-        torch.testing.assert_close(one.plan, three.plan)
-        torch.testing.assert_close(9 * one.cost, three.cost)
-    else:
-        assert (one.plan - three.plan).abs().max() > 1e-3
+    torch.testing.assert_close(one.plan, three.plan)
+    torch.testing.assert_close(9 * one.cost, three.cost)
 
 
 def test_transport_loss_gradient_is_that_of_the_surrogate():
@@ -183,7 +169,6 @@ def test_unrolled_cost_goes_through_the_plan_of_the_fused_cost():
         # the plan underflows to 0 in places
         {"loss_ot": dict(objective="value", rho=0.1, eps=1e-3, grad="unroll", n_iters=10)},
         {"marginals": "visibility", "prior_scale": 0.25},
-        {"marginals": "saliency"},
         {"matching": "index"},
         {"matching": "geometry", "prior_scale": 0.25, "marginals": "visibility"},
         {"statistics": "flattened"},
@@ -249,18 +234,11 @@ def test_diagnostics_are_no_losses():
     ("kwargs", "message"),
     [
         ({"marginals": "learned"}, "marginals is one of"),
-        ({"centre": "image"}, "centre is one of"),
-        ({"statistics": "all"}, "statistics is one of"),
-        ({"global_mass": 1.0}, r"global_mass must be in \[0, 1\)"),
-        ({"prior_scale": 0}, "prior_scale must be > 0"),
-        ({"loss_ot": dict(eps=0)}, "eps, the weight of the entropy, must be > 0, got 0"),
         ({"loss_ot": dict(objective="plan")}, "objective is one of"),
-        ({"loss_ot": dict(prior_weight=-1)}, "prior_weight must be >= 0"),
         (
             {"guard": True, "loss_ot": dict(debiased=True)},
             "guard=True with .* needs objective='cost' and debiased=False",
         ),
-        ({"matching": "nearest"}, "matching is one of"),
         ({"matching": "geometry"}, "needs prior_scale"),
         ({"matching": "index", "loss_ot": dict(debiased=True)}, "matching='index' needs objective='cost'"),
     ],

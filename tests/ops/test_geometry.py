@@ -15,14 +15,6 @@ def test_centres_of_a_crop():
     torch.testing.assert_close(centres, expected)
 
 
-def test_a_flip_mirrors_the_columns():
-    plain, flipped = (
-        token_centres(box(0.2, 0.1, 0.4, 0.6), (3, 4)),
-        token_centres(box(0.2, 0.1, 0.4, 0.6, True), (3, 4)),
-    )
-    torch.testing.assert_close(flipped, plain.view(1, 3, 4, 2).flip(2).reshape(1, 12, 2))
-
-
 def test_visibility_is_the_common_area():
     left, right = box(0.0, 0.0, 0.5, 1.0), box(0.25, 0.0, 0.5, 1.0)
     torch.testing.assert_close(visibility(left, right, (1, 4))[0], torch.tensor([0.0, 0, 1, 1]))
@@ -32,12 +24,6 @@ def test_visibility_is_the_common_area():
     torch.testing.assert_close(
         visibility(box(0.0, 0.0, 0.5, 1.0, True), right, (1, 4))[0], torch.tensor([1.0, 1, 0, 0])
     )
-
-
-def test_no_overlap_and_full_overlap():
-    far = visibility(box(0, 0, 0.4, 0.4), box(0.6, 0.6, 0.4, 0.4), (6, 6))
-    assert far.max() == 0
-    assert visibility(box(0.1, 0.1, 0.3, 0.3), box(0, 0, 1, 1), (6, 6)).min() == 1
 
 
 def test_rotated_viewpoint():

@@ -1,5 +1,3 @@
-import math
-
 import ot
 import pytest
 import torch
@@ -51,19 +49,6 @@ def test_unbalanced_plan_is_that_of_pot(eps, rho):
     assert abs(plan.numpy() - expected).max() <= 1e-8
 
 
-@pytest.mark.parametrize("eps", [0.5, 0.05, 0.01, 0.002])
-def test_value_lies_within_eps_log_nm_of_the_exact_one(eps):
-    c, a, b = problem()
-    result = sinkhorn(c, a, b, eps=eps, n_iters=5000)
-    for i in range(len(c)):
-        exact = ot.emd2(a[i].numpy(), b[i].numpy(), c[i].numpy())
-        assert abs(result.value[i].item() - exact) <= eps * math.log(12 * 17)
-        assert result.cost[i].item() >= exact - 1e-9
-
-
-# the fast iteration is the textbook one -----------------------------------------------------------
-
-
 @pytest.mark.parametrize("n_iters", [1, 2, 3, 9, 10, 11, 50, 77])
 @pytest.mark.parametrize("rho", [None, 0.3])
 def test_every_iterate_is_that_of_the_log_domain(n_iters, rho):
@@ -101,27 +86,6 @@ def test_no_value_is_read_back_to_the_host():
     assert result.plan.device.type == "meta"
 
 
-# closed forms and properties ----------------------------------------------------------------------
-
-
-def test_closed_forms():
-    # two by two, symmetric: T = [[p, q], [q, p]], p / q = exp(1 / eps), p + q = 1/2
-    p = 0.5 / (1 + math.exp(-1 / 0.2))
-    plan = sinkhorn(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]], dtype=torch.float64), eps=0.2, n_iters=50).plan
-    torch.testing.assert_close(plan, torch.tensor([[[p, 0.5 - p], [0.5 - p, p]]]).double(), rtol=1e-7, atol=1e-9)
-    # large eps: the product of the marginals
-    c, a, b = problem()
-    torch.testing.assert_close(sinkhorn(c, a, b, eps=1e6).plan, a[:, :, None] * b[:, None, :], rtol=1e-5, atol=0)
-
-
-def test_permuting_tokens_permutes_the_plan():
-    c, a, b = problem()
-    rows, columns = torch.randperm(12), torch.randperm(17)
-    plan = sinkhorn(c, a, b, n_iters=30).plan
-    moved = sinkhorn(c[:, rows][:, :, columns], a[:, rows], b[:, columns], n_iters=30).plan
-    torch.testing.assert_close(moved, plan[:, rows][:, :, columns], rtol=1e-10, atol=1e-15)
-
-
 def test_marginals_hold_and_the_report_says_so():
     c, a, b = problem()
     few, many = sinkhorn(c, a, b, eps=0.02, n_iters=5), sinkhorn(c, a, b, eps=0.02, n_iters=5000)
@@ -148,25 +112,6 @@ def test_atoms_without_mass_get_none():
         assert result.plan[:, 3].max() < 1e-30
         assert result.plan[:, :, 0].max() < 1e-30
         assert result.marginal_error.max() < 1e-4
-
-
-def test_unbalanced_tends_to_balanced():
-    c, a, b = problem()
-    balanced = sinkhorn(c, a, b, n_iters=3000)
-    loose = sinkhorn(c, a, b, rho=1e5, n_iters=3000)
-    torch.testing.assert_close(loose.plan, balanced.plan, rtol=1e-3, atol=1e-8)
-    torch.testing.assert_close(loose.value, balanced.value, rtol=1e-4, atol=1e-4)
-
-
-def test_unbalanced_leaves_far_atoms_out():
-    c = torch.full((1, 4, 4), 5.0, dtype=torch.float64)
-    c[0, :2, :2] = 0
-    plan = sinkhorn(c, eps=0.05, rho=0.1, n_iters=2000).plan[0]
-    assert plan[2:].sum() < 1e-6
-    assert plan[:2, :2].sum() > 0.3
-
-
-# gradients ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rho", [None, 0.5])
@@ -207,17 +152,6 @@ def test_unroll_is_finite_where_the_plan_underflows(rho):
     torch.testing.assert_close(gradient(c).double(), gradient(c.double()), rtol=0, atol=2e-3)
 
 
-def test_envelope_on_cost_is_a_surrogate_and_not_its_gradient():
-    c, a, b = problem(b=1, n=4, m=5)
-    c.requires_grad_()
-    (surrogate,) = torch.autograd.grad(sinkhorn(c, a, b, eps=0.5, n_iters=500).cost.sum(), c)
-    (true,) = torch.autograd.grad(sinkhorn(c, a, b, eps=0.5, n_iters=500, grad="unroll").cost.sum(), c)
-    assert (surrogate - true).abs().max() > 1e-3
-
-
-# debiased -----------------------------------------------------------------------------------------
-
-
 def divergence(x, y, **kwargs):
     return sinkhorn_divergence(*(sinkhorn(cost(a, b), **kwargs) for a, b in ((x, y), (x, x), (y, y))))
 
@@ -232,40 +166,15 @@ def test_divergence_is_zero_only_between_equal_measures(eps):
     assert sinkhorn(cost(x, x), eps=eps, n_iters=1000).value.abs().min() > 1e-2
 
 
-def test_divergence_gradient_pushes_tokens_of_one_image_apart():
-    # one blurred plan: the biased loss contracts x towards the mean of y, the debiased one does not
-    y = torch.randn(1, 8, 4, dtype=torch.float64)
-    x = (y + 0.01 * torch.randn_like(y)).requires_grad_()
-    (biased,) = torch.autograd.grad(sinkhorn(cost(x, y), eps=1.0).value.sum(), x)
-    (debiased,) = torch.autograd.grad(divergence(x, y, eps=1.0).value.sum(), x)
-    inward = (x - x.mean(1, keepdim=True)).detach()
-    assert (biased * inward).sum() > 0.05
-    assert (debiased * inward).sum().abs() < 0.1 * (biased * inward).sum()
-
-
-# errors -------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
         ({"eps": 0}, "eps, the weight of the entropy, must be > 0, got 0"),
-        ({"eps": float("nan")}, "got nan"),
-        ({"n_iters": 0}, "n_iters must be >= 1"),
         ({"rho": 0.0}, "rho, the weight of the relaxed marginals"),
         ({"grad": "exact"}, "'envelope' or 'unroll', got 'exact'"),
-        ({"a": torch.ones(3)}, "a is a marginal of shape"),
         ({"cost": torch.zeros(4, 4)}, r"\(B, N, M\).*got \(4, 4\)"),
     ],
 )
 def test_errors_name_the_argument(kwargs, message):
     with pytest.raises(ValueError, match=message):
         sinkhorn(**{"cost": torch.zeros(2, 4, 4), **kwargs})
-
-
-def test_bfloat16_is_solved_in_float32():
-    c, _, _ = problem(dtype=torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
-        result = sinkhorn(c.bfloat16())
-    assert result.plan.dtype == torch.float32
-    assert result.marginal_error.max() < 1e-2

@@ -1,21 +1,20 @@
-import json
-
 import numpy as np
 import pytest
 
-from otcxr_mm.reports import build_tables, compare_runs, load_runs, tasks
-from tests.evaluation.records import CLASSES, replace_arrays, write_masks, write_run
+from otcxr_mm.reports import build_tables, compare_runs, load_runs, rename, tasks
+from otcxr_mm.reports.text import title
+from tests.evaluation.records import CLASSES, replace_arrays, write_run
 
 DRAWS = 30
 
 
-def test_runs_on_other_images_are_refused_or_grouped_apart(tmp_path):
+def test_runs_on_other_images_are_grouped_apart_and_not_compared(tmp_path):
     a = write_run(tmp_path / "a", "a")
     b = write_run(tmp_path / "b", "b", test=dict(sha256="b" * 64, split="val"))
-    message = f"{a} and {b} were tested on different images: split 'test', 120 images, SHA-256 a+ and split 'val', 120"
-    with pytest.raises(ValueError, match=message):
-        tasks(load_runs([a, b]))
-    assert [len(group) for group in tasks(load_runs([a, b]), by_test_set=True)] == [1, 1]
+    runs = load_runs([a, b])
+    assert tasks(runs) == [[run] for run in runs]
+    with pytest.raises(ValueError, match=f"{a} and {b} were not tested on the same: .*'SHA-256 a+'.*'SHA-256 b+'"):
+        compare_runs(*runs)
 
 
 @pytest.mark.parametrize("name", ["sample_idx", "labels", "patient"])
@@ -30,36 +29,32 @@ def test_runs_on_other_predictions_are_refused(tmp_path, name):
 
 def test_a_run_given_twice_is_one_but_a_copy_is_refused(tmp_path):
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b")
-    assert len(load_runs([a, a / "results.json", tmp_path])) == 2
+    assert len(load_runs([a, tmp_path])) == 2
     with pytest.raises(ValueError, match=f"{a} and {b} have the same protocol, .* --name {b}=NAME"):
         tasks(load_runs([a, b]))
 
 
-def test_a_missing_record_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere: no results.json"):
-        load_runs([tmp_path / "nowhere"])
-    folder = write_run(tmp_path / "run")
-    (folder / "predictions.npz").unlink()
-    with pytest.raises(FileNotFoundError, match="predictions.npz: not found"):
-        load_runs([folder])
-
-
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        ("predictions.npz", lambda data: data[:200]),
-        ("predictions.npz", lambda data: b""),
-        ("predictions.npz", lambda data: data[:300] + b"\0" * 40 + data[340:]),
-        ("results.json", lambda data: b"{"),
-        ("results.json", lambda data: b"[]"),
-        ("results.json", lambda data: json.dumps({**json.loads(data), "test": {}}).encode()),
-    ],
-)
-def test_a_damaged_or_foreign_record_is_an_error(tmp_path, name, damage):
+@pytest.mark.parametrize(("name", "kept"), [("predictions.npz", 200), ("results.json", 20)])
+def test_a_missing_or_damaged_file_is_an_error(tmp_path, name, kept):
     file = write_run(tmp_path / "run") / name
-    file.write_bytes(damage(file.read_bytes()))
+    file.write_bytes(file.read_bytes()[:kept])
     with pytest.raises(ValueError, match="results.json: not a readable record"):
         load_runs([tmp_path])
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        load_runs([tmp_path])
+
+
+def test_names_in_tables(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / name, noise=ord(name))
+    runs = load_runs([tmp_path / "a", tmp_path / "b"])
+    rename(runs, {str(tmp_path / "b"): "another", "NIHChestXray14": "Our hospital"})
+    (table,) = build_tables(tasks(runs), draws=DRAWS)
+    assert table.cells["method"].tolist() == ["otcxr", "another"]
+    assert title(table) == "AUROC: Our hospital, test"
+    with pytest.raises(ValueError, match="--name nobody=x: there is no such method"):
+        rename(runs, {"nobody": "x"})
 
 
 def test_a_comparison_has_the_differences_of_a_table(tmp_path):
@@ -74,10 +69,3 @@ def test_a_comparison_has_the_differences_of_a_table(tmp_path):
     expected = table.cells[table.cells["method"] == "a"][["value", "difference", "difference_low", "difference_high"]]
     found = [[row[key] for key in ("a", "difference", "low", "high")] for row in rows[:4]]
     np.testing.assert_array_equal(found, expected)
-
-
-def test_a_comparison_of_masks(tmp_path):
-    masks = [write_masks(tmp_path / f"m{q}", "m", q) for q in (0.7, 0.9)]
-    rows = compare_runs(*load_runs(masks), draws=DRAWS)
-    assert [row["metric"] for row in rows if row["class"] == "macro"] == ["dice", "iou", "hd95"]
-    assert rows[0]["high"] < 0 < rows[6]["low"]

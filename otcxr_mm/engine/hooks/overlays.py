@@ -12,7 +12,6 @@ from mmengine.runner import Runner
 from ...datasets.inspection import leaves
 from ...datasets.transforms.loading import LoadCXR
 from ...evaluation import MaskMetric
-from ...evaluation.metrics.masks import as_masks
 from ...registry import HOOKS
 from ...utils.files import write_whole
 from ..model import unwrap_model
@@ -80,5 +79,5 @@ class MaskOverlayHook(Hook):
         steps = (step for leaf in leaves(loader.dataset) for step in leaf.pipeline.transforms)
         load = next((step for step in steps if isinstance(step, LoadCXR)), LoadCXR())
         image = load(loader.dataset.get_data_info(row))["img"]
-        masks = as_masks(sample.gt_masks), as_masks(sample.pred_masks)
+        masks = (field.data.cpu().numpy().astype(bool) for field in (sample.gt_masks, sample.pred_masks))
         return Overlay(np.asarray(image), *masks, metric.arrays["dice"][row])

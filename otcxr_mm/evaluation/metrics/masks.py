@@ -15,13 +15,6 @@ from ..statistics.plain import number, pair
 MEASURES = ("dice", "iou", "hd95")
 
 
-def as_masks(field: object) -> np.ndarray:
-    """A field of a data sample, a tensor or what PixelData becomes, as bool (K, H, W)."""
-    data = field["data"] if isinstance(field, dict) else getattr(field, "data", field)
-    data = data.detach().cpu().numpy() if hasattr(data, "detach") else np.asarray(data)
-    return data.astype(bool)
-
-
 @METRICS.register_module()
 class MaskMetric(BaseMetric):
     """Dice, IoU and HD95 of each image and class at the resolution of the original, and their means.
@@ -43,20 +36,13 @@ class MaskMetric(BaseMetric):
     Args:
         classes: Names of the classes; default: `mask_classes` of the samples.
         draws: Bootstrap draws.
-        collect_device: Where results of several processes are gathered.
-        prefix: Prefix of the metrics' names.
+        **kwargs: Arguments of MMEngine's BaseMetric.
     """
 
     default_prefix = "mask"
 
-    def __init__(
-        self,
-        classes: Sequence[str] | None = None,
-        draws: int = DRAWS,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, classes: Sequence[str] | None = None, draws: int = DRAWS, **kwargs: object) -> None:
+        super().__init__(**kwargs)
         self.classes, self.draws = classes, draws
         self._named: Sequence[str] | None = None
         self.details: dict = {}
@@ -70,15 +56,10 @@ class MaskMetric(BaseMetric):
             data_samples: With `pred_masks` and `gt_masks`, (K, H, W) each, 0 or 1.
 
         Raises:
-            ValueError: If a sample lacks masks, or predicted and true ones differ in shape.
+            ValueError: If predicted and true masks differ in shape.
         """
         for sample in data_samples:
-            for key in ("pred_masks", "gt_masks"):
-                if key not in sample:
-                    raise ValueError(
-                        f"a sample has no {key}: MaskMetric goes with otcxr_mm.PackMasks and otcxr_mm.MaskSegmentor"
-                    )
-            predicted, true = as_masks(sample["pred_masks"]), as_masks(sample["gt_masks"])
+            predicted, true = (sample[key]["data"].cpu().numpy().astype(bool) for key in ("pred_masks", "gt_masks"))
             if predicted.shape != true.shape:
                 raise ValueError(
                     f"predicted masks {predicted.shape}, true ones {true.shape}: masks stay at the size of the "
@@ -86,14 +67,11 @@ class MaskMetric(BaseMetric):
                 )
             self._named = sample.get("mask_classes")
             given = sample.get("pixel_spacing")
-            spacing = (1.0, 1.0) if given is None else tuple(float(side) for side in given)
-            dice, iou = overlap(predicted, true)
+            spacing = (1.0, 1.0) if given is None else given
             distance = [hd95(p, t, spacing) for p, t in zip(predicted, true, strict=True)]
-            pixels = np.count_nonzero(true, axis=(1, 2))
-            who = unit_id(sample)
-            table = np.stack([dice, iou, distance, pixels])
-            image = str(sample.get("image") or "")
-            self.results.append((int(sample.get("sample_idx", -1)), image, who, given is not None, table))
+            table = np.stack([*overlap(predicted, true), distance, np.count_nonzero(true, axis=(1, 2))])
+            image, index = str(sample.get("image") or ""), int(sample.get("sample_idx", -1))
+            self.results.append((index, image, unit_id(sample), given is not None, table))
 
     def compute_metrics(self, results: list[tuple[int, str, str, bool, np.ndarray]]) -> dict[str, float]:
         """Computes the means; those of a class are called `dice/NAME`.
@@ -114,13 +92,10 @@ class MaskMetric(BaseMetric):
         if len(names) != values["dice"].shape[1]:
             raise ValueError(f"{len(names)} names of classes, {values['dice'].shape[1]} masks per image")
         patient = patient_codes(who)
-        unknown = sum(not name for name in who)
+        unknown = who.count("")
         if unknown:
-            print_log(
-                f"{unknown} of {len(who)} images have no patient id: the bootstrap draws these images one by one",
-                "current",
-                logging.WARNING,
-            )
+            text = f"{unknown} of {len(who)} images have no patient id: the bootstrap draws these images one by one"
+            print_log(text, "current", logging.WARNING)
         present = values["pixels"] > 0
         times = patient_weights(patient, self.draws).astype(np.float64)
         metrics, overall = {}, {}

@@ -35,21 +35,14 @@ class MultiLabelAUC(BaseMetric):
 
     Args:
         classes: Names of the classes; default: those of the data set.
-        collect_device: Where results of several processes are gathered.
-        prefix: Prefix of the metrics' names.
         draws: Bootstrap draws; 0: no intervals.
+        **kwargs: Arguments of MMEngine's BaseMetric.
     """
 
     default_prefix = "multilabel"
 
-    def __init__(
-        self,
-        classes: Sequence[str] | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
-        draws: int = DRAWS,
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, classes: Sequence[str] | None = None, draws: int = DRAWS, **kwargs: object) -> None:
+        super().__init__(**kwargs)
         self.classes, self.draws = classes, draws
         self.thresholds: Mapping[str, float | None] | None = None
         self.details: dict | None = None
@@ -61,15 +54,8 @@ class MultiLabelAUC(BaseMetric):
         Args:
             data_batch: Unused.
             data_samples: With `pred_score` and `gt_score`, (C,) each.
-
-        Raises:
-            ValueError: If a sample has no labels.
         """
         for sample in data_samples:
-            if "gt_score" not in sample:
-                raise ValueError(
-                    "a sample has no gt_score: the data set must have labels, and its pipeline end in PackInputs"
-                )
             values = (torch.as_tensor(sample[key]).float().cpu().numpy() for key in ("pred_score", "gt_score"))
             self.results.append((*values, {"unit": unit_id(sample), **{name: sample.get(name) for name in _KEPT}}))
 
@@ -85,22 +71,15 @@ class MultiLabelAUC(BaseMetric):
         scores, labels, who = zip(*results, strict=True)
         scores, labels = np.stack(scores), np.stack(labels)
         of_images = {key: [image[key] for image in who] for key in who[0]}
-        names = self.classes or (self.dataset_meta or {}).get("classes") or [str(c) for c in range(scores.shape[1])]
+        names = self.classes or (self.dataset_meta or {}).get("classes") or range(scores.shape[1])
         names = [str(name) for name in names]
         if len(names) != scores.shape[1]:
             raise ValueError(
                 f"{len(names)} names of classes, {scores.shape[1]} scores: does num_classes of the head match?"
             )
         patient = patient_codes(of_images["unit"])
-        details = report(
-            labels.astype(np.float64),
-            scores.astype(np.float64),
-            patient,
-            names,
-            self.draws,
-            self.thresholds,
-            _people(of_images),
-        )
+        wide = labels.astype(np.float64), scores.astype(np.float64)
+        details = report(*wide, patient, names, self.draws, self.thresholds, _people(of_images))
         if not details["macro"]["classes"]:
             raise ValueError(f"no class has both positives and negatives among the {len(labels)} images")
         self.details = {**_units(of_images["unit"]), **details}
@@ -113,7 +92,9 @@ class MultiLabelAUC(BaseMetric):
             "scores": scores,
             "labels": labels,
         }
-        print_log(f"{_heading(self.details)}\n{table(self.details)}", "current")
+        text = "{images} images of {patients} patients, {without_patient} without a patient id; [95 % intervals] over "
+        text += "{draws} bootstrap draws of {units}\n"
+        print_log(text.format(**self.details) + table(self.details), "current")
         return self._flat(details)
 
     def _flat(self, details: dict) -> dict[str, float]:
@@ -140,11 +121,3 @@ def _units(ids: Sequence[str]) -> dict[str, int | str]:
     without, known = list(ids).count(""), len({*ids} - {""})
     units = "patients" if not without else "patients and images" if known else "images"
     return {"images": len(ids), "patients": known, "without_patient": without, "units": units}
-
-
-def _heading(details: dict) -> str:
-    text = f"{details['images']} images of {details['patients']} patients"
-    text += f", {details['without_patient']} without a patient id" if details["without_patient"] else ""
-    if not details["draws"]:
-        return text
-    return f"{text}; [95 % intervals] by bootstrap, {details['draws']} draws of {details['units']}"

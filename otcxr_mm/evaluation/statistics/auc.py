@@ -65,8 +65,6 @@ def bootstrap_per_class(
         ValueError: For shapes that differ, or scores that are not finite.
     """
     check(labels, scores)
-    if len(patient) != len(labels):
-        raise ValueError(f"{len(patient)} codes of patients, {len(labels)} images")
     units, patient = np.unique(patient, return_inverse=True)
     auroc = np.full((len(counts), labels.shape[1]), np.nan)
     auprc = auroc.copy()

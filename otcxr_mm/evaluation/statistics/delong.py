@@ -24,11 +24,9 @@ def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
         AUROCs, (k,), NaN without positives or without negatives; covariance, (k, k), NaN with fewer than two of either.
 
     Raises:
-        ValueError: For shapes that differ, scores that are not finite, or labels that are unknown.
+        ValueError: For scores that are not finite, or labels that are unknown.
     """
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
-    if labels.ndim != 1 or scores.ndim != 2 or scores.shape[1] != len(labels):
-        raise ValueError(f"labels are (n,) and scores (k, n), got {labels.shape} and {scores.shape}")
     if not (np.isfinite(scores).all() and np.isfinite(labels.astype(np.float64)).all()):
         raise ValueError("scores must be finite and labels known: use only images with a label")
     from scipy.stats import rankdata  # slow to import

@@ -26,9 +26,6 @@ class KNNHead(MultiLabelClsHead):
         temperature: Temperature of the weights.
         thr: Score at which a label is predicted.
         loss: As a linear head has; nothing is trained here.
-
-    Raises:
-        ValueError: If `k` or `temperature` is not above 0; in use, if the head has no training features.
     """
 
     def __init__(
@@ -41,8 +38,6 @@ class KNNHead(MultiLabelClsHead):
         loss: dict | None = None,
     ) -> None:
         super().__init__(loss=loss or dict(type="otcxr_mm.MaskedBCELoss"), thr=thr)
-        if k < 1 or temperature <= 0:
-            raise ValueError(f"KNNHead: k must be >= 1 and temperature > 0, got {k} and {temperature}")
         self.temperature = temperature
         self.register_buffer("neighbours", torch.tensor(k))
         self.register_buffer("bank", torch.zeros(0, in_channels))
@@ -66,15 +61,7 @@ class KNNHead(MultiLabelClsHead):
         Args:
             features: Features, (n, D).
             labels: Labels, (n, C): 1, 0, or NaN for unknown.
-
-        Raises:
-            ValueError: If they do not fit `in_channels` and `num_classes`.
         """
-        if features.shape[1] != self.bank.shape[1] or labels.shape[1] != self.labels.shape[1]:
-            raise ValueError(
-                f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit in_channels="
-                f"{self.bank.shape[1]} and num_classes={self.labels.shape[1]} of the KNNHead"
-            )
         device = self.bank.device
         self.centre = features.float().mean(0).to(device)
         self.bank = normalize(features.float().to(device) - self.centre, dim=1)
@@ -118,11 +105,7 @@ class KNNHead(MultiLabelClsHead):
         return torch.where(total > 1e-12, near, prevalence)
 
     def loss(self, *args: object, **kwargs: object) -> dict:
-        """Refuses training by gradients.
-
-        Raises:
-            ValueError: Always.
-        """
+        """Refuses training by gradients."""
         raise ValueError("the KNNHead has nothing to train: set train_cfg = dict(type='otcxr_mm.LinearEvalLoop')")
 
     def _get_predictions(self, cls_score: Tensor, data_samples: list | None) -> list:

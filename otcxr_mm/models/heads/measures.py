@@ -26,9 +26,6 @@ def masses(tokens: Tokens, kind: str, global_mass: float, view_to_image: Tensor 
     dense = tokens.dense.detach()
     if kind == "visibility":
         weights = _FLOOR + visibility(view_to_image[:, view], view_to_image[:, 1 - view], tokens.grid)
-    elif kind == "saliency":
-        energy = (dense - dense.mean(1, keepdim=True)).square().sum(2)
-        weights = _FLOOR + energy / energy.mean(1, keepdim=True).clamp_min(1e-12)
     else:
         weights = torch.ones_like(dense[:, :, 0])
     weights = (1 - global_mass) * weights / weights.sum(1, keepdim=True)

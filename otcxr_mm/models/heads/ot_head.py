@@ -27,8 +27,7 @@ class OTHead(BaseModule):
         loss_cov: Config of the covariance loss; its `loss_weight` is eta.
         global_mass: Mass of the global token, in [0, 1); 0 leaves it out of the transport.
         marginals: Masses of the dense tokens: ``'uniform'``; ``'visibility'``: proportional to 0.05 + the share of the
-            token that the other view shows; ``'saliency'``: proportional to 0.05 + the token's squared deviation from
-            the mean token, relative to the average over the view.
+            token that the other view shows.
         matching: ``'transport'``, or for comparison a plan that ignores the features: ``'geometry'``: transport whose
             only cost is the squared distance in the original image; ``'index'``: each atom is matched with the one of
             the same index, with the mean of both masses.
@@ -62,14 +61,10 @@ class OTHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_choice("OTHead", "marginals", marginals, ("uniform", "visibility", "saliency"))
+        check_choice("OTHead", "marginals", marginals, ("uniform", "visibility"))
         check_choice("OTHead", "matching", matching, ("transport", "geometry", "index"))
         check_choice("OTHead", "centre", centre, ("none", "batch", "position"))
         check_choice("OTHead", "statistics", statistics, ("both", "pooled", "tokens", "flattened"))
-        if not 0 <= global_mass < 1:
-            raise ValueError(f"OTHead: global_mass must be in [0, 1), got {global_mass}")
-        if prior_scale is not None and not prior_scale > 0:
-            raise ValueError(f"OTHead: prior_scale must be > 0, or None for no prior, got {prior_scale}")
         if matching == "geometry" and prior_scale is None:
             raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
         self.loss_ot = MODELS.build({"type": "otcxr_mm.TransportLoss", **(loss_ot or {})})

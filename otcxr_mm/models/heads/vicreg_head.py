@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from ...ops import gather
+from ...ops import covariance, gather, variance
 from ...ops.precision import to_float32
 from ...registry import MODELS
 
@@ -19,15 +19,13 @@ class VICRegHead(BaseModule):
 
     Args:
         inv_weight: Weight of the mean squared difference.
-        loss_var: Config of :class:`otcxr_mm.VarianceLoss`, applied to each view.
-        loss_cov: Config of :class:`otcxr_mm.CovarianceLoss`, applied to each view.
+        var_weight: Weight of the variance of each view.
+        cov_weight: Weight of the covariance of each view.
     """
 
-    def __init__(self, inv_weight: float = 25.0, loss_var: dict | None = None, loss_cov: dict | None = None) -> None:
+    def __init__(self, inv_weight: float = 25.0, var_weight: float = 12.5, cov_weight: float = 1.0) -> None:
         super().__init__()
-        self.inv_weight = inv_weight
-        self.loss_var = MODELS.build({"type": "otcxr_mm.VarianceLoss", **(loss_var or {})})
-        self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
+        self.inv_weight, self.var_weight, self.cov_weight = inv_weight, var_weight, cov_weight
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Computes the objective of two views.
@@ -43,5 +41,6 @@ class VICRegHead(BaseModule):
             ValueError: If the global batch is a single image.
         """
         x, y = to_float32(x), to_float32(y)
-        statistics = sum(self.loss_var(z) + self.loss_cov(z) for z in (gather(x), gather(y)))
+        views = gather(x), gather(y)
+        statistics = sum(self.var_weight * variance(z) + self.cov_weight * covariance(z) for z in views)
         return self.inv_weight * mse_loss(x, y) + statistics

@@ -30,9 +30,9 @@ class _MaskedLoss(BaseModule):
             The weighted mean over the known labels, a scalar; 0, with a gradient of 0, if no label is known.
 
         Raises:
-            ValueError: If the shapes differ or the loss is not ready for use.
+            ValueError: If the shapes differ, or the positives have not been counted.
         """
-        if cls_score.shape != label.shape:
+        if cls_score.shape != label.shape:  # those of one class would broadcast
             raise ValueError(
                 f"scores {tuple(cls_score.shape)}, labels {tuple(label.shape)}: does num_classes of the head fit?"
             )
@@ -52,27 +52,17 @@ class MaskedBCELoss(_MaskedLoss):
         pos_weight: Weight of the positives of each class, (C,); None: 1; ``'train'``: negatives / positives of the
             training images, counted by :class:`otcxr_mm.PositiveWeightHook` before training.
         loss_weight: Factor of the loss.
-
-    Raises:
-        ValueError: If `pos_weight` is a string other than ``'train'``; in use, if it has the wrong length or the
-            positives have not been counted.
     """
 
     def __init__(self, pos_weight: Sequence[float] | str | None = None, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
-        if isinstance(pos_weight, str) and pos_weight != "train":
-            raise ValueError(f"MaskedBCELoss: pos_weight is a list, None or 'train', got {pos_weight!r}")
         self.register_buffer("pos_weight", None, persistent=False)
         self.waits_for_counts = pos_weight == "train"
         if pos_weight is not None and not self.waits_for_counts:
             self.set_pos_weight(pos_weight)
 
     def set_pos_weight(self, weight: Sequence[float]) -> None:
-        """Sets the weights of the positives.
-
-        Args:
-            weight: One per class, (C,).
-        """
+        """Sets the weights of the positives, one per class."""
         self.pos_weight = torch.tensor(weight, dtype=torch.float32)
         self.waits_for_counts = False
 
@@ -83,8 +73,6 @@ class MaskedBCELoss(_MaskedLoss):
                 "labels: add default_hooks = dict(positive_weight=dict(type='otcxr_mm.PositiveWeightHook'))"
             )
         weight = None if self.pos_weight is None else self.pos_weight.to(scores)
-        if weight is not None and len(weight) != label.shape[1]:
-            raise ValueError(f"pos_weight has {len(weight)} entries, there are {label.shape[1]} classes")
         return binary_cross_entropy_with_logits(scores, label, pos_weight=weight, reduction="none")
 
 
@@ -100,20 +88,12 @@ class MaskedAsymmetricLoss(_MaskedLoss):
         gamma_neg: Exponent for negatives.
         clip: Probability below which a negative costs nothing.
         loss_weight: Factor of the loss.
-
-    Raises:
-        ValueError: For a negative exponent, or `clip` outside [0, 1).
     """
 
     def __init__(
         self, gamma_pos: float = 0.0, gamma_neg: float = 4.0, clip: float = 0.05, loss_weight: float = 1.0
     ) -> None:
         super().__init__(loss_weight)
-        if min(gamma_pos, gamma_neg) < 0 or not 0 <= clip < 1:
-            raise ValueError(
-                f"MaskedAsymmetricLoss: exponents >= 0 and clip in [0, 1), got gamma_pos={gamma_pos}, "
-                f"gamma_neg={gamma_neg}, clip={clip}"
-            )
         self.gamma_pos, self.gamma_neg, self.clip = gamma_pos, gamma_neg, clip
 
     def _per_label(self, scores: Tensor, label: Tensor) -> Tensor:

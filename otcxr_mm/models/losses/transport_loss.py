@@ -35,7 +35,7 @@ class TransportLoss(BaseModule):
             at unit variance the squared distance is about 2 (1 - cos).
 
     Raises:
-        ValueError: For an argument outside its range.
+        ValueError: For an unknown objective.
     """
 
     def __init__(
@@ -53,10 +53,6 @@ class TransportLoss(BaseModule):
     ) -> None:
         super().__init__()
         check_choice("TransportLoss", "objective", objective, ("cost", "value"))
-        if not eps > 0:
-            raise ValueError(f"TransportLoss: eps, the weight of the entropy, must be > 0, got {eps}")
-        if prior_weight < 0:
-            raise ValueError(f"TransportLoss: prior_weight must be >= 0, got {prior_weight}")
         self.metric, self.eps, self.relative_eps, self.n_iters = metric, eps, relative_eps, n_iters
         self.rho, self.debiased, self.objective, self.grad = rho, debiased, objective, grad
         self.prior_weight, self.loss_weight = prior_weight, loss_weight
@@ -76,12 +72,7 @@ class TransportLoss(BaseModule):
         Returns:
             The weighted mean of the objective over the batch, and the solution, whose `cost` is <T, C> with the ground
             cost C alone.
-
-        Raises:
-            ValueError: For ``'geometry'`` without a prior.
         """
-        if matching == "geometry" and prior is None:
-            raise ValueError("TransportLoss: matching='geometry' needs a prior")
         ground = cost(source.points, target.points, self.metric)
         if matching == "index":
             solution = _match_by_index(ground, source.mass, target.mass)

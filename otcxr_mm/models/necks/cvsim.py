@@ -189,12 +189,10 @@ class CVSIM(BaseModule):
                 f"{len(feats)}: set its out_indices"
             )
         for stage, (feat, channels) in enumerate(zip(feats, self.in_channels, strict=True)):
-            shape = tuple(feat.shape) if isinstance(feat, Tensor) else ()
-            if len(shape) != 4 or shape[1] != channels:
+            if feat.dim() != 4 or feat.shape[1] != channels:
                 raise ValueError(
-                    f"CVSIM: stage {stage} must be a feature map (B, {channels}, h, w), got "
-                    f"{shape or type(feat).__name__}: set in_channels to the channels of the backbone's stages; "
-                    "out_type='featmap' for a ViT, gap_before_final_norm=False for ConvNeXt, features_only=True for "
-                    "TIMMBackbone"
+                    f"CVSIM: stage {stage} must be a feature map (B, {channels}, h, w), got {tuple(feat.shape)}: set "
+                    "in_channels to the channels of the backbone's stages; out_type='featmap' for a ViT, "
+                    "gap_before_final_norm=False for ConvNeXt, features_only=True for TIMMBackbone"
                 )
         return feats

@@ -7,8 +7,6 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...utils.mmseg import require_mmseg
-
 
 class MaskOutputs:
     """Makes EncoderDecoder predict K binary maps per image, at the size of the original.
@@ -28,15 +26,10 @@ class MaskOutputs:
         slide = self.test_cfg.get("mode", "whole") == "slide"
         return (self.slide_inference if slide else self.whole_inference)(inputs, batch_img_metas)
 
-    def postprocess_result(
-        self, seg_logits: Tensor, data_samples: Sequence[BaseDataElement] | None = None
-    ) -> list[BaseDataElement]:
+    def postprocess_result(self, seg_logits: Tensor, data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
         """Adds `mask_scores` and `pred_masks` to the samples, at the size `ori_shape`."""
-        if data_samples is None:
-            sample_type = require_mmseg("otcxr_mm.MaskSegmentor", "mmseg.structures").SegDataSample
-            data_samples = [sample_type() for _ in seg_logits]
         for logits, sample in zip(seg_logits, data_samples, strict=True):
-            size = tuple(sample.get("ori_shape", logits.shape[1:])[:2])
+            size = sample.ori_shape[:2]
             # resizing logits, not scores, keeps the contour in place between pixels
             logits = interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=self.align_corners)
             scores = logits[0].sigmoid()

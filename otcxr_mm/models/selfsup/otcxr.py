@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from mmpretrain.models import BaseSelfSupervisor, CosineEMA
-from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from torch import Tensor, nn
 
 from ...registry import MODELS
@@ -31,7 +30,7 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: If backbone, neck, head and preprocessor do not fit each other, or `ema` is outside (0, 1).
+        ValueError: If the head leaves the neck's global token without a loss, or `ema` is outside (0, 1).
     """
 
     def __init__(
@@ -45,8 +44,7 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: dict | None = None,
     ) -> None:
         data_preprocessor = data_preprocessor or {"type": "otcxr_mm.CXRDataPreprocessor"}
-        super().__init__(_build_backbone(backbone), neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
-        self._check_channels()
+        super().__init__(backbone, neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
         if self.neck.global_token == "own" and not self.head.uses_global_token:
             raise ValueError(
                 f"global_mass=0 and statistics={self.head.statistics!r} in the head leave the neck's global token "
@@ -103,23 +101,3 @@ class OTCXR(BaseSelfSupervisor):
         if not data_samples or any("view_to_image" not in sample for sample in data_samples):
             return None
         return torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(device, torch.float32)
-
-    def _check_channels(self) -> None:
-        stem = next((m for m in self.backbone.modules() if isinstance(m, nn.Conv2d)), None)
-        channels = getattr(self.data_preprocessor, "channels", None)
-        if stem is not None and channels is not None and stem.in_channels != channels:
-            raise ValueError(
-                f"the backbone takes {stem.in_channels} channels, the preprocessor gives {channels}: set "
-                f"model.data_preprocessor.channels={stem.in_channels}, or in_channels={channels} of the backbone"
-            )
-
-
-def _build_backbone(backbone: dict) -> nn.Module:
-    """Builds an MMPretrain backbone, and turns its bare assertions into an error that names it."""
-    try:
-        return MMPRETRAIN_MODELS.build(backbone)
-    except (AssertionError, IndexError) as error:
-        raise ValueError(
-            f"backbone {backbone.get('type')!r} cannot be built with {dict(backbone)}: "
-            f"{str(error) or 'an argument is out of range'}. Does it have the stages in out_indices?"
-        ) from error

@@ -23,14 +23,6 @@ def test_the_error_is_that_image_by_image(bins, precision):
     assert calibration(labels, scores, bins)["ece"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_error_is_that_of_torchmetrics():
-    classification, torch = (pytest.importorskip(name) for name in ("torchmetrics.classification", "torch"))
-    labels, scores = draw()
-    metric = classification.BinaryCalibrationError(n_bins=15, norm="l1")
-    expected = metric(torch.from_numpy(scores), torch.from_numpy(labels).long()).item()
-    assert calibration(labels, scores)["ece"] == pytest.approx(expected, abs=1e-6)  # it adds up in float32
-
-
 def test_brier_is_that_of_scikit_learn():
     labels, scores = draw()
     assert calibration(labels, scores)["brier"] == pytest.approx(brier_score_loss(labels, scores), abs=1e-12)

@@ -75,16 +75,6 @@ def test_an_undefined_class_has_no_figures(value):
     assert (row["brier"] is None) == np.isnan(value)
 
 
-def test_the_log_has_a_table_per_attribute():
-    labels, scores, patient = draw()
-    people = {"sex": np.array(["F"] * 7 + ["M"] * 140 + [""] * 3)}
-    labels[:7] = [[1, 1, 1], [0, 0, 0]] * 3 + [[0, 0, 0]]
-    text = table(report(labels, scores, patient, NAMES, draws=50, people=people))
-    assert "\nsex: mean AUROC of the 3 classes that are defined in each group; unknown for 3 images\n" in text
-    (women,) = [line for line in text.splitlines() if line.startswith("| F ")]
-    assert [cell.strip() for cell in women.split("|")[2:4]] == ["7", "3"] and women.endswith(" [-] |")
-
-
 def test_thresholds_of_unknown_classes_are_refused():
     with pytest.raises(ValueError, match="thresholds of unknown classes: .'mass'."):
         report(*draw(), NAMES, draws=0, thresholds={"mass": 0.5})

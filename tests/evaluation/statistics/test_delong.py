@@ -40,15 +40,6 @@ def test_it_is_the_definition(kind):
     assert auroc[0] == pytest.approx(roc_auc_score(labels, scores[0]), abs=1e-12)
 
 
-def test_its_variance_is_that_over_many_samples():
-    values, variances = [], []
-    for seed in range(400):
-        auroc, covariance = delong(*draw("random", n=150, seed=seed))
-        values.append(auroc[0] - auroc[1])
-        variances.append(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    assert np.mean(variances) == pytest.approx(np.var(values), rel=0.2)
-
-
 def test_interval_is_normal_and_clipped():
     labels, scores = draw("random")
     auroc, covariance = delong(labels, scores[:1])
@@ -79,5 +70,3 @@ def test_too_few_of_a_kind_have_no_variance():
     assert np.isnan(delong_p(np.array([0, 0, 1]), np.arange(3.0), np.ones(3)))
     with pytest.raises(ValueError, match="labels known"):
         delong(np.array([0, 1, np.nan]), np.zeros((1, 3)))
-    with pytest.raises(ValueError, match=r"labels are \(n,\) and scores \(k, n\)"):
-        delong(np.array([0, 1]), np.zeros((1, 3)))

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from otcxr_mm.evaluation.statistics.mask_probe import mask_probe
 
@@ -18,5 +17,3 @@ def test_a_mask_that_is_linear_in_the_tokens_is_found():
     assert probe.predicted.shape == (30, 6, 8)
     assert probe.dice.mean() > 0.9
     assert probe.blind.mean() < 0.7
-    with pytest.raises(ValueError, match="do not fit a grid"):
-        mask_probe((x, y, z), (a, b, c), (4, 4))

@@ -45,15 +45,6 @@ def test_groups_are_compared_over_the_classes_that_all_of_them_have():
     assert found["age"] is None
 
 
-@pytest.mark.parametrize("patients", [10, 9])
-def test_a_group_needs_ten_patients_with_the_finding_and_ten_without(patients):
-    labels, scores = np.tile([[1.0], [0.0]], (10, 3)), np.random.default_rng(0).random((20, 3))
-    patient = np.minimum(np.arange(20) // 2, patients - 1)  # each has images of both kinds
-    people = {"sex": np.full(20, "F")}
-    found = subgroups(labels, scores, patient, people, NAMES, patient_weights(patient, 100))["sex"]["groups"]["F"]
-    assert found["auroc"] and (found["auroc_interval"] is not None) == (patients == 10)
-
-
 def test_groups_without_a_class_in_common_have_no_mean():
     labels, scores, patient = draw()
     labels[:100, :2] = 0
