@@ -36,8 +36,10 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=True)
         if batch_augments is not None:
             raise ValueError("CXRDataPreprocessor: batch_augments, such as mixup, need single-label images")
-        if len(mean) != len(std) or len(mean) not in (1, channels):
-            raise ValueError(f"mean and std take 1 value or one per channel ({channels}), got mean={mean}, std={std}")
+        if len(mean) != len(std) or len(mean) not in (1, channels) or min(std) <= 0:
+            raise ValueError(
+                f"mean and std take 1 value or one per channel ({channels}), std > 0; got mean={mean}, std={std}"
+            )
         self.channels = channels
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)

@@ -240,6 +240,8 @@ def test_diagnostics_are_no_losses():
             "guard=True with .* needs objective='cost' and debiased=False",
         ),
         ({"matching": "geometry"}, "needs prior_scale"),
+        ({"global_mass": 1.0}, r"global_mass must be in \[0, 1\)"),
+        ({"prior_scale": 0}, "prior_scale must be > 0"),
         ({"matching": "index", "loss_ot": dict(debiased=True)}, "matching='index' needs objective='cost'"),
     ],
 )

@@ -85,6 +85,11 @@ def test_geometry_must_come_with_the_samples():
 @pytest.mark.parametrize(
     ("head", "kwargs", "message"),
     [
+        (
+            {},
+            {"data_preprocessor": dict(type="otcxr_mm.CXRDataPreprocessor", channels=3)},
+            "takes 1 channels, .* gives 3",
+        ),
         ({"global_mass": 0.0, "statistics": "tokens"}, {}, "set model.neck.global_token='mean'"),
         ({"global_mass": 0.0, "statistics": "flattened"}, {}, "set model.neck.global_token='mean'"),
         ({}, {"ema": 1.0}, r"ema is a momentum in \(0, 1\), or None, got 1.0"),

@@ -65,6 +65,10 @@ class OTHead(BaseModule):
         check_choice("OTHead", "matching", matching, ("transport", "geometry", "index"))
         check_choice("OTHead", "centre", centre, ("none", "batch", "position"))
         check_choice("OTHead", "statistics", statistics, ("both", "pooled", "tokens", "flattened"))
+        if not 0 <= global_mass < 1:
+            raise ValueError(f"OTHead: global_mass must be in [0, 1), got {global_mass}")
+        if prior_scale is not None and not prior_scale > 0:
+            raise ValueError(f"OTHead: prior_scale must be > 0, or None for no prior, got {prior_scale}")
         if matching == "geometry" and prior_scale is None:
             raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
         self.loss_ot = MODELS.build({"type": "otcxr_mm.TransportLoss", **(loss_ot or {})})

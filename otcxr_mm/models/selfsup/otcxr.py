@@ -30,7 +30,8 @@ class OTCXR(BaseSelfSupervisor):
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: If the head leaves the neck's global token without a loss, or `ema` is outside (0, 1).
+        ValueError: If backbone and preprocessor have other channels, the head leaves the neck's global token without a
+            loss, or `ema` is outside (0, 1).
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class OTCXR(BaseSelfSupervisor):
     ) -> None:
         data_preprocessor = data_preprocessor or {"type": "otcxr_mm.CXRDataPreprocessor"}
         super().__init__(backbone, neck, head, None, pretrained, data_preprocessor, init_cfg=init_cfg)
+        self._check_channels()
         if self.neck.global_token == "own" and not self.head.uses_global_token:
             raise ValueError(
                 f"global_mass=0 and statistics={self.head.statistics!r} in the head leave the neck's global token "
@@ -101,3 +103,12 @@ class OTCXR(BaseSelfSupervisor):
         if not data_samples or any("view_to_image" not in sample for sample in data_samples):
             return None
         return torch.from_numpy(np.stack([s.view_to_image for s in data_samples])).to(device, torch.float32)
+
+    def _check_channels(self) -> None:
+        stem = next((m for m in self.backbone.modules() if isinstance(m, nn.Conv2d)), None)
+        channels = getattr(self.data_preprocessor, "channels", None)
+        if stem is not None and channels is not None and stem.in_channels != channels:
+            raise ValueError(
+                f"the backbone takes {stem.in_channels} channels, the preprocessor gives {channels}: set "
+                f"model.data_preprocessor.channels={stem.in_channels}, or in_channels={channels} of the backbone"
+            )
