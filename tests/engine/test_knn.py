@@ -1,13 +1,11 @@
 """Nearest neighbours among frozen features: the scores, the head, the run and its checkpoint."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
-from otcxr_mm import KNNHead, LinearEvalLoop
+from otcxr_mm import KNNHead
 from tests.engine.runs import config, some_unknown  # noqa: F401
 
 
@@ -68,18 +66,6 @@ def test_what_cannot_work_is_said():
         KNNHead(2, 3)((torch.zeros(1, 3),))
     with pytest.raises(ValueError, match="do not fit in_channels=3 and num_classes=2"):
         KNNHead(2, 3).set_bank(torch.zeros(4, 5), torch.zeros(4, 2))
-    with pytest.raises(ValueError, match="k >= 1 and temperature > 0, got 0"):
-        KNNHead(2, 3, k=0)
-    dataset = SimpleNamespace(metainfo={"classes": ("Mass", "Hernia")})
-    loop = SimpleNamespace(
-        runner=SimpleNamespace(val_loop=None), dataloader=SimpleNamespace(dataset=dataset), ks=[5, 10], decays=[1.0]
-    )
-    with pytest.raises(ValueError, match="to choose among several ks, val_dataloader must be set"):
-        LinearEvalLoop.check(loop, SimpleNamespace(head=KNNHead(2, 3)))
-    with pytest.raises(ValueError, match="num_classes=3, but the training set has 2 classes: Mass, Hernia"):
-        LinearEvalLoop.check(loop, SimpleNamespace(head=KNNHead(3, 3)))
-    with pytest.raises(ValueError, match="in_channels=3, but the backbone and neck give features of 4 channels"):
-        LinearEvalLoop.check_features(loop, SimpleNamespace(head=KNNHead(2, 3)), 4)
 
 
 def knn(folder, caplog, **changes):
