@@ -93,7 +93,8 @@ def test_a_resumed_run_names_what_has_changed(tmp_path, caplog):
 
 
 def test_a_resumed_run_has_started_from_the_weights_of_the_first(tmp_path):
-    run = runner(tmp_path, "finetune", load_from="a/b.pth", **{"default_hooks.load_backbone": None})
+    run = runner(tmp_path, "finetune", load_from="a/b.pth")
+    del run.cfg.default_hooks["load_backbone"]
     assert describe(run)["backbone"] == {"file": "a/b.pth", "sha256": None}
     first = {"file": "c/d.pth", "sha256": "e"}
     assert describe(run, resumed={"backbone": first})["backbone"] == first
