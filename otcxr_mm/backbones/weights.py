@@ -51,14 +51,7 @@ def save_backbone(
 def describe_backbone(
     cfg: Config | dict, preprocessor: nn.Module, provenance: Mapping | None = None, **facts: object
 ) -> dict:
-    """What is needed to use a backbone, and how it was trained: no path, no name of an image, split or class.
-
-    Args:
-        cfg: See :func:`save_backbone`.
-        preprocessor: The model's, which knows channels, mean and std.
-        provenance: See :func:`save_backbone`.
-        **facts: More to record.
-    """
+    """What is needed to use a backbone, and how it was trained: no path, no name of an image, split or class."""
     config, provenance = shareable(cfg), provenance or {"versions": versions()}
     found = {key: provenance[key] for key in PROVENANCE if key in provenance}
     if "train" in found:

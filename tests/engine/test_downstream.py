@@ -73,16 +73,13 @@ def test_thresholds_come_from_validation_images(tmp_path):
     assert (record["checkpoint"], record["backbone"], record["method"]) == (None, None, "random init")
 
 
-def test_a_work_dir_is_tested_with_its_own_config_and_best_checkpoint(tmp_path, otcxr):  # noqa: F811
-    config(tmp_path, "finetune", method="mine", **{"train_cfg.max_iters": 3}).dump(str(tmp_path / "c.py"))
+def test_a_work_dir_needs_one_config_and_a_checkpoint(tmp_path, otcxr):  # noqa: F811
     work = tmp_path / "work"
-    otcxr("train", "c.py", cwd=tmp_path, check=True)
-    assert f"testing {work}/best_multilabel_auroc_iter_3.pth" in otcxr("test", work, check=True).out
-    record = json.loads((work / "results.json").read_text())
-    assert (record["method"], record["test"]["images"]) == ("mine", 16)
-    (work / "other.py").write_text("")
+    work.mkdir()
+    config(tmp_path).dump(str(work / "c.py"))
+    assert "has no checkpoint: run otcxr train first" in otcxr("test", work).out
+    (work / "other.py").touch()
     assert "expected one config (*.py) in this folder, found 2" in otcxr("test", work).out
-    assert "has no checkpoint: run otcxr train first" in otcxr("test", "c.py", "--work-dir", "e", cwd=tmp_path).out
 
 
 def test_the_classifier_on_frozen_features_goes_before_others(tmp_path):

@@ -1,19 +1,17 @@
 """Linear evaluation: the optimum, the run, its checkpoint, and the cache of features."""
 
-import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
 from otcxr_mm import KNNHead, LinearEvalLoop, MaskedBCELoss
 from otcxr_mm.engine.loops.features import _key, extract, features_of
 from otcxr_mm.engine.loops.linear import LinearProblem
-from tests.engine.runs import config, runner, some_unknown  # noqa: F401
+from tests.engine.runs import runner, some_unknown  # noqa: F401
 
 
 def ill_conditioned():
@@ -131,18 +129,3 @@ def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_
         key("pipeline", **{"train_dataloader.dataset.pipeline.1.scale": (24, 24)}),
     }
     assert len({*others, key("same again")}) == 4
-
-
-def test_another_archive_under_the_old_name_has_other_features(tmp_path):
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8), rng.integers(0, 2, (60, 1))
-    np.savez(tmp_path / "pneumoniamnist.npz", train_images=images, train_labels=labels)
-    cfg = config(tmp_path)
-    pipeline = cfg.train_dataloader.dataset.pipeline
-    small = dict(type="otcxr_mm.MedMNISTCXR", data_root=str(tmp_path), ann_file="pneumoniamnist.npz")
-    cfg.train_dataloader.dataset = dict(**small, split="train", pipeline=pipeline)
-    run = Runner.from_cfg(cfg)
-    before = _key(run, run.train_dataloader)
-    assert before == _key(run, run.train_dataloader)
-    os.utime(tmp_path / "pneumoniamnist.npz", ns=(0, 0))
-    assert _key(run, run.train_dataloader) != before

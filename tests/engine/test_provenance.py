@@ -9,12 +9,10 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import ConcatDataset
-from torch.utils.data import TensorDataset
 
 from otcxr_mm import CSVLabeledCXR
 from otcxr_mm.datasets.inspection import data_sha256
-from otcxr_mm.engine.provenance import backbone_source, describe, describe_data, file_record, git_commit, method_of
+from otcxr_mm.engine.provenance import backbone_source, describe, file_record, git_commit, method_of
 from otcxr_mm.utils.checkpoints import trained_config
 from tests.conftest import ROOT
 from tests.engine.runs import PATIENT, runner
@@ -98,14 +96,6 @@ def test_a_resumed_run_has_started_from_the_weights_of_the_first(tmp_path):
     assert describe(run)["backbone"] == {"file": "a/b.pth", "sha256": None}
     first = {"file": "c/d.pth", "sha256": "e"}
     assert describe(run, resumed={"backbone": first})["backbone"] == first
-
-
-def test_concatenated_sets_are_counted_together(tmp_path):
-    loops = (getattr(runner(tmp_path, name=part), f"{part}_loop") for part in ("train", "val"))
-    found = describe_data(ConcatDataset([loop.dataloader.dataset for loop in loops]))
-    assert (found["images"], found["patients"], found["split"]) == (64, 32, "train+val")
-    nothing = {"images": 2, "patients": None, "sha256": None}
-    assert describe_data(TensorDataset(torch.zeros(2))) == {"type": "TensorDataset", "split": "", **nothing}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")

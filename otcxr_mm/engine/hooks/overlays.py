@@ -45,20 +45,12 @@ class MaskOverlayHook(Hook):
         rows = {name: [self._overlay(runner, metric, int(row)) for row in picked] for name, picked in chosen.items()}
         classes = [row["name"] for row in metric.details["classes"]]
         picture = io.BytesIO()
-        overlay_sheet(rows, classes, self._title(metric, classes)).savefig(picture, format="png", dpi=130)
+        having = int((metric.arrays["pixels"] > 0).any(1).sum())
+        title = f"{having} of {len(metric.arrays['pixels'])} images with {' or '.join(classes)}"
+        overlay_sheet(rows, classes, title).savefig(picture, format="png", dpi=130)
         path = os.path.join(runner.work_dir, "overlays.png")
         write_whole(path, picture.getvalue())
         runner.logger.info(f"contours of the worst, median and best images: {path}")
-
-    @staticmethod
-    def _title(metric: MaskMetric, classes: list[str]) -> str:
-        images = int((metric.arrays["pixels"] > 0).any(1).sum())
-        if not images:
-            return f"{len(metric.arrays['pixels'])} images, none of which has {' or '.join(classes)}"
-        mean = metric.details["mean"]["dice_present"]
-        low, high = mean["interval"]
-        having = classes[0] if len(classes) == 1 else "a structure"
-        return f"{images} images with {having}: mean Dice {mean['mean']:.3f} (95 % {low:.3f} to {high:.3f})"
 
     @staticmethod
     def _overlay(runner: Runner, metric: MaskMetric, row: int) -> object:

@@ -24,12 +24,7 @@ class AttributeScheduleHook(Hook):
         AttributeError: Before training, if the model has no such number.
     """
 
-    def __init__(
-        self,
-        attribute: str,
-        start: float,
-        end: float,
-    ) -> None:
+    def __init__(self, attribute: str, start: float, end: float) -> None:
         self.attribute, self.start, self.end = attribute, start, end
 
     def value(self, progress: float) -> float:

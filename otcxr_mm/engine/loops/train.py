@@ -103,20 +103,10 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return super().run()
 
     def run_epoch(self) -> None:
-        """Runs an epoch, or what is left of it.
-
-        Raises:
-            ValueError: If the checkpoint's iteration does not fit this data, batch size and number of processes.
-        """
+        """Runs an epoch, or what is left of it."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
-        if not 0 <= done <= len(self.dataloader):
-            raise ValueError(
-                f"the checkpoint is at epoch {self._epoch}, iteration {self._iter}, which does not fit "
-                f"{len(self.dataloader)} iterations per epoch: resume with the data, batch size and number of "
-                "processes of the run that wrote it"
-            )
         if done:
             self.runner.logger.info(
                 f"Epoch {self._epoch + 1} resumes after {done} of {len(self.dataloader)} iterations"
