@@ -93,7 +93,7 @@ class Demo:
         if name in PRETRAIN:
             cfg.default_hooks.load_backbone.checkpoint = str(self.steps.work / f"pretrain_{name}" / "backbone.pth")
         else:
-            cfg.default_hooks.load_backbone.checkpoint, cfg.train_cfg.calibrate = None, True
+            cfg.default_hooks.load_backbone.update(checkpoint=None, calibrate=True)
         title = f"linear probe: {METHODS[name]}"
         return self.steps.run(f"linear_{name}", title, cfg, train_and_test, after=f"pretrain_{name}")
 

@@ -2,7 +2,7 @@
 #   python tools/train.py configs/demo/linear_r18_synthetic.py
 #   python tools/test.py work_dirs/linear_r18_synthetic
 # Another backbone: --cfg-options default_hooks.load_backbone.checkpoint=FILE; an untrained one: =None, with
-# train_cfg.calibrate=True
+# default_hooks.load_backbone.calibrate=True
 _base_ = [
     "../_base_/models/classifier_r18.py",
     "../_base_/datasets/synthetic_96.py",

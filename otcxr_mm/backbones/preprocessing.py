@@ -1,11 +1,16 @@
 """What a config does to an image before the backbone sees it, to compare two runs."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
+import torch
+
+from ..utils.checkpoints import trained_config
 from ..utils.configs import leaf_specs
 
-# settings that change the features: the normalisation, and what counts as white in 16-bit images
-DECISIVE = ("mean", "std", "max_value")
+SETTINGS = ("mean", "std", "max_value", "size")
 _SIDES = ("size", "crop_size", "scale")
 _RESIZING = ("TwoViewCrop", "MaskedCrop", "RandomResizedCrop", "Resize", "ResizeEdge", "CenterCrop", "RandomCrop")
 WHITE = 65535  # LoadCXR's default
@@ -43,34 +48,17 @@ def _side(size: int | Sequence[int] | None) -> int | list[int] | None:
     return size[0] if len(set(size)) == 1 else list(size)
 
 
-def compare(weights: str, before: Mapping, now: Mapping, switch: str) -> tuple[str, str]:
-    """Words what differs between the preprocessing that weights were trained with and that of a run.
-
-    Args:
-        weights: What to call the weights.
-        before: Result of :func:`preprocessing_of` for the training; what it lacks is not compared.
-        now: For the run that uses the weights.
-        switch: The setting that allows a difference.
-
-    Returns:
-        A message if the normalisation differs, and one if only the size of the images does; '' if they do not.
-    """
-    known = [key for key in (*DECISIVE, "size") if None not in (before.get(key), now.get(key))]
-    changed = [key for key in known if key in DECISIVE and not _equal(before[key], now[key])]
-    if changed:
-        then, today = (", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now))
-        return (
-            f"{weights} was trained with {then}, but this run uses {today}: set model.data_preprocessor (mean, std) "
-            f"and LoadCXR (max_value) to the values of that training, or {switch} if the difference is intended"
-        ), ""
-    if "size" in known and before["size"] != now["size"]:
-        return "", f"{weights} was trained on images of {before['size']} pixels; this run uses {now['size']}"
-    return "", ""
+def recorded_preprocessing(weights: Path) -> dict:
+    """The preprocessing of a training, from the JSON beside its weights or the config in its checkpoint, if any."""
+    try:
+        return json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
+        return preprocessing_of(trained_config(checkpoint) or {})
 
 
-def _equal(one: float | Sequence[float], other: float | Sequence[float]) -> bool:
-    """Whether two settings are the same; one number for all channels is that number for each."""
-    one, other = ([value] if isinstance(value, (int, float)) else list(value) for value in (one, other))
-    length = max(len(one), len(other))
-    one, other = (values * length if len(values) == 1 else values for values in (one, other))
-    return len(one) == len(other) and all(abs(a - b) <= 1e-6 * max(1, abs(a)) for a, b in zip(one, other, strict=True))
+def differences(before: Mapping, now: Mapping) -> list[str]:
+    """Names the settings that differ between two results of :func:`preprocessing_of`, as far as both are known."""
+    known = [key for key in SETTINGS if None not in (before.get(key), now.get(key))]
+    # one number for all channels is that number for each
+    return [key for key in known if not np.allclose(before[key], now[key], rtol=1e-6, atol=1e-6)]

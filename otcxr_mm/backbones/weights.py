@@ -20,6 +20,7 @@ from .preprocessing import preprocessing_of
 RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
 # of the run's provenance; the rest is in its manifest, which the SHA-256 of the config identifies
 PROVENANCE = ("config_sha256", "train", "seed", "batch_size", "world_size", "versions")
+MIN_MATCHED = 0.95  # share of the backbone's tensors that a file must hold
 
 
 def save_backbone(
@@ -50,14 +51,7 @@ def save_backbone(
 def describe_backbone(
     cfg: Config | dict, preprocessor: nn.Module, provenance: Mapping | None = None, **facts: object
 ) -> dict:
-    """What is needed to use a backbone, and how it was trained: no path, no name of an image, split or class.
-
-    Args:
-        cfg: See :func:`save_backbone`.
-        preprocessor: The model's, which knows channels, mean and std.
-        provenance: See :func:`save_backbone`.
-        **facts: More to record.
-    """
+    """What is needed to use a backbone, and how it was trained: no path, no name of an image, split or class."""
     config, provenance = shareable(cfg), provenance or {"versions": versions()}
     found = {key: provenance[key] for key in PROVENANCE if key in provenance}
     if "train" in found:
@@ -79,10 +73,8 @@ def describe_backbone(
 def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> None:
     """Writes a `.pth` or `.safetensors` file of weights, and their record as a JSON beside it."""
     if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import save
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError("safetensors is not installed: pip install safetensors") from None
+        from safetensors.torch import save
+
         data = save({name: value.contiguous() for name, value in state.items()})
     else:
         buffer = io.BytesIO()
@@ -92,52 +84,56 @@ def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> 
     write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
-def load_backbone(backbone: nn.Module, path: str | os.PathLike, min_matched: float = 0.95) -> None:
-    """Loads weights into a backbone, or fails: nobody trains from scratch without knowing.
+def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
+    """Loads weights into a backbone, or raises an error: nobody trains from scratch without knowing.
 
-    Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model: its `backbone.` alone) and state
-    dicts of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is brought to
-    1 by summing its weights over the channels, so that it gives for a grey image what the old one gave for three equal
-    channels; one of 1 channel is brought to more by dividing them.
+    Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model, its `backbone.`) and state dicts
+    of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is converted to 1
+    by summing its weights over the channels, so that a grey image gives what three equal channels gave before; one of 1
+    channel is converted to more by dividing them.
 
     Args:
         backbone: To fill.
         path: Local file.
-        min_matched: Share of the backbone's tensors that the file must hold, in the same shape.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If less than `min_matched` fits, or not the first convolution; names what is missing and what has
-            another shape.
+        ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
+            convolution; names what is missing.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    state = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    if any(name.startswith("backbone.") for name in state):
-        state = {name.removeprefix("backbone."): v for name, v in state.items() if name.startswith("backbone.")}
+        raise FileNotFoundError(
+            f"{path}: no such file of weights: pre-train first, or name another file with "
+            "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
+        )
+    state = backbone_tensors(torch.load(path, map_location="cpu", weights_only=True))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
-    other_shape = [name for name, v in wanted.items() if name in state and state[name].shape != v.shape]
-    matched = len(wanted) - len(missing) - len(other_shape)
-    stem = stem_of(wanted)
-    if matched < min_matched * len(wanted) or stem in missing or stem in other_shape:
-        shapes = [f"{n} {tuple(state[n].shape)} instead of {tuple(wanted[n].shape)}" for n in other_shape[:3]]
+    shapes = {
+        name: f"{name} {tuple(state[name].shape)} instead of {tuple(v.shape)}"
+        for name, v in wanted.items()
+        if name in state and state[name].shape != v.shape
+    }
+    matched = len(wanted) - len(missing) - len(shapes)
+    text = f"missing: {', '.join(missing[:5])}; of another shape: {', '.join([*shapes.values()][:3])}"
+    if matched < MIN_MATCHED * len(wanted) or stem_of(wanted) in (*missing, *shapes):
         raise ValueError(
-            f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file"
-            + (f"; missing: {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}" if missing else "")
-            + (f"; of another shape: {', '.join(shapes)}" if shapes else "")
-            + f". It holds {', '.join(list(state)[:3]) or 'no tensor'}, ...: is it of the same architecture, depth and "
-            "channels?"
+            f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file; {text}. It holds "
+            f"{', '.join([*state][:3])}, ...: is it of the same architecture, depth and channels?"
         )
     if matched < len(wanted):
-        print_log(f"{path}: not in this file, or of another shape: {', '.join(missing + other_shape)}", "current")
-    backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in other_shape}, strict=False)
+        print_log(f"{path}: not all of the backbone is in this file; {text}", "current")
+    backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in shapes}, strict=False)
+
+
+def backbone_tensors(checkpoint: Mapping) -> dict[str, torch.Tensor]:
+    """A backbone's tensors under its own names, from a checkpoint of a whole model or a state dict."""
+    state = checkpoint.get("state_dict") or checkpoint.get("model") or checkpoint
+    state = {name.removeprefix("module."): value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    inner = {n.removeprefix("backbone."): value for n, value in state.items() if n.startswith("backbone.")}
+    return inner or state
 
 
 def stem_of(wanted: dict[str, torch.Tensor]) -> str | None:

@@ -3,15 +3,15 @@
 import hashlib
 import os
 import reprlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 
-import numpy as np
 import torch
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from ..datasets.inspection import ROLES, counts, leaves
 from ..utils.configs import config_text, leaf_specs
@@ -29,48 +29,44 @@ STARTED_WITH = ("experiment_name", "launcher", "load_from", "model_wrapper_cfg",
 
 
 def describe(runner: Runner, datasets: Mapping[str, object] | None = None, resumed: Mapping | None = None) -> dict:
-    """Describes a run in plain values.
+    """Describes a training in plain values.
 
     Args:
-        runner: With its training loop built; with only its test loop built, the training that its config describes.
-        datasets: Other data sets of the run by role, such as the test set during training.
+        runner: With its training loop built.
+        datasets: Other data sets of the run by role, such as the test set.
         resumed: The record of the run that is resumed, which says what its backbone started from.
 
     Returns:
         The record. It names no patient, but `command` and `config_text` name folders.
     """
-    training = isinstance(runner._train_loop, BaseLoop)
-    # without load_from, which for a test is the tested checkpoint
     cfg = {key: value for key, value in runner.cfg.to_dict().items() if key not in STARTED_WITH}
-    source = backbone_source(runner.cfg if training else cfg)
-    backbone = file_record(source, with_folder=True) if source is not None else None
-    if resumed:
-        backbone = resumed["backbone"]
+    source = backbone_source(runner.cfg)
+    backbone = resumed["backbone"] if resumed else source and file_record(source, with_folder=True)
     text = config_text(cfg)
-    spec = (cfg.get("train_dataloader") or {}).get("dataset") or {}
-    shares = [(leaf.get("fraction", 1.0), leaf.get("draw", 0)) for leaf in leaf_specs(spec)]
-    if len(set(shares)) > 1:
-        runner.logger.warning(f"the training sets differ in fraction and draw, {shares}: recording the first")
-    file = runner.cfg.filename
+    share = next(leaf_specs(cfg["train_dataloader"]["dataset"]))  # of several training sets, the first
+    built = {**(datasets or {}), "train": runner.train_dataloader.dataset}
+    if runner.val_loop is not None:
+        built["val"] = runner.val_loop.dataloader.dataset
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "version": VERSION,
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": list(sys.argv),
         "method": cfg.get("method") or method_of(backbone),
         "protocol": cfg.get("protocol") or "",
-        "config": Path(file).stem if file else "",
+        "config": Path(runner.cfg.filename or "").stem,
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "config_text": text,
-        "seed": runner.seed if training else (cfg.get("randomness") or {}).get("seed"),
-        "fraction": float(shares[0][0]),
-        "draw": int(shares[0][1]),
+        "seed": runner.seed,
+        "fraction": float(share.get("fraction", 1.0)),
+        "draw": int(share.get("draw", 0)),
         "backbone": backbone,
-        **{role: describe_data(dataset) for role, dataset in _built(runner, datasets or {}).items()},
-        "batch_size": runner.train_dataloader.batch_size if training else None,
+        **{role: describe_data(built[role]) for role in ROLES if role in built},
+        "batch_size": runner.train_dataloader.batch_size,
         "world_size": runner.world_size,
-        "devices": devices(),
+        "devices": cuda or [f"CPU, {torch.get_num_threads()} threads"],
         "versions": versions(),
-        "git": {"config": git_state(file), "otcxr_mm": git_state(Path(__file__))},
+        "git": git_commit(),
     }
 
 
@@ -108,77 +104,32 @@ def file_record(source: str, with_folder: bool = False) -> dict[str, str | None]
 
     Args:
         source: Path or address.
-        with_folder: Whether the name includes the folder's, unless it is a home folder, whose name is private.
+        with_folder: Whether the name includes the folder's, unless it is the home folder, whose name is private.
     """
     path = Path(source).expanduser()
-    folder = path.parent
-    private = "://" in source or folder == Path.home() or folder.parent in (Path("/home"), Path("/Users"))
-    name = f"{folder.name}/{path.name}" if with_folder and folder.name and not private else path.name
+    private = "://" in source or path.parent == Path.home()
+    name = f"{path.parent.name}/{path.name}" if with_folder and path.parent.name and not private else path.name
     return {"file": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None}
 
 
-def _built(runner: Runner, others: Mapping[str, object]) -> dict[str, object]:
-    """The data sets that are already built, by role."""
-    found = dict(others)
-    for role in ROLES:
-        loader = getattr(getattr(runner, f"_{role}_loop", None), "dataloader", None)
-        if getattr(loader, "dataset", None) is not None:
-            found[role] = loader.dataset
-    return {role: found[role] for role in ROLES if role in found}
-
-
 def describe_data(dataset: object) -> dict:
-    """Images, patients and SHA-256 of a data set, and the positives and known labels of each class."""
+    """Types, splits, images, patients and SHA-256 of a data set."""
     parts = list(leaves(dataset))
-    positives: dict[str, int] = {}
-    known: dict[str, int] = {}
-    for part in parts:
-        labels = getattr(getattr(part, "records", None), "labels", None)
-        if labels is None:
-            continue
-        names = (getattr(part, "metainfo", None) or {}).get("classes") or range(labels.shape[1])
-        for name, column in zip(map(str, names), labels.T, strict=True):
-            positives[name] = positives.get(name, 0) + int((column == 1).sum())
-            known[name] = known.get(name, 0) + int(np.isfinite(column).sum())
     return {
         "type": "+".join(sorted({type(part).__name__ for part in parts})),
         "split": "+".join(sorted({str(getattr(part, "split", "")) for part in parts})),
         **counts(dataset),
-        "positives": positives,
-        "known": known,
     }
 
 
-def devices() -> list[str]:
-    """Names of the devices that this process sees."""
-    if torch.cuda.is_available():
-        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return [f"CPU, {torch.get_num_threads()} threads"]
-
-
-def git_state(file: str | os.PathLike | None) -> str | None:
-    """The commit of a file's checkout, with `-dirty` if tracked files were changed.
-
-    Returns:
-        None without git, or for a file that is not tracked, such as one of an installed package.
-    """
-    if not file:
+def git_commit() -> str | None:
+    """The commit of this package's checkout, with `-dirty` if tracked files were changed; None if it is installed."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
         return None
-    path = Path(file).resolve()
-    describe_commit = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    try:
-        for command in (("ls-files", "--error-unmatch", path.name), describe_commit):
-            done = subprocess.run(
-                ["git", "-C", path.parent, *command],
-                capture_output=True,
-                text=True,
-                timeout=5,
-                check=True,
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    command = ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    return subprocess.run(command, capture_output=True, text=True, env=env).stdout.strip() or None
 
 
 def changes(before: Mapping, now: Mapping, prefix: str = "") -> Iterator[str]:

@@ -1,5 +1,4 @@
 import json
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -11,25 +10,6 @@ from torch.utils.data import Subset
 import otcxr_mm
 from otcxr_mm.backbones import load_backbone, save_backbone
 from otcxr_mm.datasets.inspection import data_sha256
-
-
-def test_nothing_half_written_is_left(tmp_path, monkeypatch):
-    model = SimpleNamespace(backbone=torch.nn.Linear(2, 2), data_preprocessor=otcxr_mm.CXRDataPreprocessor())
-    cfg = {"model": {"backbone": {"type": "Linear"}}}
-    save_backbone(model, tmp_path / "new" / "b.pth", cfg, epochs=3)
-    assert sorted(os.listdir(tmp_path / "new")) == ["b.json", "b.pth"]
-    assert json.loads((tmp_path / "new" / "b.json").read_text())["epochs"] == 3
-    before = (tmp_path / "new" / "b.pth").read_bytes()
-
-    def full_disk(*args):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    model.backbone = torch.nn.Linear(3, 3)
-    with pytest.raises(OSError, match="no space left"):
-        save_backbone(model, tmp_path / "new" / "b.pth", cfg)
-    assert (tmp_path / "new" / "b.pth").read_bytes() == before
-    assert sorted(os.listdir(tmp_path / "new")) == ["b.json", "b.pth"]
 
 
 def resnet(channels=1, depth=18):
@@ -46,17 +26,12 @@ def same(backbone, state):
     return all(torch.equal(v, state[n]) for n, v in backbone.state_dict().items() if v.dtype.is_floating_point)
 
 
-def test_an_exported_backbone_comes_back(file):
-    backbone = resnet()
-    load_backbone(backbone, file)
-    assert same(backbone, torch.load(file, weights_only=True))
-
-
-@pytest.mark.parametrize("form", ["checkpoint", "ddp", "torchvision"])
-def test_other_forms_of_the_same_weights(file, tmp_path, form):
+@pytest.mark.parametrize("form", ["exported", "checkpoint", "ddp", "torchvision"])
+def test_weights_are_taken_in_any_form(file, tmp_path, form):
     state = torch.load(file, weights_only=True)
     prefixed = {f"backbone.{n}": v for n, v in state.items()}
     other = {
+        "exported": state,
         "checkpoint": {"meta": {"epoch": 3}, "state_dict": {**prefixed, "head.w": state["conv1.weight"]}},
         "ddp": {"model": {f"module.{n}": v for n, v in state.items()}},
         "torchvision": {**state, "fc.weight": torch.zeros(3, 3), "fc.bias": torch.zeros(3)},
@@ -80,8 +55,6 @@ def test_a_stem_of_other_channels_gives_the_same_for_a_grey_image(tmp_path, give
 
 
 def test_what_does_not_fit_is_refused_by_name(file, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such file of weights"):
-        load_backbone(resnet(), tmp_path / "nowhere.pth")
     backbone = resnet(depth=34)
     before = {n: v.clone() for n, v in backbone.state_dict().items()}
     with pytest.raises(ValueError, match=r"only \d+ of the backbone's \d+ tensors.*missing: layer1\.2\.conv1\.weight"):
@@ -101,7 +74,7 @@ def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_pat
     state = torch.load(file, weights_only=True)
     torch.save({n: v for n, v in state.items() if n != "conv1.weight"}, tmp_path / "no_stem.pth")
     with pytest.raises(ValueError, match=r"missing: conv1\.weight"):
-        load_backbone(resnet(), tmp_path / "no_stem.pth", min_matched=0.5)
+        load_backbone(resnet(), tmp_path / "no_stem.pth")
     torch.save({n: v for n, v in state.items() if n != "bn1.weight"}, tmp_path / "no_bn.pth")
     load_backbone(resnet(), tmp_path / "no_bn.pth")
     assert "bn1.weight" in lines[0]

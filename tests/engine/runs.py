@@ -62,7 +62,7 @@ def config(folder, kind="linear", name="run", **changes):
             test_mode=split != "train" or kind == "linear",
         )
     if kind == "linear":
-        cfg.train_cfg.update(calibrate=True, decays=(1.0, 1e-2))
+        cfg.train_cfg.decays, cfg.default_hooks.load_backbone.calibrate = (1.0, 1e-2), True
     else:
         cfg.train_cfg.update(max_iters=4, val_interval=100)
         cfg.param_scheduler = [dict(type="ConstantLR", factor=1.0, by_epoch=False)]

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 import otcxr_mm
-from otcxr_mm.datasets.inspection import data_sha256, leaves
+from otcxr_mm.datasets.inspection import data_sha256
 from tests.conftest import ROOT, write_image
 
 
@@ -30,9 +30,13 @@ def cfg(tmp_path, monkeypatch):
 
 
 def test_a_run_writes_the_backbone_and_prints_its_rank(cfg, caplog):
+    half = Path(cfg.work_dir, "epoch_1.pth.tmp.123")  # of a killed run
+    half.parent.mkdir()
+    half.touch()
     runner = Runner.from_cfg(cfg)
     runner.logger.addHandler(caplog.handler)
     model = runner.train()
+    assert not half.exists()
     assert "Epoch 2: backbone features of the last 18 views: effective rank" in caplog.text
     with open(f"{cfg.work_dir}/backbone.json") as stream:
         record = json.load(stream)
@@ -61,36 +65,24 @@ def test_target_moves_with_the_optimiser_and_not_with_every_micro_step(cfg):
     assert updates == [2]
 
 
-def test_target_hook_without_target_is_named(cfg):
-    cfg.model.ema = None
+def test_target_hook_without_target_is_named():
     with pytest.raises(ValueError, match="the model has no target network: set ema"):
-        Runner.from_cfg(cfg).train()
+        otcxr_mm.EMATargetHook().before_train(SimpleNamespace(model=SimpleNamespace(target=None)))
 
 
 def test_schedule_reaches_the_model(cfg):
     values = []
+    cfg.train_cfg.max_epochs = 1
     runner = Runner.from_cfg(cfg)
     loss = runner.model.head.loss_ot
     loss.register_forward_pre_hook(lambda *_: values.append(loss.eps))
     runner.train()
-    assert values[0] == pytest.approx(0.2)
-    assert values[-1] == pytest.approx(0.05)
-    assert values == sorted(values, reverse=True)
+    assert list(dict.fromkeys(values)) == pytest.approx([0.2, 0.125, 0.05])
 
 
-def test_schedule_values():
-    hook = otcxr_mm.AttributeScheduleHook("head.x", 1.0, 0.0, begin=0.2, until=0.6, shape="linear")
-    assert [hook.value(p) for p in (0, 0.2, 0.4, 0.6, 1)] == pytest.approx([1, 1, 0.5, 0, 0])
-    hook = otcxr_mm.AttributeScheduleHook("head.x", 1.0, 0.0)
-    assert [hook.value(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
-    with pytest.raises(ValueError, match="begin < until"):
-        otcxr_mm.AttributeScheduleHook("x", 0, 1, begin=0.5, until=0.5)
-
-
-def test_schedule_of_nothing_is_named(cfg):
-    cfg.custom_hooks[1].attribute = "head.loss_ot.epsilon"
+def test_schedule_of_nothing_is_named():
     with pytest.raises(AttributeError, match="epsilon"):
-        Runner.from_cfg(cfg).train()
+        otcxr_mm.AttributeScheduleHook("loss_ot.epsilon", 1, 0).before_train(SimpleNamespace(model=otcxr_mm.OTHead()))
 
 
 @pytest.mark.parametrize(
@@ -112,14 +104,6 @@ def test_checkpoints_between_optimiser_steps_are_refused(cfg):
     cfg.optim_wrapper.accumulative_counts = 3
     with pytest.raises(ValueError, match="make interval a multiple of accumulative_counts=3"):
         Runner.from_cfg(cfg).train()
-
-
-def test_left_over_halves_are_cleared_away(cfg, tmp_path):
-    (tmp_path / "work").mkdir()
-    half = tmp_path / "work" / "epoch_1.pth.tmp.123"
-    half.write_text("half")
-    Runner.from_cfg(cfg).train()
-    assert not half.exists()
 
 
 def test_a_run_without_a_seed_resumes_with_that_of_the_checkpoint(cfg):
@@ -148,32 +132,12 @@ def test_one_checkpoint_is_refused():
         ),
         (dict(batch_size=1, drop_last=True), "9 images in batches of 1 leave a batch of 1: set .* another batch_size"),
         (dict(batch_size=4), "9 images in batches of 4 leave a batch of 1: set .*drop_last=True"),
-        (dict(dataset=dict(indices=1)), "1 images in batches of 3 leave a batch of 1: .* take more images"),
     ],
 )
 def test_empty_epochs_and_batches_of_one_are_refused_before_training(cfg, loader, message):
-    cfg.merge_from_dict({"train_dataloader": loader})
+    cfg.train_dataloader.update(loader)
     with pytest.raises(ValueError, match=message):
-        Runner.from_cfg(cfg).train()
-
-
-@pytest.mark.parametrize("length", [dict(max_epochs=0), dict(max_epochs=-1), dict(max_epochs=None, max_iters=0)])
-def test_a_training_of_nothing_is_refused(cfg, length):
-    cfg.train_cfg.update(length)
-    name, value = list(length.items())[-1]
-    with pytest.raises(ValueError, match=f"train_cfg.{name} is at least 1, got {value}"):
-        Runner.from_cfg(cfg).train()
-
-
-def test_a_finished_run_says_so(cfg, caplog):
-    cfg.default_hooks.checkpoint = dict(type="otcxr_mm.AtomicCheckpointHook")
-    Runner.from_cfg(cfg).train()
-    cfg.resume, cfg.load_from = True, f"{cfg.work_dir}/epoch_2.pth"
-    cfg.experiment_name += "_again"
-    runner = Runner.from_cfg(cfg)
-    runner.logger.addHandler(caplog.handler)
-    runner.train()
-    assert "trained for 2 epochs and 6 iterations, which is all that train_cfg asks for: nothing is left" in caplog.text
+        _ = Runner.from_cfg(cfg).train_loop
 
 
 def test_collapse_is_warned_of(caplog):
@@ -194,15 +158,8 @@ def test_collapse_is_warned_of(caplog):
     assert not hook.features
 
 
-def test_data_sets_are_found_inside_wrappers():
-    a, b = object(), object()
-    repeat, concat = SimpleNamespace(dataset=a), SimpleNamespace(datasets=[b])
-    assert list(leaves(SimpleNamespace(datasets=[repeat, concat]))) == [a, b]
-    assert list(leaves(a)) == [a]
-
-
 def test_bfloat16_wrapper_trains_on_a_cpu(cfg):
-    cfg.optim_wrapper.type = "otcxr_mm.BFloat16OptimWrapper"
+    cfg.optim_wrapper.type, cfg.train_cfg.max_epochs = "otcxr_mm.BFloat16OptimWrapper", 1
     runner = Runner.from_cfg(cfg)
     dtypes = set()
     runner.model.backbone.patch_embed.projection.register_forward_hook(lambda m, i, o: dtypes.add(o.dtype))

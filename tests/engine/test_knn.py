@@ -1,13 +1,11 @@
 """Nearest neighbours among frozen features: the scores, the head, the run and its checkpoint."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
-from otcxr_mm import KNNHead, LinearEvalLoop
+from otcxr_mm import KNNHead
 from tests.engine.runs import config, some_unknown  # noqa: F401
 
 

@@ -1,18 +1,17 @@
 """Linear evaluation: the optimum, the run, its checkpoint, and the cache of features."""
 
-import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from sklearn.linear_model import LogisticRegression
 
-from otcxr_mm import LinearEvalLoop, MaskedBCELoss
+from otcxr_mm import KNNHead, LinearEvalLoop, MaskedBCELoss
+from otcxr_mm.engine.loops.features import _key, extract, features_of
 from otcxr_mm.engine.loops.linear import LinearProblem
-from tests.engine.runs import config, runner, some_unknown  # noqa: F401
+from tests.engine.runs import runner, some_unknown  # noqa: F401
 
 
 def ill_conditioned():
@@ -64,10 +63,8 @@ def test_a_run_with_unknown_labels_is_that_of_the_known_ones(tmp_path, caplog, s
     run = runner(tmp_path, caplog=caplog, **{"train_cfg.decays": (1.0, 1e-1)})
     run.train()
     assert f"{some_unknown} (0 positive, 0 negative, 48 unknown)" in caplog.text
-    again = runner(tmp_path, name="again", load_from=f"{tmp_path}/work/linear.pth")
-    assert again.test() == pytest.approx(run.test(), abs=1e-9, nan_ok=True)
     # nothing is learnt of a class without labels; the other ones are those of their own images alone
-    x, y = run.train_loop.features(run.train_dataloader)
+    x, y = extract(run, run.train_dataloader, 64)
     fc = run.model.head.fc
     assert fc.weight[0].abs().max() < 1e-6 < 1e-3 < fc.weight[1].abs().max()
     known = y[:, 1].isfinite()
@@ -75,84 +72,60 @@ def test_a_run_with_unknown_labels_is_that_of_the_known_ones(tmp_path, caplog, s
     assert found == pytest.approx(y[known, 1].mean().item(), abs=1e-3)
 
 
-def test_on_its_training_images_the_weakest_decay_fits_best(tmp_path):
-    def loss_of(decay):
-        run = runner(tmp_path, name=f"decay{decay}", **{"train_cfg.decays": (decay,)})
-        run.train()
-        x, y = run.train_loop.features(run.train_dataloader)
-        return run.model.head.loss_module(run.model.head.fc(x), y).item()
-
-    losses = [loss_of(decay) for decay in (1.0, 1e-2, 1e-4)]
-    assert losses[0] > losses[1] > losses[2]
+def fake_loop(classes, labels, **settings):
+    """What LinearEvalLoop.check sees of a loop without validation images."""
+    dataset = SimpleNamespace(metainfo={"classes": classes}, records=SimpleNamespace(labels=np.array(labels)))
+    warned = []
+    run = SimpleNamespace(val_loop=None, logger=SimpleNamespace(warning=warned.append))
+    settings = {"ks": [5], "decays": [1.0], **settings}
+    return SimpleNamespace(runner=run, dataloader=SimpleNamespace(dataset=dataset), warned=warned, **settings)
 
 
-def test_what_cannot_be_fitted(tmp_path):
-    no_val = dict.fromkeys(("val_dataloader", "val_cfg", "val_evaluator"))
-    with pytest.raises(ValueError, match="to choose among several decays, val_dataloader must be set"):
-        runner(tmp_path, name="noval", **no_val).train()
-    cfg = config(tmp_path, name="nohead")
-    cfg.model.head = dict(type="MultiLabelClsHead")
-    with pytest.raises(ValueError, match="LinearEvalLoop fits model.head.fc"):
-        Runner.from_cfg(cfg).train()
+LABELS = [[1.0, 0.0, 1.0], [0.0, 0.0, np.nan], [1.0, 0.0, 1.0]]
 
 
-def test_an_untrained_head_is_not_tested(tmp_path):
-    state = runner(tmp_path).model.state_dict()
-    torch.save({"state_dict": {n: v for n, v in state.items() if n.startswith("backbone.")}}, tmp_path / "b.pth")
-    with pytest.raises(ValueError, match=r"lacks 2 of the model's weights \(head.fc.weight, head.fc.bias\)"):
-        runner(tmp_path, name="test", load_from=f"{tmp_path}/b.pth").test()
+@pytest.mark.parametrize(
+    ("head", "settings", "message"),
+    [
+        (torch.nn.Identity(), {}, "LinearEvalLoop fits model.head.fc"),
+        (KNNHead(2, 3), dict(ks=[5, 10]), "to choose among several ks, val_dataloader must be set"),
+        (SimpleNamespace(fc=torch.nn.Linear(3, 2)), dict(decays=[1, 2]), "several decays, val_dataloader must be set"),
+        (KNNHead(3, 3), {}, "num_classes=3, but the training set has 2 classes: Hernia, Edema"),
+        (KNNHead(2, 3), {}, "no class has both positives and negatives among the 3 training images: Hernia"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_before_the_features_are_computed(head, settings, message):
+    with pytest.raises(ValueError, match=message):
+        LinearEvalLoop.check(
+            fake_loop(("Hernia", "Edema"), np.array(LABELS)[:, 1:], **settings), SimpleNamespace(head=head)
+        )
 
 
-def test_classes_that_cannot_be_learned_are_told():
-    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, float("nan")], [1.0, 0.0, 1.0]])
-    lines = []
-    loop = SimpleNamespace(
-        dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={"classes": ("Mass", "Hernia", "Edema")})),
-        runner=SimpleNamespace(logger=SimpleNamespace(warning=lines.append)),
-    )
-    LinearEvalLoop.check_labels(loop, labels)
-    assert lines[0].endswith(
+def test_classes_that_cannot_be_learned_are_named():
+    loop = fake_loop(("Mass", "Hernia", "Edema"), LABELS)
+    LinearEvalLoop.check(loop, SimpleNamespace(head=KNNHead(3, 3)))
+    assert loop.warned[0].endswith(
         "among the 3 training images: Hernia (0 positive, 3 negative, 0 unknown), "
         "Edema (2 positive, 0 negative, 1 unknown)"
     )
-    loop.dataloader.dataset.metainfo["classes"] = ("Hernia", "Edema")
-    with pytest.raises(ValueError, match="no class has both positives and negatives among the 3 training images: Her"):
-        LinearEvalLoop.check_labels(loop, labels[:, 1:])
 
 
 def test_features_are_computed_once_and_not_taken_for_those_of_other_weights_or_images(tmp_path, caplog):
-    def found(name, **changes):
-        caplog.clear()
-        run = runner(tmp_path, name=name, caplog=caplog, **{"train_cfg.cache": f"{tmp_path}/features", **changes})
-        run.train()
-        words = [record.getMessage().split(" ")[:2] for record in caplog.records]
-        return ["read" if second == "read" else "new" for first, second, *_ in words if first == "features"], run
+    run = runner(tmp_path, caplog=caplog, randomness=dict(seed=5))
+    first, second = (features_of(run, run.train_dataloader, 64, tmp_path / "features") for _ in range(2))
+    assert [f"features {word}" in caplog.text for word in ("of 48 images written", "read from")] == [True, True]
+    assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(first, second, strict=True))
+    with pytest.raises(ValueError, match="in_channels=3, but the backbone and neck give features of 64 channels"):
+        features_of(run, run.val_dataloader, 3, tmp_path / "features")
 
-    first, run = found("first")
-    assert first == ["new", "new"]
-    second, again = found("second", **{"train_cfg.decays": (1e-1, 1.0)})
-    assert second == ["read", "read"]
-    kept, computed = again.train_loop.features(again.train_dataloader), run.train_loop._compute(run.train_dataloader)
-    assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(kept, computed, strict=True))
-    assert found("weights", randomness=dict(seed=5))[0] == ["new", "new"]
-    assert found("fraction", **{"train_dataloader.dataset.fraction": 0.5})[0][0] == "new"
-    assert found("pipeline", **{"val_dataloader.dataset.pipeline.1.scale": (24, 24)})[0] == ["read", "new"]
+    def key(name, **changes):
+        other = runner(tmp_path, name=name, **{"randomness.seed": 5, **changes})
+        return _key(other, other.train_dataloader)
 
-
-def test_features_of_images_inside_an_archive_are_kept_too(tmp_path):
-    rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (2, 60, 28, 28), dtype=np.uint8), rng.integers(0, 2, (2, 60, 1))
-    parts = {"train_images": images[0], "train_labels": labels[0], "val_images": images[1], "val_labels": labels[1]}
-    np.savez(tmp_path / "pneumoniamnist.npz", **parts)
-    cfg = config(tmp_path)
-    small = dict(type="otcxr_mm.MedMNISTCXR", data_root=str(tmp_path), ann_file="pneumoniamnist.npz")
-    for split in ("train", "val"):
-        pipeline = cfg[f"{split}_dataloader"].dataset.pipeline
-        cfg[f"{split}_dataloader"].dataset = dict(**small, split=split, pipeline=pipeline)
-    cfg.model.head.num_classes = 1
-    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
-    loop = Runner.from_cfg(cfg).train_loop
-    before = loop._key(loop.dataloader)
-    assert before == loop._key(loop.dataloader)
-    os.utime(tmp_path / "pneumoniamnist.npz", ns=(0, 0))  # another archive under the old name
-    assert loop._key(loop.dataloader) != before
+    assert [file.stem for file in (tmp_path / "features").iterdir()] == [key("same")]
+    others = {
+        key("weights", **{"randomness.seed": 6}),
+        key("fraction", **{"train_dataloader.dataset.fraction": 0.5}),
+        key("pipeline", **{"train_dataloader.dataset.pipeline.1.scale": (24, 24)}),
+    }
+    assert len({*others, key("same again")}) == 4

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 import pytest
@@ -26,11 +26,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Run:
-    """A command that has run: its arguments, standard output and error interleaved, and its exit status."""
+    """A command: its arguments, standard output and error interleaved, and its exit status once it has ended."""
 
     argv: list[str]
-    out: str
-    status: int
+    path: Path
+    connection: Connection
+    pid: int = 0
+    status: int | None = None
+
+    def wait(self, timeout: float = 300) -> "Run":
+        """Waits for the end of the command, and kills it after `timeout` seconds."""
+        if not self.connection.poll(timeout):
+            os.kill(self.pid, signal.SIGKILL)
+        self.status = self.connection.recv()
+        self.connection.close()
+        return self
+
+    @property
+    def out(self) -> str:
+        """What the command has printed so far."""
+        return self.path.read_text(errors="replace") if self.path.exists() else ""
 
     @property
     def lines(self) -> list[str]:
@@ -45,38 +60,34 @@ class Otcxr:
         self.address = address
         self.count = 0
 
-    def __call__(
+    def start(
         self,
         *argv: object,
         cwd: str | Path = ROOT,
         env: dict[str, object] | None = None,
         limits: dict[str, int] | None = None,
-        check: bool = False,
-        timeout: float = 300,
     ) -> Run:
-        """Runs a command to its end.
+        """Starts a command and returns at once.
 
         Args:
             *argv: Arguments of `otcxr`.
             cwd: Folder in which it runs.
             env: Variables that override those of this process.
             limits: Limits of the process, such as ``{"RLIMIT_FSIZE": 1000}``.
-            check: Whether a status other than 0 fails the test.
-            timeout: Seconds after which the command is killed.
         """
         self.count += 1
         words = [str(word) for word in argv]
         inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONWARNINGS", "LOCAL_RANK")}
         variables = {**inherited, **{key: str(value) for key, value in (env or {}).items()}}
-        output = self.address.with_name(f"{self.count}.txt")
-        with Client(str(self.address)) as connection:
-            connection.send((words, str(cwd), variables, limits or {}, str(output)))
-            pid = connection.recv()
-            if not connection.poll(timeout):
-                os.kill(pid, signal.SIGKILL)
-            status = connection.recv()
-        run = Run(words, output.read_text(errors="replace"), status)
-        assert not check or run.status == 0, f"otcxr {' '.join(words)} ended with {run.status}\n{run.out[-5000:]}"
+        run = Run(words, self.address.with_name(f"{self.count}.txt"), Client(str(self.address)))
+        run.connection.send((words, str(cwd), variables, limits or {}, str(run.path)))
+        run.pid = run.connection.recv()
+        return run
+
+    def __call__(self, *argv: object, check: bool = False, timeout: float = 300, **kwargs: object) -> Run:
+        """Runs a command to its end; with `check`, a status other than 0 fails the test."""
+        run = self.start(*argv, **kwargs).wait(timeout)
+        assert not check or run.status == 0, f"otcxr {' '.join(run.argv)} ended with {run.status}\n{run.out[-5000:]}"
         return run
 
 

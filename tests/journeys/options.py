@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 # a backbone without pre-training, for linear evaluation and nearest neighbours
-UNTRAINED = ["default_hooks.load_backbone.checkpoint=None", "train_cfg.calibrate=True"]
+UNTRAINED = ["default_hooks.load_backbone.checkpoint=None", "default_hooks.load_backbone.calibrate=True"]
 # nearest neighbours instead of a linear head
 KNN = ["model.head.type=otcxr_mm.KNNHead"]
 # weight decays that converge at once on a few images

@@ -72,14 +72,12 @@ class Run:
         options.append(f"default_hooks.load_backbone.checkpoint={self.backbone or None}")
         if self.protocol in ("linear", "knn"):
             options.append(f"train_cfg.cache={OUT / 'features'}")
-            if not self.backbone:
-                options.append("train_cfg.calibrate=True")
+        if self.protocol in ("linear", "knn", "frozen") and not self.backbone:  # its statistics come from no data
+            options.append("default_hooks.load_backbone.calibrate=True")
         if self.protocol == "knn":
             options.append("model.head.type=otcxr_mm.KNNHead")
         if self.protocol == "frozen":
             options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
-            if not self.backbone:  # otherwise its statistics come from no data
-                options.append("default_hooks.load_backbone.calibrate=True")
         if self.rate is not None:
             options.append(f"optim_wrapper.optimizer.lr={self.rate}")
         return options

@@ -28,10 +28,10 @@ def evaluate(decays: tuple[float, ...], folder: str) -> None:
     name = "linear_r18_kermany" if data else "linear_r18_synthetic"
     (path,) = (ROOT / "configs").rglob(f"{name}.py")
     cfg = Config.fromfile(path)
-    cfg.default_hooks.load_backbone.checkpoint = None
+    cfg.default_hooks.load_backbone.update(checkpoint=None, calibrate=True)
     cfg.work_dir, cfg.log_level = tempfile.mkdtemp(dir=folder), "WARNING"
     cfg.experiment_name = Path(cfg.work_dir).name
-    cfg.train_cfg.update(decays=decays, calibrate=True, cache=False)
+    cfg.train_cfg.update(decays=decays)
     Runner.from_cfg(cfg).train()
 
 

@@ -76,8 +76,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, interval: int = 1, max_keep_ckpts: int = 2, **kwargs: object) -> None:
         if max_keep_ckpts == 1:
             raise ValueError(
-                "AtomicCheckpointHook: max_keep_ckpts=1 would leave none if the run is killed while it saves: "
-                "use 2, or -1 to keep all"
+                "max_keep_ckpts=1 would leave none if the run is killed while it saves: use 2, or -1 to keep all"
             )
         kwargs.setdefault("backend_args", {"backend": "otcxr_atomic"})
         super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
@@ -87,11 +86,15 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Installs the signal handlers, and removes files that a killed run left half-written."""
         super().before_train(runner)
-        self._check_accumulation(runner)
+        counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        if not self.by_epoch and self.interval % counts:
+            raise ValueError(
+                f"a checkpoint every {self.interval} iterations would lose accumulated gradients: make interval a "
+                f"multiple of accumulative_counts={counts}"
+            )
         if is_main_process():
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
-        self.previous = {}
         if not hasattr(runner.train_loop, "run_iter"):  # no iterations between which it could be interrupted
             return
         loader = runner.train_dataloader
@@ -99,19 +102,6 @@ class AtomicCheckpointHook(CheckpointHook):
         atexit.register(_kill_workers)
         with contextlib.suppress(ValueError):  # not the main thread
             self.previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-
-    def _check_accumulation(self, runner: Runner) -> None:
-        counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
-        if not self.by_epoch and self.interval % counts:
-            raise ValueError(
-                f"a checkpoint every {self.interval} iterations would lose accumulated gradients: make interval a "
-                f"multiple of accumulative_counts={counts}"
-            )
-        if self.by_epoch and len(runner.train_dataloader) % counts:
-            runner.logger.warning(
-                f"accumulative_counts={counts} does not divide the {len(runner.train_dataloader)} iterations of an "
-                "epoch: a resumed run loses the gradients accumulated at the end of an epoch"
-            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Converts MMEngine's log buffers, whose pickles hold functions, to tensors, and NumPy scalars to numbers.
@@ -122,7 +112,7 @@ class AtomicCheckpointHook(CheckpointHook):
         Raises:
             FloatingPointError: If a weight is not finite.
         """
-        bad = [name for name, x in checkpoint["state_dict"].items() if x.is_floating_point() and not x.isfinite().all()]
+        bad = [name for name, x in checkpoint["state_dict"].items() if not x.isfinite().all()]
         if bad:
             raise FloatingPointError(
                 f"epoch {runner.epoch + 1}, iteration {runner.iter + 1}: {len(bad)} weights are not finite, such as "
@@ -149,11 +139,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Saves at intervals if configured by iteration, and when asked to end.
-
-        Raises:
-            SystemExit: After saving because it was asked to end, with status 128 + the signal's number.
-        """
+        """Saves at intervals if configured by iteration, and exits with 128 + the signal's number when asked to end."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         # the other processes wait: the main one saves, and its exit ends them
         if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():

@@ -12,6 +12,8 @@ from ...ops import effective_rank
 from ...registry import HOOKS
 from ..model import unwrap_model
 
+WARN_BELOW = 10.0
+
 
 @HOOKS.register_module()
 class CollapseMonitorHook(Hook):
@@ -23,13 +25,12 @@ class CollapseMonitorHook(Hook):
 
     Args:
         samples: Number of images, the last ones seen; each contributes two views.
-        warn_below: Effective rank below which a warning is logged.
     """
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, samples: int = 512, warn_below: float = 10.0) -> None:
-        self.samples, self.warn_below = samples, warn_below
+    def __init__(self, samples: int = 512) -> None:
+        self.samples = samples
         self.features: deque[Tensor] = deque()
 
     def _keep(self, module: nn.Module, args: tuple, output: object) -> None:
@@ -64,9 +65,9 @@ class CollapseMonitorHook(Hook):
             f"Epoch {runner.epoch + 1}: backbone features of the last {n} views: effective rank {rank:.1f} "
             f"(at most {limit}), std {std:.4f}, mean cosine {cosine:.3f}"
         )
-        if rank < min(self.warn_below, limit / 2):
+        if rank < min(WARN_BELOW, limit / 2):
             runner.logger.warning(
-                f"the effective rank of the backbone's features, {rank:.1f}, is below {self.warn_below}: if it keeps "
+                f"the effective rank of the backbone's features, {rank:.1f}, is below {WARN_BELOW}: if it keeps "
                 "falling, the representation is collapsing; lower the learning rate or raise the weight of loss_var"
             )
 

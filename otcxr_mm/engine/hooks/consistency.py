@@ -1,25 +1,28 @@
-"""Checks that a checkpoint is tested with the classes and preprocessing that it was trained with."""
+"""Checks that weights are used with the classes and preprocessing that they were trained with."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from ...backbones.preprocessing import compare, preprocessing_of
+from ...backbones.preprocessing import differences, preprocessing_of, recorded_preprocessing
 from ...datasets.inspection import leaves
 from ...registry import HOOKS
 from ...utils.checkpoints import trained_config
 from ..model import unwrap_model
+from .load import LoadBackboneHook
 
 
 @HOOKS.register_module()
 class ConsistencyHook(Hook):
-    """Refuses a checkpoint that does not belong to the run that loads it.
+    """Refuses weights that do not belong to the run that loads them.
 
     A test is refused if the checkpoint lacks weights of the model, if the classes of the test set or their order differ
     from the training set's, or if the normalisation differs from training; another image size is a warning. Resumed
     training is refused if its classes have changed, and any training if the classes of its validation set differ from
-    those of its training set.
+    those of its training set, or if images are normalised differently than in the pre-training of its backbone, as the
+    JSON beside the weights (or the config in the checkpoint) records.
 
     Args:
         strict: Whether a difference ends the run; otherwise it is logged as a warning. Missing weights always end it.
@@ -35,11 +38,16 @@ class ConsistencyHook(Hook):
         self.strict = strict
 
     def before_train(self, runner: Runner) -> None:
-        """Compares the classes of the validation set with those of the training set."""
+        """Compares the validation set with the training set, and the preprocessing with that of the pre-training."""
         val_loop = runner.val_loop
         if val_loop is not None:
             train, val = (_classes(loop.dataloader.dataset) for loop in (runner.train_loop, val_loop))
             self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
+        files = [hook.checkpoint for hook in runner.hooks if isinstance(hook, LoadBackboneHook) and hook.checkpoint]
+        for weights in [Path(file).expanduser() for file in files if not runner.iter]:
+            if weights.is_file():  # otherwise the hook that loads it raises an error
+                before, now = recorded_preprocessing(weights), preprocessing_of(runner.cfg)
+                self._compare_preprocessing(runner, str(weights), before, now)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Adds the names of the masks to what MMEngine saves about the training set."""
@@ -64,11 +72,7 @@ class ConsistencyHook(Hook):
         trained = trained_config(checkpoint)
         if trained is not None and not training:
             both = preprocessing_of(trained, "test"), preprocessing_of(runner.cfg, "test")
-            refusal, warning = compare("the checkpoint", *both, "default_hooks.consistency.strict=False")
-            if refusal:
-                self._report(runner, refusal)
-            if warning:
-                runner.logger.warning(warning)
+            self._compare_preprocessing(runner, "the checkpoint", *both)
 
     def _compare_classes(self, runner: Runner, first: dict, second: dict, whose: str, loader: str) -> None:
         for key in first.keys() & second.keys():
@@ -78,6 +82,19 @@ class ConsistencyHook(Hook):
                     f"{whose} the classes {first[key]}, but {loader} gives {second[key]}: scores would be read against "
                     "the wrong classes. Give both data sets the same classes in the same order",
                 )
+
+    def _compare_preprocessing(self, runner: Runner, weights: str, before: Mapping, now: Mapping) -> None:
+        changed = differences(before, now)
+        then, today = (", ".join(f"{key}={settings[key]}" for key in changed) for settings in (before, now))
+        message = f"{weights} was trained with {then}, but this run uses {today}"
+        if changed == ["size"]:
+            runner.logger.warning(message)
+        elif changed:
+            self._report(
+                runner,
+                f"{message}: set model.data_preprocessor (mean, std) and LoadCXR (max_value) to the values of that "
+                "training, or default_hooks.consistency.strict=False if the difference is intended",
+            )
 
     def _report(self, runner: Runner, message: str) -> None:
         if self.strict:
@@ -99,17 +116,11 @@ def _named(meta: Mapping | None) -> dict[str, list[str]]:
 
 def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     """Refuses missing weights and weights of another shape, which MMEngine would leave at random values."""
-    state = checkpoint.get("state_dict", checkpoint)
-    given = {name.removeprefix("module."): tuple(getattr(value, "shape", ())) for name, value in state.items()}
-    wanted = {name: tuple(parameter.shape) for name, parameter in unwrap_model(runner).named_parameters()}
-    missing = [name for name in wanted if name not in given]
-    other = [name for name in wanted if name in given and given[name] != wanted[name]]
-    found = [f"lacks {len(missing)} of the model's weights ({', '.join(missing[:3])})"] if missing else []
-    if other:
-        name = other[0]
-        found.append(f"has {len(other)} with another shape ({name}: {given[name]}, in the model {wanted[name]})")
-    if found:
+    state = {name.removeprefix("module."): value for name, value in checkpoint.get("state_dict", checkpoint).items()}
+    wanted = dict(unwrap_model(runner).named_parameters())
+    lacking = [name for name, value in wanted.items() if name not in state or state[name].shape != value.shape]
+    if lacking:
         raise ValueError(
-            f"the checkpoint {' and '.join(found)}, which would stay random: test the checkpoint that the training of "
-            "this config wrote"
+            f"the checkpoint lacks {len(lacking)} of the model's weights ({', '.join(lacking[:3])}) or has them in "
+            "another shape, so that they would stay random: test the checkpoint that the training of this config wrote"
         )

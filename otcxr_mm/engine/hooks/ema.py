@@ -18,11 +18,7 @@ class EMATargetHook(Hook):
     priority = "NORMAL"
 
     def before_train(self, runner: Runner) -> None:
-        """Initialises the target with the online network, unless the run is resumed.
-
-        Raises:
-            ValueError: If the model has no target network.
-        """
+        """Initialises the target with the online network, unless the run is resumed."""
         model = unwrap_model(runner)
         if getattr(model, "target", None) is None:
             raise ValueError(

@@ -13,6 +13,9 @@ class FiniteLossHook(Hook):
 
     Args:
         interval: Iterations between two checks; each check waits for the device.
+
+    Raises:
+        FloatingPointError: In training; names the terms that are not finite.
     """
 
     priority = "NORMAL"
@@ -23,11 +26,7 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
     ) -> None:
-        """Checks the losses.
-
-        Raises:
-            FloatingPointError: With the terms that are not finite.
-        """
+        """Checks the losses."""
         last = batch_idx + 1 == len(runner.train_dataloader)
         if not (last or self.every_n_train_iters(runner, self.interval)) or torch.isfinite(outputs["loss"]).all():
             return

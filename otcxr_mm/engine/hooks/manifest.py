@@ -23,10 +23,10 @@ COMPARED = ("seed", "train", "val", "versions")
 class RunManifestHook(Hook):
     """Writes `WORK_DIR/manifest.json` before training, and a copy beside the log of this start.
 
-    The manifest is what :func:`otcxr_mm.engine.provenance.describe` returns: the whole config and its SHA-256, the data
-    (images, patients, positives per class, and a SHA-256 of the list of images and patients), the backbone's file,
-    versions, git state, seed, processes, devices, command line and time. It is meant to stay on this machine: it holds
-    paths, but no patient id. Each checkpoint gets the part without paths, from which a test reads what was trained.
+    The manifest is what :func:`otcxr_mm.engine.provenance.describe` returns: config, data as counts and SHA-256, the
+    backbone's file, versions, commit, seed, processes, devices, command line and time. It is meant to stay on this
+    machine: it holds paths, but no patient id. Each checkpoint gets the part without paths, from which a test reads
+    what was trained.
 
     A resumed run warns of each setting of the config, and of data, seed and versions that differ from those of the
     checkpoint. It is refused with another number of images, batch size or number of processes.
@@ -58,8 +58,6 @@ class RunManifestHook(Hook):
         before = self._resumed.get(KEY)
         record = describe(runner, datasets, before)
         if before:
-            _refuse(before, record)
-        if self._resumed:
             changed = list(_changes(self._resumed, record))
             for line in changed:
                 runner.logger.warning(f"resumed with a different {line}")
@@ -74,23 +72,21 @@ class RunManifestHook(Hook):
         checkpoint["meta"][KEY] = shareable_part(runner.message_hub.get_info(KEY, {}))
 
 
-def _refuse(before: Mapping, now: Mapping) -> None:
-    """Refuses to resume where an epoch would consist of other iterations."""
-    pair = ({"images": record["train"]["images"], **{key: record[key] for key in EPOCH}} for record in (before, now))
-    if found := "; ".join(changes(*pair)):
+def _changes(meta: Mapping, now: Mapping) -> Iterator[str]:
+    """What differs between the run that wrote a checkpoint and the one that resumes it.
+
+    Raises:
+        ValueError: If an epoch would consist of other iterations.
+    """
+    both = meta[KEY], shareable_part(now)
+    epochs = ({"images": one["train"]["images"], **{key: one[key] for key in EPOCH}} for one in both)
+    if found := "; ".join(changes(*epochs)):
         raise ValueError(
             f"the checkpoint is from a run with other settings: {found}. Iterations and learning rate would be wrong. "
             "Resume with the same settings, or start a new run from its weights with load_from=CHECKPOINT and "
             "resume=False"
         )
-
-
-def _changes(meta: Mapping, now: Mapping) -> Iterator[str]:
-    """What differs between the run that wrote a checkpoint and the one that resumes it."""
-    if KEY in meta:
-        both = meta[KEY], shareable_part(now)
-        yield from changes(*({key: record[key] for key in COMPARED if key in record} for record in both))
-    texts = meta.get("cfg"), now["config_text"]
-    settings = [trained_config({"meta": {"cfg": text}}) for text in texts]
+    yield from changes(*({key: one[key] for key in COMPARED if key in one} for one in both))
+    settings = [trained_config({"meta": {"cfg": text}}) for text in (meta["cfg"], now["config_text"])]
     if None not in settings:
         yield from changes(*({key: one[key] for key in one if key not in STARTED_WITH} for one in settings))

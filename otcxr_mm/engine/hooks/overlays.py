@@ -36,46 +36,29 @@ class MaskOverlayHook(Hook):
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Writes the sheet, and logs its path or why there is none."""
-        metric = next((m for m in runner.test_loop.evaluator.metrics if isinstance(m, MaskMetric)), None)
-        if metric is None or not metric.arrays:
-            runner.logger.warning("no overlays: the test evaluator has no otcxr_mm.MaskMetric")
-            return
+        """Writes the sheet, and logs its path."""
+        metric = next(m for m in runner.test_evaluator.metrics if isinstance(m, MaskMetric))
         from ...visualization.overlays import choose, overlay_sheet
 
         chosen = choose(metric.arrays["dice"], metric.arrays["pixels"], self.count)
         rows = {name: [self._overlay(runner, metric, int(row)) for row in picked] for name, picked in chosen.items()}
-        if any(overlay is None for overlays in rows.values() for overlay in overlays):
-            runner.logger.warning("no overlays: the test loader shuffles; set test_dataloader.sampler.shuffle=False")
-            return
         classes = [row["name"] for row in metric.details["classes"]]
         picture = io.BytesIO()
-        overlay_sheet(rows, classes, self._title(metric, classes)).savefig(picture, format="png", dpi=130)
+        having = int((metric.arrays["pixels"] > 0).any(1).sum())
+        title = f"{having} of {len(metric.arrays['pixels'])} images with {' or '.join(classes)}"
+        overlay_sheet(rows, classes, title).savefig(picture, format="png", dpi=130)
         path = os.path.join(runner.work_dir, "overlays.png")
         write_whole(path, picture.getvalue())
         runner.logger.info(f"contours of the worst, median and best images: {path}")
 
     @staticmethod
-    def _title(metric: MaskMetric, classes: list[str]) -> str:
-        images = int((metric.arrays["pixels"] > 0).any(1).sum())
-        if not images:
-            return f"{len(metric.arrays['pixels'])} images, none of which has {' or '.join(classes)}"
-        mean = metric.details["mean"]["dice_present"]
-        low, high = mean["interval"]
-        having = classes[0] if len(classes) == 1 else "a structure"
-        return f"{images} images with {having}: mean Dice {mean['mean']:.3f} (95 % {low:.3f} to {high:.3f})"
-
-    @staticmethod
     def _overlay(runner: Runner, metric: MaskMetric, row: int) -> object:
-        """An image with its masks; None if the metric's row belongs to another image."""
+        """An image with its masks; the metric's rows are in the order of the data set."""
         from ...visualization.overlays import Overlay
 
         loader = runner.test_dataloader
-        item = loader.dataset[row]
-        if item["data_samples"].get("sample_idx", -1) != metric.arrays["sample_idx"][row]:
-            return None
         with torch.no_grad():
-            sample = unwrap_model(runner).test_step(loader.collate_fn([item]))[0]
+            sample = unwrap_model(runner).test_step(loader.collate_fn([loader.dataset[row]]))[0]
         steps = (step for leaf in leaves(loader.dataset) for step in leaf.pipeline.transforms)
         load = next((step for step in steps if isinstance(step, LoadCXR)), LoadCXR())
         image = load(loader.dataset.get_data_info(row))["img"]

@@ -17,13 +17,9 @@ class ProgressBarHook(Hook):
     """Shows iterations done, time elapsed and left, and the loss; only on a terminal.
 
     The bar goes to the process's own standard output, wherever the log goes.
-
-    Args:
-        interval: Iterations between two updates of the loss, each of which waits for the device.
     """
 
-    def __init__(self, interval: int = 5) -> None:
-        self.interval = interval
+    def __init__(self) -> None:
         self.bar: Progress | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -43,7 +39,7 @@ class ProgressBarHook(Hook):
         """Updates the bar."""
         if self.bar is None:
             return
-        if self.every_n_train_iters(runner, self.interval) and outputs and "loss" in outputs:
+        if self.every_n_train_iters(runner, 5):  # each waits for the device
             self.bar.update(self.task, description=f"loss {float(outputs['loss']):.2f}")
         self.bar.update(self.task, completed=runner.iter + 1)
 

@@ -1,13 +1,10 @@
 """Writes the record of a finished test, from which tables are made."""
 
-import csv
 import io
 import json
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 
 import numpy as np
 from mmengine.dist import master_only
@@ -17,8 +14,7 @@ from mmengine.runner import BaseLoop, Runner
 from ...registry import HOOKS
 from ...utils.files import write_whole
 from ...utils.versions import versions
-from ..model import unwrap_model
-from ..provenance import COUNTED, KEY, describe, describe_data, file_record, shareable_part
+from ..provenance import COUNTED, KEY, RANDOM_INIT, describe_data, file_record, shareable_part
 
 VERSION = 1
 
@@ -32,8 +28,8 @@ class ResultsHook(Hook):
     The record is that of the training, as the checkpoint holds it (:func:`otcxr_mm.engine.provenance.describe`: method,
     protocol, seed, share of the patients, backbone, training images), with what was tested in `test`, the metrics, and
     the metric's attribute `details`; it holds no path and no patient id. `predictions.npz` holds the metric's `arrays`,
-    including the images' paths below their data roots (`image`), to join predictions with a table. Of several metrics,
-    the first with `details` gives them; without any, only the figures are recorded.
+    including the images' paths below their data roots (`image`), to join predictions with a table. The metric is a
+    :class:`otcxr_mm.MultiLabelAUC` or :class:`otcxr_mm.MaskMetric`.
 
     `method` and `protocol` are keys of the config; `method` defaults to the folder of the file that the backbone was
     loaded from, or "random init". The test's config may set them anew. An existing record is replaced.
@@ -51,22 +47,25 @@ class ResultsHook(Hook):
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Writes the record."""
-        found = runner.test_evaluator.metrics
-        metric = next((one for one in found if getattr(one, "details", None) is not None), found[0])
-        arrays, details = (getattr(metric, name, None) or {} for name in ("arrays", "details"))
+        metric = next((one for one in runner.test_evaluator.metrics if getattr(one, "details", None)), None)
+        if metric is None:
+            runner.logger.warning("no results.json: the test evaluator has no MultiLabelAUC or MaskMetric")
+            return
+        arrays, details, folder = metric.arrays, plain(metric.details), Path(runner.work_dir)
+        tested = describe_data(runner.test_dataloader.dataset)
         record = {
             **self._training(runner),
             "version": VERSION,
-            "task": _task(runner, arrays),
-            "test": _test_set(runner, metric, details),
-            "metrics": {k: v for k, v in plain(metrics or {}).items() if isinstance(v, (int, float, NoneType))},
-            "details": plain(details),
+            "task": "segmentation" if "dice" in arrays else "classification",
+            "test": {**tested, "classes": arrays["classes"].tolist(), "versions": versions()},
+            "metrics": plain(metrics),
+            "details": details,
         }
-        self._write(Path(runner.work_dir), record, arrays)
-        write_whole(Path(runner.work_dir) / "results.csv", _csv(_class_rows(record)).encode())
-        runner.logger.info(f"record of this test written to {os.path.join(runner.work_dir, 'results.json')}")
-        if record["task"] == "classification" and details:
-            _reliability_picture(details, Path(runner.work_dir) / "reliability.png")
+        self._write(folder, record, arrays)
+        write_whole(folder / "results.csv", _csv(details).encode())
+        runner.logger.info(f"record of this test written to {folder / 'results.json'}")
+        if "calibration" in details and not details["calibration"].get("reason"):  # the scores are probabilities
+            _reliability_picture(details, folder / "reliability.png")
 
     @staticmethod
     def _write(folder: Path, record: dict, arrays: Mapping[str, np.ndarray]) -> None:
@@ -76,39 +75,24 @@ class ResultsHook(Hook):
         # removed first and written last, the record never lies beside the predictions of another test
         for name in ("results.json", "predictions.npz"):
             (folder / name).unlink(missing_ok=True)
-        if arrays:
-            write_whole(folder / "predictions.npz", buffer.getvalue())
+        write_whole(folder / "predictions.npz", buffer.getvalue())
         write_whole(folder / "results.json", text.encode())
 
     def _training(self, runner: Runner) -> dict:
         """The record of the training, and the checkpoint that is tested."""
         here = isinstance(runner._train_loop, BaseLoop)  # trained and tested in one process
-        trained = shareable_part(runner.message_hub.get_info(KEY) or {}) if here else self._trained
+        trained = shareable_part(runner.message_hub.get_info(KEY)) if here else self._trained
         if not trained:
             runner.logger.warning(
-                "the checkpoint has no record of its training (otcxr_mm.RunManifestHook adds it): seed, fraction and "
-                "draw are recorded as in this config, and training images as unknown"
+                "the checkpoint has no record of its training (otcxr_mm.RunManifestHook adds it): seed and training "
+                "images are recorded as unknown, and as if all of the training patients had been used"
             )
-            trained = shareable_part(describe(runner)) | {"train": dict.fromkeys(COUNTED)}
+            unknown = {"train": dict.fromkeys(COUNTED), "seed": None, "fraction": 1.0, "draw": 0, "backbone": None}
+            names = {"method": RANDOM_INIT, "protocol": "", "config": Path(runner.cfg.filename or "").stem}
+            trained = names | unknown
         given = {key: runner.cfg[key] for key in ("method", "protocol") if runner.cfg.get(key)}
         checkpoint = file_record(runner._load_from) if runner._load_from and not here else None
         return {**trained, **given, "checkpoint": checkpoint}
-
-
-def _task(runner: Runner, arrays: Mapping) -> str:
-    if arrays:
-        return "segmentation" if "dice" in arrays else "classification"
-    return "segmentation" if hasattr(unwrap_model(runner), "decode_head") else "classification"
-
-
-def _test_set(runner: Runner, metric: object, details: Mapping) -> dict:
-    dataset = runner.test_dataloader.dataset
-    rows = details.get("classes")
-    named = isinstance(rows, list) and all(isinstance(row, Mapping) and "name" in row for row in rows)
-    # a data set with masks may also have labels of images: the metric knows what it measured
-    of_data = (getattr(dataset, "metainfo", None) or {}).get("classes") or ()
-    classes = [row["name"] for row in rows] if named else getattr(metric, "classes", None) or of_data
-    return {**describe_data(dataset), "classes": [str(name) for name in classes], "versions": versions()}
 
 
 def plain(value: object) -> object:
@@ -122,39 +106,21 @@ def plain(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _class_rows(record: Mapping) -> list[Mapping]:
-    """One row per class, and their mean; without details, the flat metrics."""
-    details = record["details"]
-    mean = details.get("macro") or details.get("mean")
-    rows = [*(details.get("classes") or []), *([{"name": "mean", **mean}] if mean else [])]
-    return rows or [record["metrics"]]
+def _csv(details: Mapping) -> str:
+    """One row per class, and their mean; an interval becomes two columns, and lists are left out."""
+    import pandas as pd  # slow
 
-
-def _csv(rows: Sequence[Mapping]) -> str:
-    """One row per class; an interval becomes two columns, and lists are left out."""
-    flat = [dict(_columns("", row)) for row in rows]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return buffer.getvalue()
-
-
-def _columns(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _columns(f"{name}_{key}".lstrip("_"), item)
-    elif "interval" in name or name.endswith("delong"):
-        if value is not None:
-            yield from zip((f"{name}_low", f"{name}_high"), value, strict=True)
-    elif value is not None and (isinstance(value, str) or not isinstance(value, Sequence)):
-        yield name, value
+    rows = [*details["classes"], {"name": "mean", **(details.get("macro") or details["mean"])}]
+    columns = {}
+    for name, values in pd.json_normalize(rows, sep="_").dropna(axis=1, how="all").items():
+        if "interval" in name or name.endswith("delong"):
+            columns |= {f"{name}_low": values.str[0], f"{name}_high": values.str[1]}
+        elif not values.map(lambda value: isinstance(value, list)).any():
+            columns[name] = values
+    return pd.DataFrame(columns).convert_dtypes().to_csv(index=False, lineterminator="\n")
 
 
 def _reliability_picture(details: Mapping, path: Path) -> None:
-    """Draws the reliability diagram, unless the scores are not probabilities."""
-    if "classes" not in details or (details.get("calibration") or {}).get("reason"):
-        return
     from ...visualization.reliability import picture  # matplotlib
 
     buffer = io.BytesIO()

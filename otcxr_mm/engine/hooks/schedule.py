@@ -11,7 +11,7 @@ from ..model import unwrap_model
 
 @HOOKS.register_module()
 class AttributeScheduleHook(Hook):
-    """Moves a number of the model from `start` to `end`, such as eps from 0.1 to 0.05 or a prior's weight to 0.
+    """Moves a number of the model from `start` to `end` along half a cosine, such as eps or a prior's weight.
 
     The value is a pure function of the iteration, so there is nothing to save or resume.
 
@@ -19,48 +19,20 @@ class AttributeScheduleHook(Hook):
         attribute: Dotted path of the number, such as ``'head.loss_ot.eps'``.
         start: First value.
         end: Last value.
-        begin: Share of training at which it starts to move.
-        until: Share of training at which it reaches `end`.
-        shape: ``'cosine'`` or ``'linear'``.
 
     Raises:
-        ValueError: For another shape or an empty range.
         AttributeError: Before training, if the model has no such number.
     """
 
-    def __init__(
-        self,
-        attribute: str,
-        start: float,
-        end: float,
-        begin: float = 0.0,
-        until: float = 1.0,
-        shape: str = "cosine",
-    ) -> None:
-        if shape not in ("cosine", "linear") or not 0 <= begin < until <= 1:
-            raise ValueError(
-                f"AttributeScheduleHook: shape must be 'cosine' or 'linear', and 0 <= begin < until <= 1; "
-                f"got {shape!r}, {begin}, {until}"
-            )
+    def __init__(self, attribute: str, start: float, end: float) -> None:
         self.attribute, self.start, self.end = attribute, start, end
-        self.begin, self.until, self.shape = begin, until, shape
 
     def value(self, progress: float) -> float:
-        """The number at a share of training.
-
-        Args:
-            progress: In [0, 1].
-        """
-        x = min(max((progress - self.begin) / (self.until - self.begin), 0.0), 1.0)
-        x = (1 - math.cos(math.pi * x)) / 2 if self.shape == "cosine" else x
-        return self.start + (self.end - self.start) * x
+        """The number at a share of training, in [0, 1]."""
+        return self.start + (self.end - self.start) * (1 - math.cos(math.pi * progress)) / 2
 
     def before_train(self, runner: Runner) -> None:
-        """Finds the attribute.
-
-        Raises:
-            AttributeError: If the model has no such number.
-        """
+        """Finds the attribute."""
         owner = unwrap_model(runner)
         *path, self.name = self.attribute.split(".")
         for part in path:

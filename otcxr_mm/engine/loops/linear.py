@@ -1,17 +1,21 @@
 """Linear evaluation: a head on the features of a frozen backbone, fitted to convergence."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
-import torch
+import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.runner import Runner
+from mmengine.logging import MMLogger
+from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...models.heads import KNNHead
 from ...registry import LOOPS
+from ..model import unwrap_model
 from .choice import best
-from .frozen import Features, FrozenEvalLoop
+from .features import Features, features_of
 from .linear_problem import LinearProblem
 
 DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -19,7 +23,7 @@ KS = (5, 10, 20, 50, 100)
 
 
 @LOOPS.register_module()
-class LinearEvalLoop(FrozenEvalLoop):
+class LinearEvalLoop(BaseLoop):
     """Linear evaluation of a frozen backbone; with a :class:`otcxr_mm.KNNHead`, nearest neighbours instead.
 
     Features of training and validation images are computed once and standardised. For each weight decay, L-BFGS
@@ -39,11 +43,12 @@ class LinearEvalLoop(FrozenEvalLoop):
         max_iters: L-BFGS iterations per decay; a fit that has not converged by then is used as it is, with a warning.
         ks: Numbers of neighbours to try with a KNNHead; more than one needs a validation data loader. Those above the
             number of training images are skipped.
-        **kwargs: `calibrate` and `cache`, see :class:`otcxr_mm.engine.loops.frozen.FrozenEvalLoop`.
+        cache: Folder for the features, which other runs with the same backbone and images may share. Default
+            `WORK_DIR/features`.
 
     Raises:
-        ValueError: For another model, decays or ks without validation images to choose by, or training images among
-            which no class has both positives and negatives.
+        ValueError: For another head or number of classes, decays or ks without validation images to choose by, or
+            training images among which no class has both positives and negatives.
     """
 
     def __init__(
@@ -53,48 +58,66 @@ class LinearEvalLoop(FrozenEvalLoop):
         decays: Sequence[float] = DECAYS,
         max_iters: int = 1000,
         ks: Sequence[int] = KS,
-        **kwargs: object,
+        cache: str | None = None,
     ) -> None:
-        super().__init__(runner, dataloader, **kwargs)
-        self.decays, self._fit_iters = sorted(decays, reverse=True), max_iters
-        self.ks = sorted(ks)
+        super().__init__(runner, dataloader)
+        self.decays, self._fit_iters, self.ks = sorted(decays, reverse=True), max_iters, sorted(ks)
+        self.cache = Path(cache or os.path.join(runner.work_dir, "features"))
+        self.val_interval = self.val_begin = 1
+        self._done = 0
+
+    # what MMEngine's runner asks a training loop
+    max_epochs = max_iters = property(lambda self: 1)
+    epoch = iter = property(lambda self: self._done)
+
+    def run(self) -> nn.Module:
+        """Computes the features, fits the head, validates, and writes the checkpoint."""
+        runner, model = self.runner, unwrap_model(self.runner)
+        self.check(model)
+        # names the checkpoint, and the run's rows in tables unless the config sets another protocol
+        protocol = "knn" if isinstance(model.head, KNNHead) else "linear"
+        runner.cfg.setdefault("protocol", protocol)
+        runner.call_hook("before_train")
+        model.requires_grad_(False)
+        loaders = [self.dataloader, *([runner.val_loop.dataloader] if runner.val_loop else [])]
+        features = [features_of(runner, loader, _size(model.head)[1], self.cache) for loader in loaders]
+        self._fit_head(model.head, features[0], features[1] if runner.val_loop else None)
+        self._done = 1
+        if runner.val_loop:
+            runner.val_loop.run()
+        name = f"{protocol}.pth"
+        runner.save_checkpoint(runner.work_dir, name, save_optimizer=False, save_param_scheduler=False, by_epoch=False)
+        runner.logger.info(f"classifier written to {os.path.join(runner.work_dir, name)}")
+        runner.call_hook("after_train")
+        return runner.model
 
     def check(self, model: nn.Module) -> None:
-        """Fails for a model with another head, or several decays or ks without validation images."""
-        head = getattr(model, "head", None)
-        if not isinstance(head, KNNHead) and not isinstance(getattr(head, "fc", None), nn.Linear):
+        """Fails for a model or data that cannot be fitted, before the features are computed."""
+        head, dataset = getattr(model, "head", None), self.dataloader.dataset
+        knn = isinstance(head, KNNHead)
+        if not knn and not isinstance(getattr(head, "fc", None), nn.Linear):
             raise ValueError(
                 "LinearEvalLoop fits model.head.fc of an ImageClassifier, or a KNNHead: set model.head to a "
                 "MultiLabelLinearClsHead or an otcxr_mm.KNNHead"
             )
-        self.protocol = "knn" if isinstance(head, KNNHead) else "linear"
-        classes = (getattr(self.dataloader.dataset, "metainfo", None) or {}).get("classes")
+        if self.runner.val_loop is None and len(self.ks if knn else self.decays) > 1:
+            name = "ks" if knn else "decays"
+            raise ValueError(f"LinearEvalLoop: to choose among several {name}, val_dataloader must be set")
+        classes = (getattr(dataset, "metainfo", None) or {}).get("classes")
         if classes is not None and len(classes) != _size(head)[0]:
             raise ValueError(
                 f"model.head.num_classes={_size(head)[0]}, but the training set has {len(classes)} classes: "
                 f"{', '.join(classes)}"
             )
-        labels = getattr(getattr(self.dataloader.dataset, "records", None), "labels", None)
-        if labels is not None:  # before the features are computed
-            self.check_labels(torch.from_numpy(labels))
-        name, values = ("ks", self.ks) if self.protocol == "knn" else ("decays", self.decays)
-        if self.runner.val_loop is None and len(values) > 1:
-            raise ValueError(f"LinearEvalLoop: to choose among several {name}, val_dataloader must be set")
+        labels = getattr(getattr(dataset, "records", None), "labels", None)
+        if labels is not None:
+            _check_labels(labels, classes, self.runner.logger)
 
-    def check_features(self, model: nn.Module, width: int) -> None:
-        """Fails if the head takes features of another width."""
-        expected = _size(model.head)[1]
-        if width != expected:
-            raise ValueError(
-                f"model.head.in_channels={expected}, but the backbone and neck give features of {width} channels: set "
-                f"it to {width}"
-            )
-
-    def fit_head(self, model: nn.Module, train: Features | None, val: Features | None) -> None:
-        """Fits the head on the main process and gives it to the others."""
-        head, state = model.head, [None]
+    def _fit_head(self, head: nn.Module, train: Features, val: Features | None) -> None:
+        """Fits the head on the main process, which alone has features, and gives it to the others."""
+        state = [None]
         if is_main_process():
-            if self.protocol == "knn":
+            if isinstance(head, KNNHead):
                 self._choose_neighbours(head, train, val)
             else:
                 device = head.fc.weight.device
@@ -151,3 +174,16 @@ class LinearEvalLoop(FrozenEvalLoop):
 def _size(head: nn.Module) -> tuple[int, int]:
     """Classes and length of the features that a head takes."""
     return tuple(head.fc.weight.shape if hasattr(head, "fc") else (head.labels.shape[1], head.bank.shape[1]))
+
+
+def _check_labels(labels: np.ndarray, classes: Sequence[str], logger: MMLogger) -> None:
+    """Warns of classes that cannot be learnt; fails if none can."""
+    counts = zip(classes, (labels == 1).sum(0), (labels == 0).sum(0), np.isnan(labels).sum(0), strict=True)
+    lacking = [
+        f"{name} ({pos} positive, {neg} negative, {nan} unknown)" for name, pos, neg, nan in counts if not (pos and neg)
+    ]
+    text = f"both positives and negatives among the {len(labels)} training images: {', '.join(lacking)}"
+    if len(lacking) == labels.shape[1]:
+        raise ValueError(f"no class has {text}. Use other or more images")
+    if lacking:
+        logger.warning(f"these classes have no meaningful scores, for lack of {text}")

@@ -54,8 +54,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         **kwargs: See MMEngine's EpochBasedTrainLoop.
 
     Raises:
-        ValueError: Before training, unless exactly one of `max_epochs` and `max_iters` is given and at least 1, and if
-            an epoch has no iteration, or OTCXR would get a batch of one image.
+        ValueError: Before training, unless exactly one of `max_epochs` and `max_iters` is given, and if an epoch has no
+            iteration, or OTCXR would get a batch of one image.
     """
 
     def __init__(
@@ -72,18 +72,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"ResumableTrainLoop takes max_epochs or max_iters, got {max_epochs} and {max_iters}: set one of "
                 "them to None"
             )
-        name, length = ("max_iters", max_iters) if max_epochs is None else ("max_epochs", max_epochs)
-        if length < 1:
-            raise ValueError(f"ResumableTrainLoop: train_cfg.{name} is at least 1, got {length}")
+        if (max_epochs or max_iters or 0) < 1:
+            raise ValueError(f"ResumableTrainLoop: training takes at least 1, got {max_epochs=}, {max_iters=}")
         super().__init__(runner, dataloader, max_epochs or 1, val_interval=val_interval, **kwargs)
-        loader = self.dataloader
-        self._check_batches(loader)
+        length = self._checked_length()
         if max_iters is not None:
-            self._max_epochs, self._max_iters = -(-max_iters // len(loader)), max_iters
-            self.val_interval = -(-val_interval // len(loader))
+            self._max_epochs, self._max_iters = -(-max_iters // length), max_iters
+            self.val_interval = -(-val_interval // length)
             self.dynamic_intervals = [self.val_interval]
 
-    def _check_batches(self, loader: DataLoader) -> None:
+    def _checked_length(self) -> int:
+        loader = self.dataloader
         images, batch = len(loader.sampler), loader.batch_sampler.batch_size
         if not len(loader):
             raise ValueError(
@@ -96,34 +95,20 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 f"OTCXR's statistics need at least 2 images per batch, and {images} images in batches of {batch} leave "
                 "a batch of 1: set train_dataloader.drop_last=True or another batch_size, or take more images"
             )
+        return len(loader)
 
     def run(self) -> nn.Module:
-        """Trains; warns if the checkpoint has been trained to the end."""
+        """Trains; with more `max_iters` than in the earlier run, from the middle of its last epoch."""
         length = len(self.dataloader)
         if (self._epoch - 1) * length <= self._iter < min(self._epoch * length, self._max_iters):
-            self._epoch -= 1  # max_iters ended the earlier run in the middle of this epoch
-        if self._epoch >= self._max_epochs:
-            self.runner.logger.warning(
-                f"the checkpoint has been trained for {self._epoch} epochs and {self._iter} iterations, which is all "
-                "that train_cfg asks for: nothing is left to do"
-            )
+            self._epoch -= 1
         return super().run()
 
     def run_epoch(self) -> None:
-        """Runs an epoch, or what is left of it.
-
-        Raises:
-            ValueError: If the checkpoint's iteration does not fit this data, batch size and number of processes.
-        """
+        """Runs an epoch, or what is left of it."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * len(self.dataloader)
-        if not 0 <= done <= len(self.dataloader):
-            raise ValueError(
-                f"the checkpoint is at epoch {self._epoch}, iteration {self._iter}, which does not fit "
-                f"{len(self.dataloader)} iterations per epoch: resume with the data, batch size and number of "
-                "processes of the run that wrote it"
-            )
         if done:
             self.runner.logger.info(
                 f"Epoch {self._epoch + 1} resumes after {done} of {len(self.dataloader)} iterations"
