@@ -27,7 +27,7 @@ def predictions(work_dir: Path, planted: Planted) -> tuple[dict[str, np.ndarray]
 def by_hand(work_dir: Path, planted: Planted) -> tuple[list[str], np.ndarray]:
     """AUROC of every column of scores (first axis) against the user's own labels of every class (second axis)."""
     arrays, images = predictions(work_dir, planted)
-    table, classes = planted.labels(), arrays["classes"].tolist()
+    table, classes = planted.labels, arrays["classes"].tolist()
     labels = np.array([[table[image][name] for name in classes] for image in images])
     known = np.isfinite(labels)
     auroc = [
@@ -70,7 +70,7 @@ def assert_segmented(work_dir: Path, planted: Planted, at_least: float = 0.9) ->
         The mean Dice of each class over the images that have it.
     """
     arrays, images = predictions(work_dir, planted)
-    table, classes = planted.labels(), arrays["classes"].tolist()
+    table, classes = planted.labels, arrays["classes"].tolist()
     areas = np.array([[table[image][name] for name in classes] for image in images])
     np.testing.assert_array_equal(arrays["pixels"], areas, "these are not the masks of the user's table")
     dice = arrays["dice"]

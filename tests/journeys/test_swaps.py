@@ -60,7 +60,7 @@ def test_a_mistake_at_test(mapping, opts, refusal, otcxr, hospital, tmp_path):
     ("opts", "refusal"),
     [
         pytest.param(SWAPPED_SPLITS, LEAK, id="patients of the pre-training at test"),
-        pytest.param(OTHER_SCALE, "was pre-trained with mean", id="mean and std of the pre-training"),
+        pytest.param(OTHER_SCALE, "was trained with mean", id="mean and std of the pre-training"),
     ],
 )
 def test_a_mistake_after_pretraining(opts, refusal, otcxr, hospital, tmp_path):
