@@ -1,10 +1,24 @@
 import json
+import sys
 
 import pytest
 
+from tests.conftest import ROOT
 
-def test_the_demo_from_images_to_its_report(python, tmp_path):
-    python("tools/demo.py", "--out", tmp_path, "--patients", "60", "--epochs", "1", "--seed", "5")
+
+@pytest.fixture(autouse=True)
+def _tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+
+
+def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
+    import demo
+
+    for variable in ("OTCXR_SYNTHETIC", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"):  # which the demo sets
+        monkeypatch.setenv(variable, "1")
+    options = ["--patients", "60", "--epochs", "1", "--seed", "5"]
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(tmp_path), *options])
+    demo.main()
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["seed"] == 5
     for name in ("random_init", "otcxr", "vicreg", "supervised"):
@@ -22,9 +36,8 @@ class TestSteps:
     """Steps of the demo: one, and one that uses its result."""
 
     @pytest.fixture
-    def run(self, root, tmp_path, monkeypatch):
+    def run(self, tmp_path):
         """Runs both steps with a setting each; returns which of them were done now."""
-        monkeypatch.syspath_prepend(str(root / "tools"))
         from demo_steps import Steps
         from mmengine.config import Config
 
