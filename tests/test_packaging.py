@@ -8,7 +8,6 @@ import venv
 import zipfile
 
 import pytest
-import yaml
 
 from tests.conftest import ROOT
 from tests.journeys import options, own, publishers
@@ -51,19 +50,6 @@ def test_wheel_asks_for_neither_line_of_openmmlab(wheel):
     assert "License-Expression: Apache-2.0" in text or "License: Apache-2.0" in text
 
 
-def test_the_unpacked_wheel_is_enough(wheel, tmp_path, python):
-    """Configs by path, and as bases of a user's config by package."""
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::_base_/models/otcxr_r50.py']\nwork_dir = 'here'\n")
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import otcxr_mm.utils.patches\n"
-    script += "assert otcxr_mm.__file__.startswith(sys.argv[1])\n"
-    script += "from mmengine.config import Config\n"
-    script += "for path in (sys.argv[1] + '/otcxr_mm/.mim/configs/otcxr_r50_nih.py', sys.argv[2]):\n"
-    script += "    print(Config.fromfile(path).model.type)"
-    output = python("-c", script, tmp_path / "site", tmp_path / "mine.py").stdout
-    assert output.split() == ["otcxr_mm.OTCXR", "otcxr_mm.OTCXR"]
-
-
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     """The folder `bin` of an environment with the wheel installed, and all else from the one that runs the tests."""
@@ -99,29 +85,16 @@ def test_mim_and_otcxr_work_from_an_installed_wheel(installed, planted, tmp_path
 
     where = run("python", "-c", "import otcxr_mm; print(otcxr_mm.__file__)")
     assert where.startswith(str(installed.parent)), "the package of the checkout is what would be tested"
-    short = options.cfg(options.loaders(4, "train"), options.ONE_EPOCH)
-    mim = ("python", "-m", "mim")
-    out = run(*mim, "train", "otcxr_mm", "otcxr_r18_cpu.py", "--work-dir", "work_dirs/otcxr_r18_cpu", *short)
-    assert "in codebase otcxr_mm" in out
-    linear, work_dir = "linear_r18_kermany.py", "work_dirs/linear"
-    few = options.loaders(16)
-    run(*mim, "train", "otcxr_mm", linear, "--work-dir", work_dir, "--cfg-options", *few)
-    checkpoint = ["--checkpoint", f"{work_dir}/linear.pth", "--work-dir", work_dir, "--cfg-options", *few]
-    run(*mim, "test", "otcxr_mm", linear, *checkpoint)
-    assert list(assert_learnt(tmp_path / work_dir, planted)) == ["normal", "bacteria", "virus"]
-
     # with MMPretrain's own script, which knows no bases in this package
     run("otcxr", "copy-cfg", "otcxr_r18_cpu", "flat.py", "--flat")
-    run(*mim, "train", "mmpretrain", "flat.py", "--work-dir", "flat", *short)
-    assert (tmp_path / "flat" / "backbone.pth").is_file()
-    run("otcxr", "export", "flat")
-
-
-def test_editable_install_links_what_mim_needs():
-    mim = ROOT / "otcxr_mm" / ".mim"
-    assert (mim / "configs").resolve() == ROOT / "configs"
-    assert (mim / "tools" / "train.py").is_file()
-    assert yaml.safe_load((mim / "model-index.yml").read_text())["Import"]
+    mim, short = ("python", "-m", "mim"), options.cfg(options.loaders(4, "train"), options.ONE_EPOCH)
+    run(*mim, "train", "mmpretrain", "flat.py", "--work-dir", "work_dirs/otcxr_r18_cpu", *short)
+    # a user's config of the wheel's bases
+    (tmp_path / "mine.py").write_text("_base_ = ['otcxr_mm::linear_r18_kermany.py']\n")
+    few = ["--work-dir", "work_dirs/mine", "--cfg-options", *options.loaders(16)]
+    run(*mim, "train", "otcxr_mm", "mine.py", *few)
+    run(*mim, "test", "otcxr_mm", "linear_r18_kermany.py", "--checkpoint", "work_dirs/mine/linear.pth", *few)
+    assert list(assert_learnt(tmp_path / "work_dirs" / "mine", planted)) == ["normal", "bacteria", "virus"]
 
 
 def test_every_module_imports_without_optional_packages(python):
@@ -154,12 +127,6 @@ def test_what_the_package_imports_is_declared():
     needed = {distributions.get(name, name) for name in imported - set(sys.stdlib_module_names) - {"otcxr_mm"}}
     assert needed <= names, needed - names
     assert "pot" in {re.match(r"[\w-]+", line).group() for line in declared["install_requires"]}
-
-
-def test_lock_files_are_plain_lines():
-    for name in ("onedl.txt", "mm.txt", "minimal.txt", "linux.txt"):
-        for line in (ROOT / "requirements" / name).read_text().splitlines():
-            assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][^\s;]*", line), f"{name}: {line}"
 
 
 def test_versions_agree():
