@@ -27,9 +27,8 @@ HEAVY += ("mmseg.models", "matplotlib.pyplot", "yapf", "scipy.spatial", "sklearn
 
 @dataclass
 class Run:
-    """A command that has run: its arguments, standard output and error interleaved, and its exit status."""
+    """A command that has run: standard output and error interleaved, and its exit status."""
 
-    argv: list[str]
     out: str
     status: int
 
@@ -55,16 +54,7 @@ class Otcxr:
         check: bool = False,
         timeout: float = 300,
     ) -> Run:
-        """Runs a command to its end.
-
-        Args:
-            *argv: Arguments of `otcxr`.
-            cwd: Folder in which it runs.
-            env: Variables that override those of this process.
-            limits: Limits of the process, such as ``{"RLIMIT_FSIZE": 1000}``.
-            check: Whether a status other than 0 fails the test.
-            timeout: Seconds after which the command is killed.
-        """
+        """Runs a command to its end, with `env` over the variables of this process and limits such as RLIMIT_FSIZE."""
         self.count += 1
         words = [str(word) for word in argv]
         inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONWARNINGS", "LOCAL_RANK")}
@@ -76,7 +66,7 @@ class Otcxr:
         process.join(timeout)
         process.kill()
         process.join()
-        run = Run(words, output.read_text(errors="replace"), process.exitcode)
+        run = Run(output.read_text(errors="replace"), process.exitcode)
         assert not check or run.status == 0, f"otcxr {' '.join(words)} ended with {run.status}\n{run.out[-5000:]}"
         return run
 

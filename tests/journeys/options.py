@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 # a backbone without pre-training, for linear evaluation and nearest neighbours
 UNTRAINED = ["default_hooks.load_backbone.checkpoint=None", "train_cfg.calibrate=True"]
-# nearest neighbours instead of a linear head
-KNN = ["model.head.type=otcxr_mm.KNNHead"]
 # weight decays that converge at once on a few images
 DECAYS = ["train_cfg.decays=(0.1,1,10)"]
 ONE_EPOCH = ["train_cfg.max_epochs=1", "param_scheduler=[]"]

@@ -7,7 +7,7 @@ import numpy as np
 from tests.datasets.dicoms import write_dicom
 
 from . import options
-from .planted import SMALL, Planted, backgrounds, cases, disc, image_names, names, plant, write, write_csv
+from .planted import SMALL, Planted, backgrounds, cases, disc, names, plant, write, write_csv
 
 # classes to columns: neither is in alphabetical order, nor in that of the other
 OWN = {"Virus": "COVID", "Fungus": "Pneumocystis", "Bacteria": "Streptococcus"}
@@ -105,7 +105,7 @@ def masks(root: Path, data: Path) -> Planted:
 
 def lungs(root: Path, data: Path, folder: str, table: bool) -> Planted:
     """Bright discs and a folder of their masks; with a table of patients and splits, or split by the hash of names."""
-    planted, rows, free = Planted(root), [], image_names("{}")
+    planted, rows, free = Planted(root), [], names("{}", key="image {}")
     for i, case in enumerate(cases(backgrounds(data / "kermany" / "images", 500), ("any",), SMALL)):
         name, mask = next(free[case.split]), disc(64, 64, 20 + i // 2 % 8)
         write(root / "images" / f"{name}.png", np.where(mask, 245, case.pixels // 2))

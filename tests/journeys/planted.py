@@ -116,16 +116,14 @@ def cases(
 
 
 def names(form: str, shares: Sequence[tuple[str, float]] = SHARES, key: str = "{}") -> dict[str, Iterator[str]]:
-    """Numbered names, by the split into which split_by_hash puts them; `key`: what of a name is hashed."""
+    """Numbered names, by the split into which split_by_hash puts them.
+
+    What is hashed is `key`: of a patient the name, of an image without one 'image' and its name.
+    """
     found = np.array([form.format(i) for i in range(1, 1000)])
     hashes = hash_share([key.format(name) for name in found], "split")
     place = np.searchsorted(np.cumsum([share for _, share in shares])[:-1], hashes, side="right")
     return {split: iter(found[place == k].tolist()) for k, (split, _) in enumerate(shares)}
-
-
-def image_names(form: str) -> dict[str, Iterator[str]]:
-    """Names of images without patients, by split."""
-    return names(form, key="image {}")
 
 
 def disc(row: float, column: float, radius: float) -> np.ndarray:

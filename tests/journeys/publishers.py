@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.datasets.dicoms import write_dicom
 
-from .planted import COUNTS, SIDE, SMALL, Planted, backgrounds, cases, disc, image_names, names, write, write_csv
+from .planted import COUNTS, SIDE, SMALL, Planted, backgrounds, cases, disc, names, write, write_csv
 
 NIH = ("Pneumonia", "Infiltration", "Edema", "Atelectasis", "Effusion", "Cardiomegaly", "Mass", "Nodule")
 NIH += ("Pneumothorax", "Consolidation", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia")
@@ -44,19 +44,14 @@ def nih(root: Path, data: Path, counts: Mapping[str, int] = COUNTS, classes: Seq
     return planted
 
 
-def write_xray(path: Path, pixels: np.ndarray, i: int) -> None:
-    """A DICOM of 8 bits, or every second one of 12 bits, of which every second one is MONOCHROME1."""
-    wide = np.round(pixels.astype(np.float64) * 4095 / 255).astype(np.uint16)
-    kinds = [(pixels,), (wide, 12), (pixels,), (4095 - wide, 12, "MONOCHROME1")]
-    write_dicom(path, *kinds[i % 4])
-
-
 def vinbig(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
     """As Kaggle ships it: DICOM, and three readers of whom two or three mark what is there."""
-    planted, rows, free = Planted(root), [], image_names("{:032x}")
+    planted, rows, free = Planted(root), [], names("{:032x}", key="image {}")
     for i, case in enumerate(cases(backgrounds(data / "nih" / "images", 100), VINBIG, counts)):
         image = next(free[case.split])
-        write_xray(root / "train" / f"{image}.dicom", case.pixels, i)
+        wide = np.round(case.pixels.astype(np.float64) * 4095 / 255).astype(np.uint16)  # 12 bits
+        kinds = [(case.pixels,), (wide, 12), (case.pixels,), (4095 - wide, 12, "MONOCHROME1")]
+        write_dicom(root / "train" / f"{image}.dicom", *kinds[i % 4])
         for reader in range(3):
             # the third one overlooks every second finding
             found = case.positive if reader < 2 else case.positive[::2]
@@ -73,7 +68,7 @@ def vinbig(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Plante
 def rsna(root: Path, data: Path) -> Planted:
     """As Kaggle ships it: a row per box, and DICOM."""
     planted, rows, details = Planted(root), [], []
-    free = image_names("{:08x}-0000-4000-8000-000000000000")
+    free = names("{:08x}-0000-4000-8000-000000000000", key="image {}")
     for i, case in enumerate(cases(backgrounds(data / "nih" / "images", 200), ("Pneumonia", "another mark"), SMALL)):
         image = next(free[case.split])
         write_dicom(root / "stage_2_train_images" / f"{image}.dcm", case.pixels, PatientID=image, Modality="CR")
@@ -98,7 +93,7 @@ def run_length(mask: np.ndarray) -> str:
 def siim(root: Path, data: Path) -> Planted:
     """As Kaggle ships it: nested folders of DICOM; half of the images have a bright disc, which is the mask."""
     planted, rows, rng = Planted(root), [], np.random.default_rng(0)
-    free = image_names("1.2.276.0.7230010.3.1.4.8323329.{}.1517875201.850819")
+    free = names("1.2.276.0.7230010.3.1.4.8323329.{}.1517875201.850819", key="image {}")
     for case in cases(backgrounds(data / "nih" / "images", 300), ("Pneumothorax",), SMALL):
         image = next(free[case.split])
         pixels = np.clip(127.5 + 0.5 * (case.pixels.astype(float) - 127.5), 0, 150)

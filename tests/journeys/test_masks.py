@@ -61,5 +61,5 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     otcxr("test", work_dir / "sides.py", best, *args, cwd=tmp_path, check=True)
     with pytest.raises(AssertionError):
         assert_segmented(tmp_path / "swapped", planted)
-    dice = recorded(tmp_path / "swapped", "dice")
+    dice = recorded(tmp_path / "swapped", "mask/dice")
     assert max(dice["left_lung"], dice["right_lung"]) < 0.1 < 0.9 < dice["heart"]

@@ -2,6 +2,7 @@ import json
 import sys
 
 import pytest
+from mmengine.config import Config
 
 from tests.conftest import ROOT
 
@@ -32,43 +33,42 @@ def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
     assert "http" not in page.replace("http-equiv", "")
 
 
-class TestSteps:
-    """Steps of the demo: one, and one that uses its result."""
+@pytest.fixture
+def run(tmp_path):
+    """Runs a step and one that uses its result, with a setting each; returns which of them were done now."""
+    from demo_steps import Steps
 
-    @pytest.fixture
-    def run(self, tmp_path):
-        """Runs both steps with a setting each; returns which of them were done now."""
-        from demo_steps import Steps
-        from mmengine.config import Config
+    def run(first=0, second=0):
+        done, steps = [], Steps(tmp_path, count=2)
 
-        def run(first=0, second=0):
-            done, steps = [], Steps(tmp_path, count=2)
+        def do(cfg):
+            done.append(cfg.name)
+            return {"setting": cfg.setting}
 
-            def do(cfg):
-                done.append(cfg.name)
-                return {"setting": cfg.setting}
+        results = [steps.run("first", "First", Config({"name": "first", "setting": first}), do)]
+        results.append(steps.run("second", "Second", Config({"name": "second", "setting": second}), do, "first"))
+        assert results == [{"setting": first}, {"setting": second}]
+        return done
 
-            results = [steps.run("first", "First", Config({"name": "first", "setting": first}), do)]
-            results.append(steps.run("second", "Second", Config({"name": "second", "setting": second}), do, "first"))
-            assert results == [{"setting": first}, {"setting": second}]
-            return done
+    return run
 
-        return run
 
-    def test_finished_steps_are_skipped(self, run):
-        assert run() == ["first", "second"]
-        assert run() == []
+def test_finished_steps_are_skipped(run):
+    assert run() == ["first", "second"]
+    assert run() == []
 
-    def test_a_changed_step_starts_over_with_what_uses_it(self, run, tmp_path):
-        run()
-        (tmp_path / "first" / "old.pth").touch()
-        assert run(second=1) == ["second"]
-        assert run(first=1, second=1) == ["first", "second"]
-        assert not (tmp_path / "first" / "old.pth").exists()
 
-    def test_an_interrupted_step_keeps_its_files(self, run, tmp_path):
-        run()
-        (tmp_path / "first" / "result.json").unlink()
-        (tmp_path / "first" / "epoch_1.pth").touch()
-        assert run() == ["first"]
-        assert (tmp_path / "first" / "epoch_1.pth").exists()
+def test_a_changed_step_starts_over_with_what_uses_it(run, tmp_path):
+    run()
+    (tmp_path / "first" / "old.pth").touch()
+    assert run(second=1) == ["second"]
+    assert run(first=1, second=1) == ["first", "second"]
+    assert not (tmp_path / "first" / "old.pth").exists()
+
+
+def test_an_interrupted_step_keeps_its_files(run, tmp_path):
+    run()
+    (tmp_path / "first" / "result.json").unlink()
+    (tmp_path / "first" / "epoch_1.pth").touch()
+    assert run() == ["first"]
+    assert (tmp_path / "first" / "epoch_1.pth").exists()

@@ -99,11 +99,6 @@ def test_lungs_are_read_from_each_token_alone(records):
     assert 1 - result["test"][1].sum() / result["test"][2].sum() > 0.999
     blind, _ = lungs({split: t[:, :, 1:] for split, t in tokens.items()}, masks)
     assert abs(1 - blind["test"][1].sum() / blind["test"][2].sum()) < 0.1
-    # the mean mask looks at no image either
-    assert abs(1 - blind["test"][4].sum() / blind["test"][2].sum()) < 0.1
-    same = {split: np.repeat(masks["train"][:1], 40, 0) for split in masks}
-    told, _ = lungs(tokens, same)
-    assert told["test"][3].mean() == 1
 
 
 @pytest.mark.parametrize("config", sorted({run.config for runs in QUEUES.values() for run in runs.values()}))
