@@ -62,7 +62,7 @@ def dicom_folder(root: Path, data: Path) -> Planted:
         path = f"studies/{i % 3}/{i:04d}.dcm"
         tags = dict(PatientID=case.patient, PatientSex="FM"[i // 2 % 2], PatientAge="061Y", ViewPosition="PA")
         write_dicom(root / path, case.pixels, **tags)
-        rows.append((path, case.labels["Edema"], case.labels["Mass"]))
+        rows.append((path, int(case.labels["Edema"]), int(case.labels["Mass"])))
         planted.add(f"{i:04d}", case.split, case.labels, case.patient)
     write_csv(root / "labels.csv", "path,Edema,Mass", rows)
     return planted
