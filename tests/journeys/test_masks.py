@@ -20,8 +20,6 @@ test_dataloader = dict(dataset=ours)
 model = dict(decode_head=dict(num_classes=3))
 """
 PAIRS = ["train_dataloader.dataset.pipeline.1.flip_pairs=[(left_lung,right_lung)]"]
-
-
 FROZEN = ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
 
 
