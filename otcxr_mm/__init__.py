@@ -1,92 +1,30 @@
 """OTCXR for the MMPretrain ecosystem: self-supervised pre-training on chest radiographs by optimal transport.
 
-Importing the package imports nothing else; the public names below are loaded at first use.
+Importing the package imports nothing else; `otcxr_mm.X` looks up a public name when it is first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
-from .version import __version__
+from .version import __version__ as __version__
 
-_PUBLIC = {
-    "otcxr_mm.models": (
-        "CVSIM",
-        "OTCXR",
-        "OTHead",
-        "CovarianceLoss",
-        "CXRDataPreprocessor",
-        "KNNHead",
-        "MaskedAsymmetricLoss",
-        "FCNMaskHead",
-        "MaskLoss",
-        "MaskSegmentor",
-        "MaskedBCELoss",
-        "TransportLoss",
-        "UPerMaskHead",
-        "VICRegHead",
-        "VarianceLoss",
-    ),
-    "otcxr_mm.datasets": (
-        "BaseCXRDataset",
-        "CSVLabeledCXR",
-        "CXRSegmentation",
-        "FlipCXR",
-        "LoadCXR",
-        "MaskedCrop",
-        "MedMNISTCXR",
-        "NIHChestXray14",
-        "PackCXR",
-        "PackMasks",
-        "PackViews",
-        "PackedImages",
-        "PhotometricCXR",
-        "RSNAPneumonia",
-        "SIIMPneumothorax",
-        "TwoViewCrop",
-        "SyntheticCXR",
-        "UnlabeledCXR",
-        "VinBigCXR",
-        "VinDrCXR",
-        "pack_images",
-    ),
-    "otcxr_mm.backbones": ("export_backbone", "load_backbone", "save_backbone"),
-    "otcxr_mm.evaluation": ("MaskMetric", "MultiLabelAUC"),
-    "otcxr_mm.engine": (
-        "AtomicCheckpointHook",
-        "AttributeScheduleHook",
-        "BFloat16OptimWrapper",
-        "CollapseMonitorHook",
-        "EMATargetHook",
-        "ExportBackboneHook",
-        "FiniteLossHook",
-        "LinearEvalLoop",
-        "LeakAuditHook",
-        "LoadBackboneHook",
-        "PositiveWeightHook",
-        "MaskOverlayHook",
-        "ProgressBarHook",
-        "ReproducibilityHook",
-        "ResultsHook",
-        "ResumableTrainLoop",
-        "RunManifestHook",
-        "ValThenTestLoop",
-    ),
-    "otcxr_mm.visualization.tracked": ("TrackedVisualizer",),
-}
-_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
-
-__all__ = ["__version__", "ops", *sorted(_MODULE_OF)]
+# modules whose public names are also names of the package; those that load quickly come first
+_MODULES = ("datasets", "evaluation", "backbones", "models", "engine", "visualization.tracked")
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name at first use (PEP 562)."""
-    if name == "ops":
-        return import_module("otcxr_mm.ops")
-    if name in _MODULE_OF:
-        return getattr(import_module(_MODULE_OF[name]), name)
-    raise AttributeError(f"module 'otcxr_mm' has no attribute {name!r}")
+    """Imports a submodule or a public name of one (PEP 562)."""
+    if not name.startswith("_"):
+        if find_spec(f"{__name__}.{name}"):
+            return import_module(f"{__name__}.{name}")
+        for module in (import_module(f"{__name__}.{path}") for path in _MODULES):
+            if name in module.__all__:
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    names = (name for path in _MODULES for name in import_module(f"{__name__}.{path}").__all__)
+    return ["__version__", "ops", *sorted(names)]

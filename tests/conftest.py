@@ -16,12 +16,6 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 
 @pytest.fixture(scope="session")
-def root():
-    """The repository."""
-    return ROOT
-
-
-@pytest.fixture(scope="session")
 def real_data():
     """Folder with real radiographs; without it the tests that need them are skipped, in CI they fail."""
     folder = Path(os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data"))

@@ -1,6 +1,5 @@
 """The shipped configs: their models and data sets are built, their layout and their recorded results checked."""
 
-import ast
 import csv
 import re
 
@@ -11,25 +10,13 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import Runner
 
 import otcxr_mm.utils.patches  # noqa: F401  knows bases that are named otcxr_mm::X.py
-from tests.conftest import ROOT, write_image
+from tests.conftest import ROOT
 
 FOLDER = ROOT / "configs"
 CONFIGS = sorted(p for p in FOLDER.rglob("*.py") if "_base_" not in p.parts)
 READMES = sorted(FOLDER.rglob("README.md"))
 METAFILES = sorted(FOLDER.rglob("metafile.yml"))
 PARTS = ("train", "val", "test")
-
-
-def bases(path):
-    """The files that a config inherits directly, by relative paths: MMEngine 0.10.7 finds others by pkg_resources."""
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "_base_":
-            return [(path.parent / name).resolve() for name in ast.literal_eval(node.value)]
-    return []
-
-
-def levels(path):
-    return 1 + max(map(levels, bases(path)), default=0)
 
 
 def build_model(cfg):
@@ -40,23 +27,12 @@ def build_model(cfg):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_model_builds(path):
+def test_a_config_builds_its_model_and_has_its_command(path):
     cfg = Config.fromfile(path)
     assert build_model(cfg) is not None
     if "auto_scale_lr" in cfg:  # a linear evaluation has no learning rate
         assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_a_config_has_at_most_three_levels(path):
-    assert levels(path) <= 3
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_the_head_of_a_config_is_short_and_has_its_command(path):
-    head = path.read_text().partition("_base_")[0].splitlines()
-    assert 3 <= len(head) <= 6
-    assert f"python tools/train.py {path.relative_to(ROOT)}" in "\n".join(head)
+    assert f"python tools/train.py {path.relative_to(ROOT)}" in path.read_text().partition("_base_")[0]
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.parent.name)
@@ -100,22 +76,14 @@ def test_readmes_have_the_recorded_results(measured):
 
 
 def test_metafiles_have_the_recorded_results(measured):
-    models = {m["Name"]: m for path in METAFILES for m in yaml.safe_load(path.read_text())["Models"]}
-    expected = {
-        "linear_r18_kermany": {"AUROC": ("kermany", "linear"), "kNN AUROC": ("kermany", "knn")},
-        "linear_r18_nih": {"AUROC": ("nih", "linear"), "kNN AUROC": ("nih", "knn")},
-        "finetune_r18_kermany": {"AUROC": ("kermany", "finetune")},
-        "finetune_r18_nih": {"AUROC": ("nih", "finetune")},
-        "upernet_r18_lungs": {"Dice": ("lungs", "finetune"), "Frozen Dice": ("lungs", "frozen")},
-    }
-    for name, metrics in expected.items():
-        values = {metric: measured[(*key, "OTCXR", 1.0)] for metric, key in metrics.items()}
-        assert models[name]["Results"][0]["Metrics"] == values
-    assert {name for name, model in models.items() if "Results" in model} == {
-        *expected,
-        "linear_r18_synthetic",  # of the demo, in docs/get_started.md
-        "supervised_r18_synthetic",
-    }
+    models = [m for path in METAFILES for m in yaml.safe_load(path.read_text())["Models"]]
+    found = {m["Name"]: m["Results"][0]["Metrics"] for m in models if "Results" in m and "synthetic" not in m["Name"]}
+    of_metric = {"kNN AUROC": "knn", "Dice": "finetune", "Frozen Dice": "frozen"}
+    for name, metrics in found.items():
+        protocol, _, data = name.split("_")
+        for metric, value in metrics.items():
+            assert value == measured[data, of_metric.get(metric, protocol), "OTCXR", 1.0]
+    assert sum(map(len, found.values())) == 8
 
 
 def loader(cfg, part):
@@ -124,14 +92,6 @@ def loader(cfg, part):
     spec.num_workers, spec.persistent_workers = 0, False
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         return Runner.build_dataloader(spec, seed=0)
-
-
-def test_the_data_set_of_the_nih_config_can_be_overridden(nih_folder):
-    cfg = Config.fromfile(FOLDER / "otcxr_r50_nih.py")
-    cfg.merge_from_dict({"train_dataloader.dataset.data_root": str(nih_folder), "train_dataloader.dataset.indices": 2})
-    (batch,) = list(loader(cfg, "train"))
-    assert [view.shape for view in batch["inputs"]] == [(2, 1, 224, 224)] * 2
-    assert batch["data_samples"][0].view_to_image.shape == (2, 2, 3)
 
 
 def test_the_small_config_reads_real_radiographs(real_data, monkeypatch):
@@ -191,15 +151,3 @@ def test_the_lungs_config_reads_real_masks(real_data, monkeypatch):
     datasets = [loader(cfg, part).dataset for part in PARTS]
     assert [dataset[3]["inputs"].shape for dataset in datasets] == [(1, 96, 96)] * 3
     assert len(datasets[2]) == 287 and sum(map(len, datasets)) == 1544
-
-
-def test_the_config_of_your_own_masks_reads_two_folders(tmp_path, monkeypatch):
-    pytest.importorskip("mmseg.registry")
-    for i in range(20):
-        write_image(tmp_path / "images" / f"{i}.png")
-        write_image(tmp_path / "masks" / f"{i}.png", value=255 * (i % 2))
-    monkeypatch.setenv("OTCXR_LUNGS", str(tmp_path))
-    cfg = Config.fromfile(FOLDER / "downstream" / "segmentation" / "upernet_r50_lungs.py")
-    datasets = [loader(cfg, part).dataset for part in PARTS]
-    assert sum(map(len, datasets)) == 20
-    assert all(dataset[0]["inputs"].shape == (1, 256, 256) for dataset in datasets)

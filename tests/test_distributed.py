@@ -14,48 +14,38 @@ import torch.multiprocessing as mp
 from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 
-import otcxr_mm
 from otcxr_mm.models.norm import CrossRankBatchNorm1d
 from otcxr_mm.ops import all_reduce_sum, gather
 from tests.conftest import ROOT, write_image
+from tests.models.test_otcxr import model, total
 
 pytestmark = pytest.mark.xdist_group("distributed")
 
 BATCH = 8
-TINY = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
-VIT = dict(type="VisionTransformer", arch=TINY, img_size=32, patch_size=8, in_channels=1, out_type="featmap")
-RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, in_channels=1, out_indices=(3,))
-RESNET.update(norm_eval=True, zero_init_residual=False)
 EVERY = dict(marginals="visibility", prior_scale=0.25, guard=True, centre="batch", loss_ot=dict(rho=1.0))
+COSINE = dict(centre="position", statistics="flattened", loss_ot=dict(metric="cosine"))
 CASES = {
-    "LayerNorm": {},
-    "frozen BN": dict(backbone=RESNET),
-    "every choice": dict(head=EVERY, ema=0.1),
+    "default": {},
+    "every choice": dict(head=EVERY, neck=dict(detach_context=False), ema=0.1),
     "debiased": dict(head=dict(loss_ot=dict(debiased=True))),
-    "cosine at each position": dict(
-        head=dict(centre="position", statistics="flattened", loss_ot=dict(metric="cosine"))
-    ),
+    "cosine at each position": dict(head=COSINE),
 }
 
 
 def build(case):
     torch.manual_seed(0)
-    options = CASES[case]
-    backbone = options.get("backbone", VIT)
-    neck = dict(type="otcxr_mm.CVSIM", in_channels=(32 if backbone is VIT else 64,), embed_dims=32, num_heads=2)
-    neck.update(hidden_channels=48, out_channels=24, detach_context=False)
-    head = dict(type="otcxr_mm.OTHead", **options.get("head", {}))
-    model = otcxr_mm.OTCXR(dict(backbone), neck, head, ema=options.get("ema")).double()
-    model.init_weights()
-    model.train()
-    if model.target is not None:
-        model.sync_target()
-    return model
+    made = model(**CASES[case]).double()
+    for backbone in (module for module in made.modules() if hasattr(module, "norm_eval")):
+        backbone.norm_eval = True  # its batch norm sees one process alone
+    made.train()
+    if made.target is not None:
+        made.sync_target()
+    return made
 
 
 def images():
     generator = torch.Generator().manual_seed(1)
-    views = [torch.randn(BATCH, 1, 32, 32, generator=generator, dtype=torch.float64) for _ in range(2)]
+    views = [torch.randn(BATCH, 1, 64, 64, generator=generator, dtype=torch.float64) for _ in range(2)]
     samples = []
     for i in range(BATCH):
         shift = np.array([[0.6, 0, 0.05 * i], [0, 0.6, 0.2]])
@@ -65,21 +55,20 @@ def images():
 
 def step(model, views, samples):
     losses = model(views, samples, mode="loss")
-    loss = sum(value for name, value in losses.items() if name.startswith("loss"))
-    loss.backward()
-    return {name: value.detach() for name, value in losses.items()} | {"total": loss.detach()}
+    total(losses).backward()
+    return {name: value.detach() for name, value in losses.items()}
 
 
 def joint_step(rank, case):
     """Losses, gradients and buffers of a process that has half of the batch."""
-    model = build(case)
+    made = build(case)
     views, samples = images()
     half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
-    losses = step(DistributedDataParallel(model), [v[half] for v in views], samples[half])
+    losses = step(DistributedDataParallel(made), [v[half] for v in views], samples[half])
     for value in losses.values():
         torch_dist.all_reduce(value)
-    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    return {name: value / 2 for name, value in losses.items()}, grads, dict(model.named_buffers())
+    grads = {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+    return {name: value / 2 for name, value in losses.items()}, grads, dict(made.named_buffers())
 
 
 def collectives(rank):
@@ -112,16 +101,16 @@ def ranks(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one_with_the_joint_batch(case, ranks):
     losses, grads, buffers = ranks[0][case]
-    model = build(case)
-    expected = step(model, *images())
+    made = build(case)
+    expected = step(made, *images())
     for name, value in expected.items():
         assert abs(losses[name] - value) <= 1e-9 * abs(value) + 1e-15, name
-    reference = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    reference = {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
     assert grads.keys() == reference.keys()
     assert (
         max(((grads[name] - g).norm() / g.norm()).item() for name, g in reference.items() if g.norm() > 1e-12) <= 1e-9
     )
-    for name, value in model.named_buffers():  # the running statistics of the projector too
+    for name, value in made.named_buffers():  # the running statistics of the projector too
         torch.testing.assert_close(buffers[name], value, rtol=1e-9, atol=1e-12)
 
 
@@ -137,10 +126,7 @@ def test_collectives_sum_the_gradients_of_all_processes(ranks):
     torch.testing.assert_close(second[3], joint.running_var)
 
 
-def test_alone_they_are_identities():
-    x = torch.randn(3)
-    assert gather(x) is x
-    assert all_reduce_sum(x) is x
+def test_alone_the_norm_is_that_of_torch():
     norm, reference = CrossRankBatchNorm1d(4), torch.nn.BatchNorm1d(4)
     x = torch.randn(6, 4)
     assert torch.equal(norm(x), reference(x))

@@ -1,12 +1,12 @@
 """Two runs on one test set, paired by patient: `otcxr compare`, `tools/analysis/compare.py`."""
 
 import json
-import sys
 
-from .console import ArgumentParser
+from .console import ArgumentParser, command
 
 
-def main(argv: list[str] | None = None) -> int:
+@command
+def main(argv: list[str] | None = None) -> None:
     """Prints the differences."""
     parser = ArgumentParser(description="Compare two runs, per class and on average, with 95 % intervals over patients")
     parser.add_argument("run_a", help="work dir of a run tested with otcxr test")
@@ -18,14 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     from ..reports.draws import DRAWS, NAMES
     from ..utils.markdown import markdown
 
-    try:
-        runs = load_runs([args.run_a, args.run_b])
-        if len(runs) != 2:
-            raise ValueError(f"expected two runs, found {', '.join(str(run.folder) for run in runs)}")
-        rows = compare_runs(*runs)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+    runs = []
+    for path in (args.run_a, args.run_b):
+        run, *more = load_runs([path])
+        if more:
+            raise SystemExit(f"{path} holds {1 + len(more)} runs, such as {run.folder}: name one of them")
+        runs.append(run)
+    rows = compare_runs(*runs)
     for letter, run in zip("AB", runs, strict=True):
         print(f"{letter}: {run.folder}: {run.method}, {run.protocol or 'no protocol'}, {100 * run.fraction:g} %")
     test = runs[0].test
@@ -39,7 +38,6 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         with open(args.out, "w", encoding="utf-8") as stream:
             json.dump(rows, stream, indent=2)
-    return 0
 
 
 def _shown(row: dict) -> list[str]:

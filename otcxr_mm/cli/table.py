@@ -1,12 +1,12 @@
 """Makes tables of finished downstream runs: `otcxr table`, `tools/analysis/table.py`."""
 
-import sys
 from pathlib import Path
 
-from .console import ArgumentParser
+from .console import ArgumentParser, command
 
 
-def main(argv: list[str] | None = None) -> int:
+@command
+def main(argv: list[str] | None = None) -> None:
     """Prints the tables as Markdown, and writes table.md, table.csv, table.tex and table.png."""
     parser = _parser()
     args = parser.parse_args(argv)
@@ -17,13 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     from .. import reports
     from ..reports.picture import table_picture
 
-    try:
-        runs = reports.load_runs(args.runs)
-        reports.rename(runs, names)
-        tables = reports.build_tables(reports.tasks(runs), args.metric, args.by, args.reference)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
+    runs = reports.load_runs(args.runs)
+    reports.rename(runs, names)
+    tables = reports.build_tables(reports.tasks(runs, args.by_test_set), args.metric, args.by, args.reference)
     text = "\n".join(map(reports.table_markdown, tables))
     print(text)
     if args.out:
@@ -37,7 +33,6 @@ def main(argv: list[str] | None = None) -> int:
         for name, table in zip(pictures, tables, strict=True):
             table_picture(table).savefig(out / name, dpi=150)
         print(f"{out}: {', '.join([*files, *pictures])}")
-    return 0
 
 
 def _parser() -> ArgumentParser:
@@ -52,4 +47,6 @@ def _parser() -> ArgumentParser:
     add("--by", choices=["fraction", "class"], default="fraction", help=columns)
     labels = "label to show for a method, for the method of one run, or for a type of data set"
     add("--name", nargs="+", action="extend", default=[], metavar="RUN_METHOD_OR_TYPE=LABEL", help=labels)
+    test_sets = "one table per test set, if runs were tested on different images of a data set"
+    add("--by-test-set", action="store_true", help=test_sets)
     return parser

@@ -152,7 +152,7 @@ def _unknown(kind: object, place: str, scope: str) -> dict | None:
 
     if not isinstance(kind, str):
         return None
-    names: dict[str, str] = {name: f"otcxr_mm.{name}" for name in otcxr_mm.__all__}
+    names: dict[str, str] = {name: f"otcxr_mm.{name}" for name in dir(otcxr_mm)}
     for root in vars(roots).values():
         if isinstance(root, roots.Registry):
             with root.switch_scope_and_registry(scope) as registry:

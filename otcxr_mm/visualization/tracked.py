@@ -19,6 +19,8 @@ from mmpretrain.visualization import UniversalVisualizer
 from ..registry import VISUALIZERS
 from ..utils.redaction import shareable
 
+__all__ = ["TrackedVisualizer"]
+
 _HIDDEN = "undisclosed"
 _MLFLOW_TAGS = ("user", "source.name", "source.git.commit", "source.git.branch", "source.git.repoURL")
 # the trackers' own variables; what users set themselves, there or in a back end's arguments, wins

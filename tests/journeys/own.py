@@ -1,6 +1,5 @@
 """Small folders as people have them: a csv, masks, DICOM without a table, and what the r18 configs read."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,7 @@ import numpy as np
 from tests.datasets.dicoms import write_dicom
 
 from . import options
-from .planted import Labels, Planted, backgrounds, cases, image_ids, patient_ids, plant, read_csv, write, write_csv
-from .publishers import SHARES, SMALL, disc
+from .planted import SMALL, Planted, backgrounds, cases, disc, names, plant, write, write_csv
 
 # classes to columns: neither is in alphabetical order, nor in that of the other
 OWN = {"Virus": "COVID", "Fungus": "Pneumocystis", "Bacteria": "Streptococcus"}
@@ -44,101 +42,76 @@ default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/mine/backbone.pth"
 MAPPING = 'img_prefix="images", label_columns=dict(Virus="COVID", Fungus="Pneumocystis", Bacteria="Streptococcus"),'
 
 
-def label_columns(file: Path, columns: Mapping[str, str], image: str) -> Labels:
-    """Labels of a csv with a column of 1 and 0 per class."""
-    return {
-        Path(row[image]).stem: {name: float(row[column]) for name, column in columns.items()} for row in read_csv(file)
-    }
-
-
 def own_csv(root: Path, data: Path) -> Planted:
     """A folder of PNG, with a csv that names patients, splits and labels."""
-    rows, patients, test = [], {}, set()
-    columns = sorted(OWN.values())
+    planted, rows = Planted(root), []
     for i, case in enumerate(cases(backgrounds(data / "kermany" / "images", 100), tuple(OWN))):
-        name = f"{case.split}_{i}.png"
-        write(root / "images" / name, case.pixels)
-        patient = f"{case.split} {case.patient}"
-        positive = {OWN[finding] for finding in case.positive}
-        rows.append((name, patient, case.split, *(int(column in positive) for column in columns)))
-        patients[Path(name).stem] = patient
-        test |= {Path(name).stem} if case.split == "test" else set()
-    write_csv(root / "labels.csv", ",".join(["path", "patient", "split", *columns]), rows)
-    return Planted(root, lambda: label_columns(root / "labels.csv", OWN, "path"), patients, frozenset(test))
+        name = f"{case.split}_{i}"
+        write(root / "images" / f"{name}.png", case.pixels)
+        rows.append((f"{name}.png", case.patient, case.split, *(int(case.labels[key]) for key in sorted(OWN))))
+        planted.add(name, case.split, case.labels, case.patient)
+    write_csv(root / "labels.csv", ",".join(["path", "patient", "split", *(OWN[key] for key in sorted(OWN))]), rows)
+    return planted
 
 
 def dicom_folder(root: Path, data: Path) -> Planted:
     """DICOM whose headers name the patients, and a csv of labels alone."""
-    patient_of = patient_ids("MRN{:05d}", SHARES)
-    rows, patients, test = [], {}, set()
-    for i, case in enumerate(cases(backgrounds(data / "kermany" / "images", 200), ("Mass", "Edema"), SMALL)):
-        patient, name = patient_of(case), f"{i:04d}"
-        tags = dict(PatientID=patient, PatientSex="FM"[case.patient % 2], PatientAge="061Y", ViewPosition="PA")
-        write_dicom(root / "studies" / f"{i % 3}" / f"{name}.dcm", case.pixels, **tags)
-        rows.append((f"studies/{i % 3}/{name}.dcm", int("Edema" in case.positive), int("Mass" in case.positive)))
-        patients[name] = patient
-        test |= {name} if case.split == "test" else set()
+    planted, rows = Planted(root), []
+    images = backgrounds(data / "kermany" / "images", 200)
+    for i, case in enumerate(cases(images, ("Mass", "Edema"), SMALL, names("MRN{:05d}"))):
+        path = f"studies/{i % 3}/{i:04d}.dcm"
+        tags = dict(PatientID=case.patient, PatientSex="FM"[i // 2 % 2], PatientAge="061Y", ViewPosition="PA")
+        write_dicom(root / path, case.pixels, **tags)
+        rows.append((path, int(case.labels["Edema"]), int(case.labels["Mass"])))
+        planted.add(f"{i:04d}", case.split, case.labels, case.patient)
     write_csv(root / "labels.csv", "path,Edema,Mass", rows)
-    columns = {"Mass": "Mass", "Edema": "Edema"}
-    return Planted(root, lambda: label_columns(root / "labels.csv", columns, "path"), patients, frozenset(test))
+    return planted
 
 
 def kermany(root: Path, data: Path) -> Planted:
     """What kermany_96.py reads: each image is of one of three kinds."""
     images = backgrounds(data / "kermany" / "images", 300)
-    rows, patients, test = [], {}, set()
+    planted, rows = Planted(root), []
     for split, n in {"train": 24, "val": 12, "test": 12}.items():
         for i in range(n):
-            kind, name, patient = i // 2 % 3, f"{split}_{i}.png", f"{split} {i // 2}"
-            write(root / "images" / name, plant(next(images), [kind]))
-            rows.append((name, KERMANY[kind], patient, split))
-            patients[Path(name).stem] = patient
-            test |= {Path(name).stem} if split == "test" else set()
+            kind, name, patient = i // 2 % 3, f"{split}_{i}", f"{split} {i // 2}"
+            write(root / "images" / f"{name}.png", plant(next(images), [kind]))
+            rows.append((f"{name}.png", KERMANY[kind], patient, split))
+            planted.add(name, split, {key: float(key == KERMANY[kind]) for key in KERMANY}, patient)
     write_csv(root / "labels.csv", "filename,subtype,patient,split", rows)
-
-    def labels() -> Labels:
-        kind_of = {Path(row["filename"]).stem: row["subtype"] for row in read_csv(root / "labels.csv")}
-        return {image: {name: float(name == kind) for name in KERMANY} for image, kind in kind_of.items()}
-
-    return Planted(root, labels, patients, frozenset(test))
+    return planted
 
 
 def masks(root: Path, data: Path) -> Planted:
     """Three structures with a folder of masks each: two lungs that look alike, and a heart."""
-    rows, patients, test = [], {}, set()
+    planted, rows = Planted(root), []
     rng = np.random.default_rng(0)
     for i, case in enumerate(cases(backgrounds(data / "kermany" / "images", 400), ("any",), SMALL)):
-        name = f"{case.split}_{i}.png"
+        name = f"{case.split}_{i}"
         y, x = rng.uniform(50, 70), rng.uniform(-6, 6)
         # the patient's left is on the right of the image
-        found = {"left": disc(y, 98 + x, 18), "right": disc(y, 34 + x, 18), "heart": disc(y + 38, 74 + x, 18)}
+        found = {"left_lung": disc(y, 98 + x, 18), "right_lung": disc(y, 34 + x, 18), "heart": disc(y + 38, 74 + x, 18)}
         pixels = np.clip(127.5 + 0.5 * (case.pixels.astype(float) - 127.5), 60, 190)
-        pixels[found["left"] | found["right"]] = 10
+        pixels[found["left_lung"] | found["right_lung"]] = 10
         pixels[found["heart"]] = 245
-        write(root / "images" / name, pixels.astype(np.uint8))
+        write(root / "images" / f"{name}.png", pixels.astype(np.uint8))
         for folder, mask in found.items():
-            write(root / folder / name, mask.astype(np.uint8) * 255)
-        patient = f"{case.split} {case.patient}"
-        rows.append((name, patient, case.split, *(int(found[key].sum()) for key in ("heart", "left", "right"))))
-        patients[Path(name).stem] = patient
-        test |= {Path(name).stem} if case.split == "test" else set()
-    write_csv(root / "labels.csv", "filename,patient,split,heart,left,right", rows)
-    columns = {"right_lung": "right", "left_lung": "left", "heart": "heart"}
-    return Planted(root, lambda: label_columns(root / "labels.csv", columns, "filename"), patients, frozenset(test))
+            write(root / folder / f"{name}.png", mask.astype(np.uint8) * 255)
+        rows.append((f"{name}.png", case.patient, case.split))
+        planted.add(name, case.split, {key: float(mask.sum()) for key, mask in found.items()}, case.patient)
+    write_csv(root / "labels.csv", "filename,patient,split", rows)
+    return planted
 
 
 def lungs(root: Path, data: Path, folder: str, table: bool) -> Planted:
     """Bright discs and a folder of their masks; with a table of patients and splits, or split by the hash of names."""
-    name_of = image_ids("{}", SHARES)
-    rows, test = [], set()
-    for case in cases(backgrounds(data / "kermany" / "images", 500), ("any",), SMALL):
-        name = name_of(case)
-        mask = disc(64, 64, 20 + case.patient)
+    planted, rows, free = Planted(root), [], names("{}", key="image {}")
+    for i, case in enumerate(cases(backgrounds(data / "kermany" / "images", 500), ("any",), SMALL)):
+        name, mask = next(free[case.split]), disc(64, 64, 20 + i // 2 % 8)
         write(root / "images" / f"{name}.png", np.where(mask, 245, case.pixels // 2))
         write(root / folder / f"{name}.png", mask.astype(np.uint8) * 255)
-        rows.append((f"{name}.png", f"{case.split} {case.patient}", case.split, int(mask.sum())))
-        test |= {name} if case.split == "test" else set()
-    write_csv(root / ("labels.csv" if table else "areas.csv"), "filename,patient,split,lung", rows)
-    patients = {Path(name).stem: patient if table else "" for name, patient, *_ in rows}
-    areas = {Path(name).stem: {"lung": float(area)} for name, *_, area in rows}
-    return Planted(root, lambda: areas, patients, frozenset(test))
+        rows.append((f"{name}.png", case.patient, case.split))
+        planted.add(name, case.split, {"lung": float(mask.sum())}, case.patient if table else "")
+    if table:
+        write_csv(root / "labels.csv", "filename,patient,split", rows)
+    return planted

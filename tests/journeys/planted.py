@@ -5,16 +5,17 @@ AUROC of 1 in its own column and of one half in any other: no two classes, image
 """
 
 import csv
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy.linalg import hadamard
+
+from otcxr_mm.datasets.splits import hash_share
 
 SIDE = 128
 CELL = 28
@@ -22,37 +23,46 @@ CELL = 28
 STARTS = (0, 29, 71, 100)
 CELLS = [(r, c) for r in range(3) for c in range(3)] + [(r, 3) for r in range(3)] + [(3, c) for c in range(3)]
 COUNTS = {"train": 32, "val": 16, "test": 16}
+SMALL = {"train": 16, "val": 8, "test": 8}
+SHARES = (("train", 0.7), ("val", 0.1), ("test", 0.2))
 PER_PATIENT = 2
-
-# image, by the stem of its file, to class to label; NaN: unknown
-Labels = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image to write: the number of its patient within the split, the classes that it shows, and its pixels."""
+    """An image to write: its split, its patient, the label of each class, and its pixels."""
 
     split: str
-    patient: int
-    positive: frozenset[str]
+    patient: str
+    labels: dict[str, float]
     pixels: np.ndarray
 
+    @property
+    def positive(self) -> list[str]:
+        """The classes that it shows, in alphabetical order."""
+        return sorted(name for name, label in self.labels.items() if label)
 
-@dataclass(frozen=True)
+
+@dataclass
 class Planted:
     """A data set on disk.
 
     Attributes:
         root: Its folder.
-        labels: Reads the labels from its own table.
+        labels: What was planted, by the stem of the image's file and by class: 1 or 0, or the pixels of a mask.
         patients: Patient of each image, by the stem of its file; '' where the table names none.
         test: Images of the test split, by the stems of their files.
     """
 
     root: Path
-    labels: Callable[[], Labels]
-    patients: Mapping[str, str]
-    test: frozenset[str]
+    labels: dict[str, dict[str, float]] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+    test: set[str] = field(default_factory=set)
+
+    def add(self, image: str, split: str, labels: Mapping[str, float], patient: str = "") -> None:
+        """Notes an image that has been written."""
+        self.labels[image], self.patients[image] = dict(labels), patient
+        self.test |= {image} if split == "test" else set()
 
 
 @cache
@@ -83,59 +93,43 @@ def backgrounds(folder: Path, skip: int = 0) -> Iterator[np.ndarray]:
         yield cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64)
 
 
-def cases(images: Iterator[np.ndarray], classes: Sequence[str], counts: Mapping[str, int] = COUNTS) -> Iterator[Case]:
+def cases(
+    images: Iterator[np.ndarray],
+    classes: Sequence[str],
+    counts: Mapping[str, int] = COUNTS,
+    patients: Mapping[str, Iterator[str]] | None = None,
+) -> Iterator[Case]:
     """Images of all splits; in each every class is balanced, and no two classes are correlated.
 
     Args:
         images: Backgrounds.
         classes: In the order of their marks, which says nothing about the order in a table or config.
         counts: Images of each split, powers of 2 above the number of classes.
+        patients: Ids of the patients of each split; None: the split and a number.
     """
     for split, n in counts.items():
-        design = hadamard(n)[:, 1 : len(classes) + 1] < 0
-        for i, row in enumerate(design):
+        ids = patients[split] if patients else map(f"{split} {{}}".format, count())
+        of = [patient for patient in islice(ids, n // PER_PATIENT) for _ in range(PER_PATIENT)]
+        for patient, row in zip(of, hadamard(n)[:, 1 : len(classes) + 1] < 0, strict=True):
             pixels = plant(next(images), np.flatnonzero(row).tolist())
-            yield Case(split, i // PER_PATIENT, frozenset(np.array(classes)[row].tolist()), pixels)
+            yield Case(split, patient, dict(zip(classes, row.astype(float).tolist(), strict=True)), pixels)
 
 
-def hash_split(key: str, shares: Sequence[tuple[str, float]]) -> str:
-    """The split that split_by_hash gives to a patient, or to 'image STEM' where none is known."""
-    place = (int.from_bytes(hashlib.sha256(f"split\n{key}".encode()).digest()[:8], "big") >> 11) / 2**53
-    for name, share in shares[:-1]:
-        if place < share:
-            return name
-        place -= share
-    return shares[-1][0]
+def names(form: str, shares: Sequence[tuple[str, float]] = SHARES, key: str = "{}") -> dict[str, Iterator[str]]:
+    """Numbered names, by the split into which split_by_hash puts them.
+
+    What is hashed is `key`: of a patient the name, of an image without one 'image' and its name.
+    """
+    found = np.array([form.format(i) for i in range(1, 1000)])
+    hashes = hash_share([key.format(name) for name in found], "split")
+    place = np.searchsorted(np.cumsum([share for _, share in shares])[:-1], hashes, side="right")
+    return {split: iter(found[place == k].tolist()) for k, (split, _) in enumerate(shares)}
 
 
-def keys_of(split: str, shares: Sequence[tuple[str, float]], form: str, key: str = "{}") -> Iterator[str]:
-    """Names `form` with a growing number that the hash of `key` with the name puts into a split."""
-    for i in count(1):
-        name = form.format(i)
-        if hash_split(key.format(name), shares) == split:
-            yield name
-
-
-def patient_ids(form: str, shares: Sequence[tuple[str, float]] | None = None) -> Callable[[Case], str]:
-    """The patient id of each case: counted, or such that its hash puts it where the case belongs."""
-    ids: dict[tuple[str, int], str] = {}
-    free = {split: keys_of(split, shares, form) for split, _ in shares or ()}
-    counter = count(1)
-
-    def of(case: Case) -> str:
-        key = case.split, case.patient
-        if key not in ids:
-            # the official test list is none of the hash's business
-            ids[key] = next(free[case.split]) if case.split in free else form.format(90000 + next(counter))
-        return ids[key]
-
-    return of
-
-
-def image_ids(form: str, shares: Sequence[tuple[str, float]]) -> Callable[[Case], str]:
-    """Ids of images without patients that fall where the case belongs."""
-    free = {split: keys_of(split, shares, form, "image {}") for split, _ in shares}
-    return lambda case: next(free[case.split])
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    """A disc, (SIDE, SIDE) bool."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return (y - row) ** 2 + (x - column) ** 2 < radius**2
 
 
 def write(path: Path, pixels: np.ndarray) -> None:

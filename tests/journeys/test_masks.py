@@ -12,7 +12,7 @@ UNTRAINED = ["default_hooks.load_backbone.checkpoint=None"]
 LUNGS = """
 _base_ = ["otcxr_mm::upernet_r18_lungs.py"]
 ours = dict(
-    data_root="lungs", mask_prefix=dict(_delete_=True, right_lung="right", left_lung="left", heart="heart")
+    data_root="lungs", mask_prefix=dict(_delete_=True, right_lung="right_lung", left_lung="left_lung", heart="heart")
 )
 train_dataloader = dict(dataset=ours)
 val_dataloader = dict(dataset=ours)
@@ -20,8 +20,6 @@ test_dataloader = dict(dataset=ours)
 model = dict(decode_head=dict(num_classes=3))
 """
 PAIRS = ["train_dataloader.dataset.pipeline.1.flip_pairs=[(left_lung,right_lung)]"]
-
-
 FROZEN = ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
 
 
@@ -53,11 +51,13 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     assert list(dice) == ["right_lung", "left_lung", "heart"]
     assert cv2.imread(str(work_dir / "overlays.png")).shape[0] > 300
 
-    swapped = [f"test_dataloader.dataset.mask_prefix.{a}_lung={b}" for a, b in (("left", "right"), ("right", "left"))]
+    swapped = [
+        f"test_dataloader.dataset.mask_prefix.{a}_lung={b}_lung" for a, b in (("left", "right"), ("right", "left"))
+    ]
     (best,) = work_dir.glob("best_*.pth")
     args = ["--work-dir", "swapped", *options.cfg(swapped)]
     otcxr("test", work_dir / "sides.py", best, *args, cwd=tmp_path, check=True)
     with pytest.raises(AssertionError):
         assert_segmented(tmp_path / "swapped", planted)
-    dice = recorded(tmp_path / "swapped", "dice")
+    dice = recorded(tmp_path / "swapped", "mask/dice")
     assert max(dice["left_lung"], dice["right_lung"]) < 0.1 < 0.9 < dice["heart"]

@@ -107,7 +107,6 @@ def backbone(root, planted, otcxr):
 
 def test_all_configs_are_in_the_matrix():
     assert {name for name in CONFIGS if "supervised" not in name} == {name for pair in PAIRS for name in pair}
-    assert len(PAIRS) >= 25
 
 
 @pytest.mark.parametrize(
@@ -128,8 +127,8 @@ def test_to_the_first_figure(pretraining, evaluation, otcxr, backbone, planted, 
         assert 0 <= record["metrics"]["multilabel/auroc"] <= 1
     elif record["task"] == "segmentation":
         predictions(tmp_path, planted[name])
-        assert min(recorded(tmp_path, "dice").values()) >= 0
+        assert min(recorded(tmp_path, "mask/dice").values()) >= 0
     else:
         classes, auroc = by_hand(tmp_path, planted[name])
         expected = dict(zip(classes, auroc.diagonal().tolist(), strict=True))
-        assert expected == pytest.approx(recorded(tmp_path, "auroc"), abs=1e-6)
+        assert expected == pytest.approx(recorded(tmp_path, "multilabel/auroc"), abs=1e-6)

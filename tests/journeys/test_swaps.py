@@ -6,7 +6,6 @@ Each mistake is made on purpose; then either the command refuses, or the asserti
 import shutil
 
 import pytest
-import torch
 
 from . import options
 from .figures import assert_learnt
@@ -68,26 +67,11 @@ def test_a_mistake_after_pretraining(opts, refusal, otcxr, hospital, tmp_path):
     assert_seen(run, tmp_path, hospital, refusal)
 
 
-def test_rows_of_the_checkpoint_in_another_order(otcxr, hospital, tmp_path):
-    folder = hospital.root.parent
-    checkpoint = torch.load(folder / "work_dirs" / "labels" / "linear.pth", weights_only=True)
-    for name in ("head.fc.weight", "head.fc.bias"):
-        checkpoint["state_dict"][name] = checkpoint["state_dict"][name][[1, 0, 2]]
-    torch.save(checkpoint, tmp_path / "linear.pth")
-    run = otcxr("test", "labels.py", tmp_path / "linear.pth", "--work-dir", tmp_path, cwd=folder)
-    assert_seen(run, tmp_path, hospital, None)
-
-
-@pytest.mark.parametrize("images", [1, 2], ids=["one image of a patient", "a whole patient"])
-def test_a_test_patient_in_training(images, otcxr, hospital, tmp_path):
-    """One image is a leak, which the command refuses; without a patient the test set is another one."""
+def test_an_image_of_a_test_patient_in_training(otcxr, hospital, tmp_path):
     shutil.copytree(hospital.root, tmp_path / "hospital")
     rows = read_csv(hospital.root / "labels.csv")
-    for row in [row for row in rows if row["patient"] == "test 0"][:images]:
-        row["split"] = "train"
+    next(row for row in rows if row["patient"] == "test 0")["split"] = "train"
     write_csv(tmp_path / "hospital" / "labels.csv", ",".join(rows[0]), [row.values() for row in rows])
     (tmp_path / "labels.py").write_text(config(MAPPING))
     run = otcxr("train", "labels.py", *options.cfg(options.UNTRAINED), cwd=tmp_path)
-    if images == 2:
-        run = otcxr("test", "work_dirs/labels", cwd=tmp_path)
-    assert_seen(run, tmp_path / "work_dirs" / "labels", hospital, "test 0 (test, train)" if images == 1 else None)
+    assert_seen(run, tmp_path / "work_dirs" / "labels", hospital, "test 0 (test, train)")

@@ -1,10 +1,25 @@
 import json
+import sys
 
 import pytest
+from mmengine.config import Config
+
+from tests.conftest import ROOT
 
 
-def test_the_demo_from_images_to_its_report(python, tmp_path):
-    python("tools/demo.py", "--out", tmp_path, "--patients", "60", "--epochs", "1", "--seed", "5")
+@pytest.fixture(autouse=True)
+def _tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+
+
+def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
+    import demo
+
+    for variable in ("OTCXR_SYNTHETIC", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"):  # which the demo sets
+        monkeypatch.setenv(variable, "1")
+    options = ["--patients", "60", "--epochs", "1", "--seed", "5"]
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(tmp_path), *options])
+    demo.main()
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["seed"] == 5
     for name in ("random_init", "otcxr", "vicreg", "supervised"):
@@ -18,44 +33,42 @@ def test_the_demo_from_images_to_its_report(python, tmp_path):
     assert "http" not in page.replace("http-equiv", "")
 
 
-class TestSteps:
-    """Steps of the demo: one, and one that uses its result."""
+@pytest.fixture
+def run(tmp_path):
+    """Runs a step and one that uses its result, with a setting each; returns which of them were done now."""
+    from demo_steps import Steps
 
-    @pytest.fixture
-    def run(self, root, tmp_path, monkeypatch):
-        """Runs both steps with a setting each; returns which of them were done now."""
-        monkeypatch.syspath_prepend(str(root / "tools"))
-        from demo_steps import Steps
-        from mmengine.config import Config
+    def run(first=0, second=0):
+        done, steps = [], Steps(tmp_path, count=2)
 
-        def run(first=0, second=0):
-            done, steps = [], Steps(tmp_path, count=2)
+        def do(cfg):
+            done.append(cfg.name)
+            return {"setting": cfg.setting}
 
-            def do(cfg):
-                done.append(cfg.name)
-                return {"setting": cfg.setting}
+        results = [steps.run("first", "First", Config({"name": "first", "setting": first}), do)]
+        results.append(steps.run("second", "Second", Config({"name": "second", "setting": second}), do, "first"))
+        assert results == [{"setting": first}, {"setting": second}]
+        return done
 
-            results = [steps.run("first", "First", Config({"name": "first", "setting": first}), do)]
-            results.append(steps.run("second", "Second", Config({"name": "second", "setting": second}), do, "first"))
-            assert results == [{"setting": first}, {"setting": second}]
-            return done
+    return run
 
-        return run
 
-    def test_finished_steps_are_skipped(self, run):
-        assert run() == ["first", "second"]
-        assert run() == []
+def test_finished_steps_are_skipped(run):
+    assert run() == ["first", "second"]
+    assert run() == []
 
-    def test_a_changed_step_starts_over_with_what_uses_it(self, run, tmp_path):
-        run()
-        (tmp_path / "first" / "old.pth").touch()
-        assert run(second=1) == ["second"]
-        assert run(first=1, second=1) == ["first", "second"]
-        assert not (tmp_path / "first" / "old.pth").exists()
 
-    def test_an_interrupted_step_keeps_its_files(self, run, tmp_path):
-        run()
-        (tmp_path / "first" / "result.json").unlink()
-        (tmp_path / "first" / "epoch_1.pth").touch()
-        assert run() == ["first"]
-        assert (tmp_path / "first" / "epoch_1.pth").exists()
+def test_a_changed_step_starts_over_with_what_uses_it(run, tmp_path):
+    run()
+    (tmp_path / "first" / "old.pth").touch()
+    assert run(second=1) == ["second"]
+    assert run(first=1, second=1) == ["first", "second"]
+    assert not (tmp_path / "first" / "old.pth").exists()
+
+
+def test_an_interrupted_step_keeps_its_files(run, tmp_path):
+    run()
+    (tmp_path / "first" / "result.json").unlink()
+    (tmp_path / "first" / "epoch_1.pth").touch()
+    assert run() == ["first"]
+    assert (tmp_path / "first" / "epoch_1.pth").exists()

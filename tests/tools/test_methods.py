@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.journeys import own, publishers
 
 sys.path.append(str(ROOT / "tools" / "benchmarks"))
 from method_screen.queues import QUEUES, Run  # noqa: E402
@@ -98,11 +99,6 @@ def test_lungs_are_read_from_each_token_alone(records):
     assert 1 - result["test"][1].sum() / result["test"][2].sum() > 0.999
     blind, _ = lungs({split: t[:, :, 1:] for split, t in tokens.items()}, masks)
     assert abs(1 - blind["test"][1].sum() / blind["test"][2].sum()) < 0.1
-    # the mean mask looks at no image either
-    assert abs(1 - blind["test"][4].sum() / blind["test"][2].sum()) < 0.1
-    same = {split: np.repeat(masks["train"][:1], 40, 0) for split in masks}
-    told, _ = lungs(tokens, same)
-    assert told["test"][3].mean() == 1
 
 
 @pytest.mark.parametrize("config", sorted({run.config for runs in QUEUES.values() for run in runs.values()}))
@@ -121,22 +117,6 @@ def test_method_computes_losses(records, config):
     assert all(torch.isfinite(value).all() for value in losses.values())
 
 
-def test_every_otcxr_run_of_the_queues_builds(records):
-    from method_screen import components  # noqa: F401
-    from mmengine.registry import init_default_scope
-    from mmpretrain.registry import MODELS
-
-    init_default_scope("mmpretrain")
-    models = {}
-    for runs in QUEUES.values():
-        for run in runs.values():
-            if run.config == "otcxr_screen":
-                model = records.config_of(run).model
-                models[repr(model)] = model
-    for model in models.values():
-        assert MODELS.build(model) is not None
-
-
 def test_the_hash_does_not_depend_on_where_files_are(records, monkeypatch):
     run = QUEUES["anchors"]["random"]
     before = records.config_hash(records.config_of(run))
@@ -145,41 +125,23 @@ def test_the_hash_does_not_depend_on_where_files_are(records, monkeypatch):
     assert records.config_hash(records.config_of(run)) == before
 
 
-@pytest.fixture
-def fewer(real_data, tmp_path):
-    """Every twentieth image of the paediatric sets, and a quarter of the training images of the other."""
-    tables = {"kermany": "labels.csv", "kermany_lungmask": "labels.csv", "nih": "patient_split.csv"}
-    for name, table in tables.items():
-        folder = tmp_path / "data" / name
-        folder.mkdir(parents=True)
-        for file in (real_data / name).iterdir():
-            if file.name != table:
-                (folder / file.name).symlink_to(file)
-        header, *rows = (real_data / name / table).read_text().splitlines()
-        if name == "nih":
-            train = [row for row in rows if ",train" in row]
-            rows = train[::4] + [row for row in rows if ",train" not in row]
-        else:
-            rows = rows[::20]
-        (folder / table).write_text("\n".join([header, *rows]))
-    return tmp_path / "data"
-
-
-def test_a_run_from_radiographs_to_its_record(records, fewer, monkeypatch):
+def test_a_run_from_radiographs_to_its_record(records, real_data, tmp_path, monkeypatch):
     from method_screen import execute, probes, report
 
-    monkeypatch.setenv("OTCXR_DATA", str(fewer))
+    own.kermany(tmp_path / "data" / "kermany", real_data)
+    own.lungs(tmp_path / "data" / "kermany_lungmask", real_data, "lung_masks", table=True)
+    publishers.nih(tmp_path / "data" / "nih", real_data)
     monkeypatch.setattr(probes, "DECAYS", (0.1, 1.0))
-    few = {f"train_dataloader.dataset.datasets.{i}.indices": 64 for i in (0, 1)}
+    few = {"train_dataloader.batch_size": 8}
     monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True)})
     threads = torch.get_num_threads()
     execute.pack()
     execute.execute("try", "one")
     torch.set_num_threads(threads)
     record = records.record_of("try", "one")
-    assert record["images_seen"] == 2 * 64
+    assert record["images_seen"] == 24 + 32
     assert record["losses"]["loss_ot"][0] > 0
-    assert 0.4 < record["test"]["kermany_linear"] < 1
+    assert 0.4 < record["test"]["kermany_linear"] <= 1
     assert 0.09 < record["test"]["correspondence_chance"] < 0.12
-    assert str(fewer) not in json.dumps(record)
+    assert str(tmp_path) not in json.dumps(record)
     assert "| one |" in report.table("try", "val")
