@@ -21,15 +21,9 @@ from tests.conftest import ROOT
 from . import own
 from .planted import Planted
 
-HEAVY = (
-    __name__,
-    *(f"otcxr_mm.{name}" for name in otcxr_mm._MODULES),
-    "otcxr_mm.cli",
-    "mmengine.runner",
-    "mmpretrain.models",
-    "mmpretrain.datasets",
-)
-HEAVY += ("mmseg.models", "matplotlib.pyplot", "yapf", "scipy.spatial", "sklearn.metrics")
+HEAVY = (__name__, "otcxr_mm.cli", "mmengine.runner", "mmpretrain.models", "mmpretrain.datasets", "mmseg.models")
+HEAVY += ("matplotlib.pyplot", "yapf", "scipy.spatial", "sklearn.metrics")
+HEAVY += tuple(f"otcxr_mm.{name}" for name in otcxr_mm._MODULES)
 
 
 @dataclass
