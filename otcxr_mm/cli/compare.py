@@ -18,12 +18,9 @@ def main(argv: list[str] | None = None) -> None:
     from ..reports.draws import DRAWS, NAMES
     from ..utils.markdown import markdown
 
-    runs = []
-    for path in (args.run_a, args.run_b):
-        run, *more = load_runs([path])
-        if more:
-            raise SystemExit(f"{path} holds {1 + len(more)} runs, such as {run.folder}: name one of them")
-        runs.append(run)
+    runs = load_runs([args.run_a, args.run_b])
+    if len(runs) != 2:
+        raise SystemExit(f"expected two runs, found {', '.join(str(run.folder) for run in runs)}")
     rows = compare_runs(*runs)
     for letter, run in zip("AB", runs, strict=True):
         print(f"{letter}: {run.folder}: {run.method}, {run.protocol or 'no protocol'}, {100 * run.fraction:g} %")

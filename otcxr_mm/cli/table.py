@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
 
     runs = reports.load_runs(args.runs)
     reports.rename(runs, names)
-    tables = reports.build_tables(reports.tasks(runs, args.by_test_set), args.metric, args.by, args.reference)
+    tables = reports.build_tables(reports.tasks(runs), args.metric, args.by, args.reference)
     text = "\n".join(map(reports.table_markdown, tables))
     print(text)
     if args.out:
@@ -47,6 +47,4 @@ def _parser() -> ArgumentParser:
     add("--by", choices=["fraction", "class"], default="fraction", help=columns)
     labels = "label to show for a method, for the method of one run, or for a type of data set"
     add("--name", nargs="+", action="extend", default=[], metavar="RUN_METHOD_OR_TYPE=LABEL", help=labels)
-    test_sets = "one table per test set, if runs were tested on different images of a data set"
-    add("--by-test-set", action="store_true", help=test_sets)
     return parser

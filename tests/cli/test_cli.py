@@ -63,11 +63,11 @@ def test_scripts_are_the_commands(python):
         ("prepare otcxr_r50_nih out", 1, "data_root='data/nih' is not a folder"),
         ("prepare otcxr_r50_nih out --size 1 2 3", 2, "--size takes"),
         ("prepare _base_/models/otcxr_r50.py out", 1, "has no train_dataloader"),
-        ("table gone", None, "no results.json"),
-        ("compare gone gone", None, "no results.json"),
+        ("table gone", 1, "no results.json"),
+        ("compare gone gone", 1, "no results.json"),
         ("list-cfg no-such", 1, "no config has 'no-such'"),
         ("copy-cfg no-such", 1, "no config of otcxr_mm has this name"),
-        ("export gone", 1, "gone: no such file or folder"),
+        ("export gone", 1, "gone: neither a checkpoint nor a folder with one"),
     ],
 )
 def test_every_failure_has_a_status_and_a_line(arguments, status, message, otcxr, monkeypatch):
@@ -75,7 +75,7 @@ def test_every_failure_has_a_status_and_a_line(arguments, status, message, otcxr
     for variable in ("OTCXR_NIH", "OTCXR_DATA"):
         monkeypatch.delenv(variable, raising=False)
     ended = otcxr(*arguments.split())
-    assert ended.status == (status or ended.status) != 0
+    assert ended.status == status
     assert message in ended.text
     assert len(ended.text.splitlines()) <= 3
 
@@ -108,7 +108,7 @@ def test_the_list_names_each_with_what_it_is_for(otcxr):
 def test_a_copy_elsewhere_is_the_same_config(name, otcxr, tmp_path):
     original = Config.fromfile(config_folder() / name)._cfg_dict
     copied, flat = tmp_path / "copy.py", tmp_path / "new" / "flat.py"
-    assert otcxr("copy-cfg", name, copied).text == f"{copied}: written. Train with `otcxr train {copied}`\n"
+    assert f"{copied}: written. Train with `otcxr train {copied}`\n" in otcxr("copy-cfg", name, copied).text
     assert Config.fromfile(copied)._cfg_dict == original
     assert "tools/" not in copied.read_text().partition("_base_")[0], "commands at the head are for a checkout"
     assert otcxr("copy-cfg", copied, flat, "--flat").status == 0

@@ -106,6 +106,7 @@ def failing(monkeypatch):
 def test_each_process_says_its_own(failing, rank, said, monkeypatch):
     monkeypatch.setenv("RANK", rank)
     with warnings.catch_warnings(record=True) as shown, pytest.raises(SystemExit) as end:
+        warnings.simplefilter("always")
         failing([])
     assert end.value.code == said
     assert [str(warning.message) for warning in shown] == ["of this package"]
@@ -113,5 +114,6 @@ def test_each_process_says_its_own(failing, rank, said, monkeypatch):
 
 def test_verbose_shows_everything(failing):
     with warnings.catch_warnings(record=True) as shown, pytest.raises(ValueError, match="first"):
+        warnings.simplefilter("always")
         failing(["--verbose"])
     assert len(shown) == 2

@@ -50,7 +50,7 @@ def test_it_measures_and_leaves_nothing(train, images):
     assert ended.status == 0
     assert "24 iterations, 6 per epoch" in ended.text and "(measured on 6 iterations)" in ended.text
     assert re.search(r"speed +[\d.]+ iterations/s, \d+% of the time waiting for data", ended.text)
-    assert re.search(r"peak memory +\d+\.\d MiB \(CPU\), \d+\.\d GiB left", ended.text)
+    assert re.search(r"peak memory +\d+\.\d [MG]iB \(CPU\), \d+\.\d GiB left", ended.text)
     assert sorted(os.listdir(images)) == ["images", "work"]
     assert os.listdir(images / "work") == ["mine.txt"]
     assert train(TINY, "--work-dir", images / "work").status == 0

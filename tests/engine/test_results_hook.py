@@ -37,7 +37,7 @@ def test_the_record_says_what_was_trained_and_what_was_tested(tmp_path):
     assert str(tmp_path) not in text
     assert PATIENT not in text
     (table,) = build_tables(tasks(load_runs([tmp_path])), draws=20)
-    assert table.rows == [("linear", "some_method")]
+    assert table.cells[["protocol", "method"]].to_numpy().tolist() == [["linear", "some_method"]]
 
 
 def test_a_checkpoint_without_a_record_is_trained_on_unknown_images(tmp_path, caplog):

@@ -174,7 +174,7 @@ MISTAKES = {
     ),
     # classes
     "num-classes": Mistake(PROBE, "num_classes=3", "Mass, Nodule", change("linear.py", "classes=2", "classes=3")),
-    "no-positive": Mistake(PROBE, "no class has both", "Take others", no_positive),
+    "no-positive": Mistake(PROBE, "no class has both", "other or more images", no_positive),
     "width": Mistake(PROBE, "in_channels=512", "128", change("linear.py", "in_channels=128", "in_channels=512")),
     "no-list": Mistake(PROBE, "label_columns", "list", change("linear.py", '["Mass", "Nodule"]', '"Mass"')),
     # checkpoints

@@ -54,7 +54,7 @@ def test_masks_that_overlap_at_the_size_of_the_original(head, caplog):
         data = batch()
         samples = model.test_step(data)
         logits = model(**model.data_preprocessor(data, False), mode="tensor")
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     for sample, own, size in zip(samples, logits, ((40, 50), (64, 48)), strict=True):
         assert sample.pred_masks.data.shape == sample.gt_masks.data.shape == (2, *size)
         assert sample.pred_masks.data.dtype == torch.bool

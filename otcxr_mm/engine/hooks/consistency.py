@@ -120,7 +120,9 @@ def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     wanted = dict(unwrap_model(runner).named_parameters())
     lacking = [name for name, value in wanted.items() if name not in state or state[name].shape != value.shape]
     if lacking:
+        name, given = lacking[0], tuple(getattr(state.get(lacking[0]), "shape", ())) or "missing"
         raise ValueError(
-            f"the checkpoint lacks {len(lacking)} of the model's weights ({', '.join(lacking[:3])}) or has them in "
-            "another shape, so that they would stay random: test the checkpoint that the training of this config wrote"
+            f"the checkpoint lacks {len(lacking)} of the model's weights, or has them in another shape ({name}: "
+            f"{given}, in the model {tuple(wanted[name].shape)}), so that they would stay random: test the checkpoint that the "
+            "training of this config wrote"
         )
