@@ -122,7 +122,7 @@ def _require_weights(runner: Runner, checkpoint: Mapping) -> None:
     if lacking:
         name, given = lacking[0], tuple(getattr(state.get(lacking[0]), "shape", ())) or "missing"
         raise ValueError(
-            f"the checkpoint lacks {len(lacking)} of the model's weights, or has them in another shape ({name}: "
-            f"{given}, in the model {tuple(wanted[name].shape)}), so that they would stay random: test the checkpoint that the "
-            "training of this config wrote"
+            f"the checkpoint lacks {len(lacking)} of the model's weights, or has other shapes ({name}: {given}, in the "
+            f"model {tuple(wanted[name].shape)}), so they would stay random: test the checkpoint that the training of "
+            "this config wrote"
         )
