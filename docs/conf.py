@@ -46,4 +46,6 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 # every name must resolve, but for those of other libraries, which have no pages here
-nitpick_ignore_regex = [("py:.*", r"(numpy|torch|mmengine|collections\.abc|os|pathlib)\..*|Figure|BrokenImageError")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(numpy|torch|mmengine|pandas|collections\.abc|os|pathlib)\..*|Figure|Axes|BrokenImageError")
+]

@@ -44,7 +44,7 @@ def named_leaves(datasets: Mapping[str, object]) -> Iterator[tuple[str, str, obj
 
 
 def build_datasets(cfg: Mapping, prefix: str = "", roles: Sequence[str] = ROLES) -> dict[str, object]:
-    """Builds the data sets of a config's dataloaders, for :func:`audit`.
+    """Builds the data sets of a config's dataloaders, for :func:`otcxr_mm.datasets.audit.audit`.
 
     Args:
         cfg: Config, with any of `train_dataloader`, `val_dataloader` and `test_dataloader`.

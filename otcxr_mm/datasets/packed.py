@@ -48,7 +48,7 @@ def read_record(folder: Path) -> dict:
 
 
 class PackedImages:
-    """Reads what :func:`.packing.pack_images` wrote. Each process maps the file at first use; all share its memory.
+    """Reads what :func:`otcxr_mm.pack_images` wrote. Each process maps the file at first use; all share its memory.
 
     Attributes:
         paths: Of the images, (n,), without broken ones.

@@ -34,11 +34,12 @@ def pack_images(
     settings: dict | None = None,
     skip_broken: bool = False,
 ) -> None:
-    """Writes images into a folder that :class:`.packed.PackedImages` reads.
+    """Writes images into a folder that :class:`otcxr_mm.PackedImages` reads.
 
-    If interrupted, the same call resumes where it stopped; :class:`.packed.PackedImages` refuses the folder until then.
-    A finished folder is left alone, even if the images have changed since (:meth:`.packed.PackedImages.changed`):
-    remove it to pack them again. If several processes pack into the same folder, one works and the others wait.
+    If interrupted, the same call resumes where it stopped; :class:`otcxr_mm.PackedImages` refuses the folder until
+    then. A finished folder is left alone, even if the images have changed since
+    (:meth:`otcxr_mm.PackedImages.changed`): remove it to pack them again. If several processes pack into the same
+    folder, one works and the others wait.
 
     Args:
         root: Folder that the paths are relative to.

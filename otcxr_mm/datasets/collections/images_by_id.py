@@ -13,7 +13,7 @@ class ImagesById(BaseCXRDataset):
         data_root: Folder of the table and the images.
         ann_file: The table; '' for the publisher's name.
         img_prefix: Folder of the images, searched with its subfolders; None for the publisher's.
-        **kwargs: See :class:`BaseCXRDataset`, also for errors.
+        **kwargs: See :class:`otcxr_mm.BaseCXRDataset`, also for errors.
     """
 
     TABLE = FOLDER = ""

@@ -25,7 +25,7 @@ class RSNAPneumonia(ImagesById):
     The column patientId is an id of the image: no patient is known. The images are from NIH ChestX-ray14, so a network
     pre-trained there has seen them. No splits are published for the images with labels.
 
-    Arguments and errors: see :class:`.images_by_id.ImagesById`.
+    Arguments and errors: see :class:`~otcxr_mm.datasets.collections.images_by_id.ImagesById`.
     """
 
     METAINFO = {"classes": ("Pneumonia", "Normal")}

@@ -35,7 +35,7 @@ class SIIMPneumothorax(ImagesById):
     size of the image, and `mask_classes`. No patients are published, and no splits for the images with labels; the
     images are believed to be from NIH ChestX-ray14, so a network pre-trained there may have seen them.
 
-    Arguments and errors: see :class:`.images_by_id.ImagesById`.
+    Arguments and errors: see :class:`~otcxr_mm.datasets.collections.images_by_id.ImagesById`.
     """
 
     METAINFO = {"classes": ("Pneumothorax",)}

@@ -37,7 +37,7 @@ class VinBigCXR(_Votes):
 
     Args:
         min_readers: 1, 2 or 3.
-        **kwargs: See :class:`.images_by_id.ImagesById`.
+        **kwargs: See :class:`~otcxr_mm.datasets.collections.images_by_id.ImagesById`.
     """
 
     METAINFO = {

@@ -99,7 +99,7 @@ class OTHead(BaseModule):
         Args:
             source: q_s; with `guard` also the tokens before infusion.
             target: q_t, likewise.
-            view_to_image: Affine maps from both views to the image, (B, 2, 2, 3), see :mod:`otcxr_mm.ops.geometry`;
+            view_to_image: Affine maps from both views to the image, (B, 2, 2, 3), see `otcxr_mm.ops.geometry`;
                 needed for ``'visibility'`` and a prior.
             fixed: q_s and q_t of a target network. Each view is then transported to the network's other view.
 
