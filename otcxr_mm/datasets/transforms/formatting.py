@@ -18,7 +18,7 @@ PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """Packs viewpoints into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
+    """Packs views into `inputs`, a list of (1, H, W) tensors, and `data_samples`.
 
     The tensors stay uint8 (float32 for 16-bit images) and one channel wide.
 
@@ -30,7 +30,7 @@ class PackViews(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Packs `img`, one (H, W) or a list with one per viewpoint."""
+        """Packs `img`, one (H, W) or a list with one per view."""
         views = results["img"] if isinstance(results["img"], list) else [results["img"]]
         sample = DataSample()
         for key in self.meta_keys:

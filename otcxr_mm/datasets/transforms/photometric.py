@@ -1,4 +1,4 @@
-"""Random exposure and sharpness of the viewpoints of a radiograph."""
+"""Random exposure and sharpness of the views of a radiograph."""
 
 from collections.abc import Sequence
 
@@ -34,11 +34,11 @@ def _blurred(img: np.ndarray, sigma: float) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class PhotometricCXR(BaseTransform):
-    """Random exposure and sharpness of each viewpoint; no hue or saturation, the images are grey.
+    """Random exposure and sharpness of each view; no hue or saturation, the images are grey.
 
     Changed key: `img`, one array or a list of them, uint8 (exposed by one look-up table) or float32 on the scale 0 to
     255 (exact). The order is: exposure, blur, solarisation. Each probability is a number, or a sequence of one per
-    viewpoint.
+    view.
 
     Args:
         brightness: Largest shift, as a share of the full range.
@@ -95,7 +95,7 @@ class PhotometricCXR(BaseTransform):
         return img
 
     def transform(self, results: dict) -> dict:
-        """Changes each viewpoint (H, W) independently."""
+        """Changes each view (H, W) independently."""
         img = results["img"]
         results["img"] = [self._one(v, i) for i, v in enumerate(img)] if isinstance(img, list) else self._one(img, 0)
         return results

@@ -1,4 +1,4 @@
-"""Two viewpoints of one radiograph, and where they were cut out."""
+"""Two views of one radiograph, and where they were cut out."""
 
 import math
 from collections.abc import Sequence
@@ -42,11 +42,11 @@ def draw_box(height: int, width: int, scale: Sequence[float], ratio: Sequence[fl
 class TwoViewCrop(BaseTransform):
     """Two random resized crops of an image that overlap, each turned and flipped at random.
 
-    Changed key: `img`, to a list of two arrays. Added key: `view_to_image`, float32 (2, 2, 3): for each viewpoint, the
+    Changed key: `img`, to a list of two arrays. Added key: `view_to_image`, float32 (2, 2, 3): for each view, the
     affine matrix that maps a normalised point of it to the normalised point of the image, see `otcxr_mm.ops`.
 
     Args:
-        size: Side of the viewpoints in pixels.
+        size: Side of the views in pixels.
         scale: Range of the crop's area as a share of the image's.
         ratio: Range of the crop's width / height.
         min_overlap: The second crop is drawn again, ten times at most, until the area it has in common with the first
@@ -79,7 +79,7 @@ class TwoViewCrop(BaseTransform):
         return first, best
 
     def transform(self, results: dict) -> dict:
-        """Replaces `img` (H, W) by its viewpoints."""
+        """Replaces `img` (H, W) by its views."""
         img = results["img"]
         cut = self._cut_turned if self.rotation else self._cut
         views, matrices = [], np.empty((2, 2, 3), np.float32)
