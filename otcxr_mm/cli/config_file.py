@@ -2,9 +2,12 @@
 
 import argparse
 import glob
+import io
 import os
 import warnings
+from contextlib import redirect_stdout, suppress
 from difflib import get_close_matches
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .console import is_shown
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that :func:`load_config` needs: a config, `--cfg-options`, and `--verbose`."""
+    """Adds the arguments that :func:`load_config` needs: a config and `--cfg-options`."""
     parser.add_argument("config", help="config file, or the name of a config that comes with the package")
     parser.add_argument(
         "--cfg-options",
@@ -22,7 +25,6 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="settings that override the config's, such as train_dataloader.batch_size=32 or scale=(0.1,1)",
     )
-    parser.add_argument("--verbose", action="store_true", help="show all messages, and the traceback of an error")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +73,9 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     cfg.launcher = getattr(args, "launcher", "none")
     name = os.path.splitext(os.path.basename(args.config))[0]
     cfg.work_dir = getattr(args, "work_dir", None) or cfg.get("work_dir") or os.path.join("work_dirs", name)
+    for scope in ("mmpretrain", cfg.get("default_scope")):
+        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print which optional packages are missing
+            import_module(f"{scope}.datasets")
     return cfg
 
 
@@ -84,7 +89,7 @@ def _find(config: str) -> str:
         return str(find_config(config))
     except FileNotFoundError as error:
         near = get_close_matches(config, glob.glob(os.path.join(glob.escape(os.path.dirname(config)), "*.py")), 1)
-        hint = f"did you mean {near[0]}?" if near else str(error)
+        hint = f"did you mean {near[0]}?" if near else str(error).removeprefix(f"{config}: ")
         raise SystemExit(f"{config}: no such config: {hint}") from None
 
 

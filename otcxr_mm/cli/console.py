@@ -35,7 +35,11 @@ _DUMPS = (
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's parser, but an error is one line instead of the usage, and suggests the closest option."""
+    """argparse's parser with `--verbose`; an error is one line without the usage, and suggests the closest option."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.add_argument("--verbose", action="store_true", help="show all messages, and the traceback of an error")
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with status 2."""

@@ -1,10 +1,7 @@
 """The runner and the process group of `otcxr train` and `otcxr test`."""
 
-import io
 import logging
 import os
-from contextlib import redirect_stdout, suppress
-from importlib import import_module
 
 import torch
 from mmengine.config import Config
@@ -33,12 +30,7 @@ def build_runner(cfg: Config, verbose: bool = True) -> Runner:
     """
     if "runner_type" in cfg:
         return RUNNERS.build(cfg)
-    if verbose:
-        return Runner.from_cfg(cfg)
-    for scope in ("mmpretrain", cfg.get("default_scope")):
-        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print which optional packages are missing
-            import_module(f"{scope}.datasets")
-    return _QuietRunner.from_cfg(cfg)
+    return (Runner if verbose else _QuietRunner).from_cfg(cfg)
 
 
 def start_processes(cfg: Config) -> None:
