@@ -4,7 +4,7 @@ import argparse
 import sys
 import traceback
 
-from .config_file import add_config_arguments, load_config
+from .config_file import add_config_arguments, import_datasets, load_config
 from .console import ArgumentParser, command
 
 
@@ -36,6 +36,7 @@ def _audit(argv: list[str] | None) -> int:
     parser.add_argument("--show-ids", action="store_true", help="print patient ids and paths, up to 10 each")
     args = parser.parse_args(argv)
     configs = {"": load_config(args)}
+    import_datasets(configs[""])
     if args.pretrain:
         configs["pretrain/"] = load_config(argparse.Namespace(config=args.pretrain, cfg_options=[]))
 

@@ -73,10 +73,14 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     cfg.launcher = getattr(args, "launcher", "none")
     name = os.path.splitext(os.path.basename(args.config))[0]
     cfg.work_dir = getattr(args, "work_dir", None) or cfg.get("work_dir") or os.path.join("work_dirs", name)
-    for scope in ("mmpretrain", cfg.get("default_scope")):
-        with redirect_stdout(io.StringIO()), suppress(ImportError):  # they print which optional packages are missing
-            import_module(f"{scope}.datasets")
     return cfg
+
+
+def import_datasets(cfg: "Config") -> None:
+    """Imports the data sets of a config's scope, without what they print about missing optional packages."""
+    for scope in ("mmpretrain", cfg.get("default_scope")):
+        with redirect_stdout(io.StringIO()), suppress(ImportError):
+            import_module(f"{scope}.datasets")
 
 
 def _find(config: str) -> str:

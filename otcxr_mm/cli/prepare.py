@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from .config_file import add_config_arguments, load_config
+from .config_file import add_config_arguments, import_datasets, load_config
 from .console import ArgumentParser, command
 
 
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(args.size) > 2 or min(args.size) < 1:
         parser.error(f"--size takes a shorter side, or height and width, in pixels; got {args.size}")
     cfg = load_config(args)
+    import_datasets(cfg)
 
     from ..utils.configs import leaf_specs
 

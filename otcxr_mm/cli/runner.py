@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from .config_file import import_datasets
 from .console import is_shown
 
 
@@ -30,7 +31,10 @@ def build_runner(cfg: Config, verbose: bool = True) -> Runner:
     """
     if "runner_type" in cfg:
         return RUNNERS.build(cfg)
-    return (Runner if verbose else _QuietRunner).from_cfg(cfg)
+    if verbose:
+        return Runner.from_cfg(cfg)
+    import_datasets(cfg)
+    return _QuietRunner.from_cfg(cfg)
 
 
 def start_processes(cfg: Config) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from .config_file import add_config_arguments, load_config
+from .config_file import add_config_arguments, import_datasets, load_config
 from .console import ArgumentParser, command
 
 
@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-images", type=int, default=500, metavar="N", help=help_images)
     args = parser.parse_args(argv)
     cfg = load_config(args)
+    import_datasets(cfg)
 
     from ..datasets.inspection import build_datasets
     from ..datasets.summary import statistics

@@ -2,7 +2,7 @@
 
 import os
 
-from .config_file import add_config_arguments, load_config
+from .config_file import add_config_arguments, import_datasets, load_config
 from .console import ArgumentParser, command
 
 
@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--show-ids", action="store_true", help="write patient ids and paths below the pictures")
     args = parser.parse_args(argv)
     cfg = load_config(args)
+    import_datasets(cfg)
 
     from ..datasets.inspection import build_datasets
     from ..visualization.views import contact_sheet, view_pairs
