@@ -5,17 +5,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .base import BaseCXRDataset
+from .inspection import leaves
 from .transforms import LoadCXR
 from .transforms.errors import BrokenImageError
 
 
-def reader(dataset: BaseCXRDataset) -> Callable[[int], np.ndarray | None]:
+def reader(dataset: object) -> Callable[[int], np.ndarray | None]:
     """Makes a function that reads the image in a row as the data set's pipeline does before any resizing.
 
+    The data set is a :class:`otcxr_mm.BaseCXRDataset`, or MMEngine's concatenation of such with one way to load.
     An image is uint8 or float32 (H, W) on the scale 0 to 255, or None if its file is broken.
     """
-    load = next((t for t in dataset.pipeline.transforms if isinstance(t, LoadCXR)), None) or LoadCXR()
+    steps = (step for leaf in leaves(dataset) for step in leaf.pipeline.transforms)
+    load = next((step for step in steps if isinstance(step, LoadCXR)), None) or LoadCXR()
 
     def read(row: int) -> np.ndarray | None:
         info = dataset.get_data_info(row)

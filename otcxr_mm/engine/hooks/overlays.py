@@ -3,14 +3,12 @@
 import io
 import os
 
-import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...datasets.inspection import leaves
-from ...datasets.transforms.loading import LoadCXR
+from ...datasets.content import reader
 from ...evaluation import MaskMetric
 from ...registry import HOOKS
 from ...utils.files import write_whole
@@ -59,8 +57,5 @@ class MaskOverlayHook(Hook):
         loader = runner.test_dataloader
         with torch.no_grad():
             sample = unwrap_model(runner).test_step(loader.collate_fn([loader.dataset[row]]))[0]
-        steps = (step for leaf in leaves(loader.dataset) for step in leaf.pipeline.transforms)
-        load = next((step for step in steps if isinstance(step, LoadCXR)), LoadCXR())
-        image = load(loader.dataset.get_data_info(row))["img"]
         masks = (field.data.cpu().numpy().astype(bool) for field in (sample.gt_masks, sample.pred_masks))
-        return Overlay(np.asarray(image), *masks, metric.arrays["dice"][row])
+        return Overlay(reader(loader.dataset)(row), *masks, metric.arrays["dice"][row])
