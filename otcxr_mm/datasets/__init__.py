@@ -11,6 +11,7 @@ from .own.masks import CXRSegmentation
 from .own.table import CSVLabeledCXR
 from .packed import PackedImages
 from .packing import pack_images
+from .pairs import PatientPairs
 from .records import Records
 from .synthetic import SyntheticCXR
 from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
@@ -28,6 +29,7 @@ __all__ = [
     "PackMasks",
     "PackViews",
     "PackedImages",
+    "PatientPairs",
     "PhotometricCXR",
     "RSNAPneumonia",
     "Records",

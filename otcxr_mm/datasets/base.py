@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from .broken import BrokenImages
 from .labels import align_classes, align_labels
 from .packed import PackedImages
+from .pairs import PatientPairs
 from .patients import check_patient_disjoint, one_spelling
 from .records import Records
 from .seeding import Clock
@@ -62,6 +63,9 @@ class BaseCXRDataset(BaseDataset):
         draw: Number of the draw of `fraction`.
         check_files: Whether to check, before training starts, that every image exists.
         skip_missing: Leave out and count missing images instead of raising an error.
+        pairs: Arguments of :class:`otcxr_mm.PatientPairs`, such as ``dict(share=0.3)``: in that share of the samples,
+            the second view is cut from another image of the same patient, which TwoViewCrop finds under `other`. None:
+            both views are always from one image.
         packed: Folder of packed images (:func:`otcxr_mm.pack_images`) to read instead of the files; `data_root` still
             holds the tables.
         max_broken: Share of the images that may be broken in training before the run ends and lists them.
@@ -97,6 +101,7 @@ class BaseCXRDataset(BaseDataset):
         draw: int = 0,
         check_files: bool = True,
         skip_missing: bool = False,
+        pairs: dict | None = None,
         packed: str | None = None,
         max_broken: float = 0.01,
         **kwargs: object,
@@ -107,6 +112,8 @@ class BaseCXRDataset(BaseDataset):
         self._check_arguments()
         self.records: Records | None = None
         self.broken: BrokenImages | None = None
+        self.pairs: PatientPairs | None = None
+        self._pairs_spec = pairs
         self.packed: PackedImages | None = None
         self.rows: np.ndarray | None = None
         self._packed_folder = packed
@@ -194,6 +201,8 @@ class BaseCXRDataset(BaseDataset):
         self.broken.share()
         if self.packed is not None:
             self.rows = self.packed.rows(records.path)
+        if self._pairs_spec is not None:
+            self.pairs = PatientPairs(records, **self._pairs_spec, source=self._source())
 
     def _source(self) -> str:
         table = self.split_file or self.ann_file
@@ -265,9 +274,19 @@ class BaseCXRDataset(BaseDataset):
         )
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Runs the pipeline on an image, with the draws of (seed, epoch, idx)."""
+        """Runs the pipeline on an image and perhaps a partner, with the draws of (seed, epoch, idx)."""
         with self.clock.at(idx % len(self)):
-            return self.pipeline(self.get_data_info(idx))
+            info = self.get_data_info(idx)
+            partner = None if self.pairs is None else self.pairs.draw(info["sample_idx"])
+            if partner is not None:
+                info["other"] = self.get_data_info(partner)
+            try:
+                return self.pipeline(info)
+            except BrokenImageError as error:
+                if partner is None or error.sample_idx != partner or self.test_mode:
+                    raise
+                self.broken.add(partner, self.records.path, error)
+                return self.pipeline(self.get_data_info(idx))
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
@@ -320,6 +339,8 @@ class BaseCXRDataset(BaseDataset):
         text = f"{type(self).__name__} [{self.split}]: {len(records)} images of {len(patients) or 'unknown'} patients"
         if self.fraction < 1:
             text += f" (fraction {self.fraction:g}, draw {self.draw})"
+        if self.pairs is not None:
+            text += f", {self.pairs.count} of them with a partner"
         if records.labels is None:
             return text
         positives, known = (records.labels == 1).sum(0), np.isfinite(records.labels).sum(0)

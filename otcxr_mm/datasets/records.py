@@ -26,6 +26,8 @@ class Records:
         labels: float32 (n, C): 1, 0, or NaN for unknown; None for a data set without labels.
         age: Years, float32 (n,); NaN if unknown.
         sex: 'M', 'F' or '' for unknown, (n,).
+        visit: Number that orders the images of a patient in time, such as NIH's Follow-up #, float32 (n,); NaN if
+            unknown.
     """
 
     path: np.ndarray
@@ -35,14 +37,16 @@ class Records:
     labels: np.ndarray | None = None
     age: np.ndarray | None = None
     sex: np.ndarray | None = None
+    visit: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.path)
         for name in ("patient", "view", "split", "sex"):
             if getattr(self, name) is None:
                 setattr(self, name, np.full(n, ""))
-        if self.age is None:
-            self.age = np.full(n, np.nan, np.float32)
+        for name in ("age", "visit"):
+            if getattr(self, name) is None:
+                setattr(self, name, np.full(n, np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.path)
@@ -75,6 +79,18 @@ def parse_ages(text: np.ndarray, source: object) -> np.ndarray:
     An empty field is NaN; so is anything else or more than 120 years, which is counted and logged with its `source`.
     """
     return _parsed(text, _years, "ages", source).astype(np.float32)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def parse_visits(text: np.ndarray, source: object) -> np.ndarray:
+    """Numbers of visits, float32 (n,); arguments and unknown fields as for :func:`parse_ages`."""
+    return _parsed(text, _number, "numbers of visits", source).astype(np.float32)
 
 
 def parse_sexes(text: np.ndarray, source: object) -> np.ndarray:

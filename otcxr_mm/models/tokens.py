@@ -20,6 +20,11 @@ class Tokens(NamedTuple):
     grid: tuple[int, int]
     plain: "Tokens | None" = None
 
+    def take(self, rows: Tensor) -> "Tokens":
+        """The tokens of some of the B views."""
+        global_ = None if self.global_ is None else self.global_[rows]
+        return Tokens(self.dense[rows], global_, self.grid, None if self.plain is None else self.plain.take(rows))
+
     @property
     def pooled(self) -> Tensor:
         """The global token, or the mean of the dense ones, (B, 1, D)."""

@@ -44,7 +44,7 @@ def plan_matches(model: OTCXR, views: tuple[np.ndarray, np.ndarray], matrices: T
     model.eval()
     inputs = [torch.from_numpy(np.ascontiguousarray(view))[:, None] for view in views]
     feats = [model.backbone(view) for view in model.data_preprocessor({"inputs": inputs})["inputs"]]
-    source, target = model.neck(*feats)
+    source, target = model.neck(*feats, view_to_image=matrices)
     _, solution = model.head.transport(source, target, matrices, prior=prior)
     grid, n = source.grid, source.dense.shape[1]
     partner = solution.plan[:, :n, :n].argmax(2)

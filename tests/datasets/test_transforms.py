@@ -97,7 +97,7 @@ def test_crops_have_the_distribution_of_mmpretrains(shape, scale):
     # the first viewpoint is free; so is the second, if no overlap is required
     for overlap, view in ((0.3, 0), (0.0, 1)):
         crop = otcxr_mm.TwoViewCrop(96, scale=scale, min_overlap=overlap)
-        x, y, w, h = np.array([crop.draw_boxes(*shape)[view] for _ in range(n)], float).T
+        x, y, w, h = np.array([crop.draw_boxes(shape, shape)[view] for _ in range(n)], float).T
         for own, other in zip((w * h, w / h, x + w / 2, y + h / 2), expected, strict=True):
             assert ks_2samp(own, other).pvalue > 1e-4
 

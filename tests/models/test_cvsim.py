@@ -156,3 +156,53 @@ def test_wrong_maps_are_named(views, message):
 def test_arguments_are_checked(kwargs, message):
     with pytest.raises(ValueError, match=message):
         small(**kwargs)
+
+
+def frame(b=2):
+    """Both views show the whole image."""
+    return torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(b, 2, 2, 3)
+
+
+@pytest.mark.parametrize("radius", [0.2, 0.45])
+def test_a_blind_token_sees_nothing_near_its_own_place(radius):
+    neck = small(infusion="both", detach_context=False, blind=radius).eval()
+    source, target = feats(), feats()
+    embedded, position = neck._embed(target)
+    embedded = embedded.detach().requires_grad_()
+    near = neck._near(frame(), (6, 6))
+    infused = neck._infuse(neck._embed(source)[0].detach(), embedded, position, near)
+    cells = (torch.stack([torch.arange(36) % 6, torch.arange(36) // 6], 1) + 0.5) / 6
+    for token in (0, 14, 35):
+        seen = torch.autograd.grad(infused[0, token].square().sum(), embedded, retain_graph=True)[0][0].abs().sum(1) > 0
+        distance = (cells - cells[token]).square().sum(1).sqrt()
+        assert torch.equal(seen, distance >= radius)
+    q_s, _ = neck(source, target, view_to_image=frame())
+    assert not torch.allclose(q_s.dense, small(infusion="none")(source, target)[0].dense)
+    with pytest.raises(ValueError, match="blind=.* needs view_to_image"):
+        neck(source, target)
+
+
+def test_a_token_that_sees_nothing_stays_as_it_is():
+    neck = small(blind=9.0).eval()
+    source, target = feats(), feats()
+    q_s, q_t = neck(source, target, plain=True, view_to_image=frame())
+    torch.testing.assert_close(q_s.dense, q_s.plain.dense)
+    torch.testing.assert_close(q_t.dense, q_t.plain.dense)
+    q_s.dense.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in neck.parameters() if p.grad is not None)
+
+
+def test_masked_context_is_drawn_in_training_alone():
+    neck, views = small(masked=0.5, norm="ln"), (feats(), feats())
+    first, second = (neck(*views)[0].dense for _ in range(2))
+    assert not torch.allclose(first, second)
+    neck.eval()
+    whole = small(norm="ln").eval()
+    whole.load_state_dict(neck.state_dict())
+    torch.testing.assert_close(neck(*views)[0].dense, whole(*views)[0].dense)
+
+
+@pytest.mark.parametrize("wrong", [dict(blind=-0.1), dict(masked=1.0), dict(masked=-0.1)])
+def test_an_infusion_that_sees_too_little_or_too_much_is_refused(wrong):
+    with pytest.raises(ValueError, match="blind must be at least 0 and masked in"):
+        small(**wrong)

@@ -257,3 +257,62 @@ def test_statistics_of_half_precision_tokens_are_those_of_the_converted_ones():
     wide = head.loss(*tokens(x.bfloat16().float(), y.bfloat16().float()))
     for name, value in wide.items():
         assert torch.equal(half[name], value), name
+
+
+def test_pairs_are_matched_in_their_own_way_and_the_rest_as_always():
+    x, y = points()
+    globals_ = points(n=1)
+    pairs = dict(global_mass=0.0, marginals="uniform", matching="nearest", loss_ot=dict(prior_weight=0.0, rho=0.5))
+    kwargs = dict(marginals="visibility", prior_scale=0.25, statistics="both", centre="batch")
+    head = OTHead(pairs=pairs, **kwargs)
+    views, where = tokens(x, y, global_=globals_), geometry()
+    paired = [False, True, True, False, False, False, True, False]
+    found = head.loss(*views, where, paired=paired)
+    # each group alone, with tokens that are centred over the whole batch
+    rows = torch.tensor(paired)
+    means = [torch.cat([t.dense.mean((0, 1), keepdim=True), t.global_.mean((0, 1), keepdim=True)]) for t in views]
+    centred = [t._replace(dense=t.dense - m[:1], global_=t.global_ - m[1:]) for t, m in zip(views, means, strict=True)]
+    alone = OTHead(**{**kwargs, "centre": "none"})
+    one = alone.transport(*(t.take(~rows) for t in centred), where[~rows])[0]
+    two = OTHead(statistics="both", **{**pairs, "prior_scale": None}).transport(*(t.take(rows) for t in centred))[0]
+    torch.testing.assert_close(found["loss_ot"], (5 * one + 3 * two) / 8)
+    without = head.loss(*views, where)
+    for name in ("loss_var", "loss_cov"):
+        torch.testing.assert_close(found[name], without[name])
+
+
+def test_pairs_by_default_leave_the_global_token_and_the_visibility_out():
+    x, y = points()
+    head = OTHead(marginals="visibility", prior_scale=0.25)
+    views = tokens(x, y, global_=points(n=1))
+    plan = head.transport(*views, geometry(overlap=False), pairs=True)[1].plan
+    torch.testing.assert_close(plan.sum(1), torch.full((8, 9), 1 / 9, dtype=x.dtype))
+    assert (head.loss_ot.prior_weight, head.pair_loss_ot.prior_weight) == (1.0, 0.3)
+    assert head.loss(*views, geometry(), paired=[True] * 8)["loss_ot"].item() > 0
+
+
+@pytest.mark.parametrize("pairs", [dict(global_mass=1.0), dict(marginals="x"), dict(matching="geometry")])
+def test_settings_of_pairs_are_checked(pairs):
+    with pytest.raises(ValueError, match="OTHead: "):
+        OTHead(pairs=pairs)
+
+
+def test_softmax_keeps_one_marginal_and_nearest_takes_the_least_cost():
+    x, y = points(b=2)
+    mass = torch.softmax(torch.randn(2, 9, dtype=x.dtype), 1)
+    source, target = Atoms(x, mass), Atoms(y, mass.flip(1))
+    loss = TransportLoss(eps=0.2, loss_weight=1.0)
+    c = cost(x, y)
+    unit = c.mean((1, 2))
+    for b in range(2):
+        there = mass[b][:, None] * torch.softmax(-c[b] / (0.2 * unit[b]), 1)
+        back = mass.flip(1)[b][None] * torch.softmax(-c[b] / (0.2 * unit[b]), 0)
+        plan = loss(source, target, matching="softmax")[1].plan[b]
+        torch.testing.assert_close(plan, (there + back) / 2)
+        near = torch.zeros_like(plan)
+        for i in range(9):
+            near[i, c[b, i].argmin()] += mass[b, i] / 2
+            near[c[b, :, i].argmin(), i] += mass.flip(1)[b, i] / 2
+        value, solution = loss(source, target, matching="nearest")
+        torch.testing.assert_close(solution.plan[b], near)
+    torch.testing.assert_close(value, (solution.plan * c).sum((1, 2)).mean())

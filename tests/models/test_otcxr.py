@@ -49,6 +49,7 @@ def total(values):
         ({}, {"global_mass": 0.0}, {}),
         ({"global_token": "mean"}, {"global_mass": 0.0, "statistics": "tokens"}, {}),
         ({"global_token": "mean"}, {"guard": True, "marginals": "visibility"}, {"ema": 0.01}),
+        ({"blind": 0.3, "masked": 0.2}, {"guard": True, "pairs": {"matching": "softmax"}}, {"ema": 0.01}),
     ],
 )
 def test_every_parameter_gets_a_gradient(neck, head, kwargs):

@@ -8,12 +8,12 @@ import numpy as np
 from ...registry import DATASETS
 from ..base import BaseCXRDataset
 from ..patients import normal_ids
-from ..records import Records, parse_ages, parse_sexes
+from ..records import Records, parse_ages, parse_sexes, parse_visits
 from ..splits import split_from_lists
 from ..tables import Table, read_csv
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-AGE, SEX = "Patient Age", "Patient Gender"
+AGE, SEX, VISIT = "Patient Age", "Patient Gender", "Follow-up #"
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 
 
@@ -58,7 +58,7 @@ class NIHChestXray14(BaseCXRDataset):
 
     def load_records(self) -> Records:
         """Reads the table, the official lists and the folders of images."""
-        table = read_csv(self._table(), COLUMNS, only=(AGE, SEX))
+        table = read_csv(self._table(), COLUMNS, only=(AGE, SEX, VISIT))
         image, split = table["Image Index"], None
         if self.within is not None or (self.split != "all" and not self.has_own_splits):
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})
@@ -70,6 +70,7 @@ class NIHChestXray14(BaseCXRDataset):
             labels=self._labels(table),
             age=parse_ages(table[AGE], table.file) if AGE in table else None,
             sex=parse_sexes(table[SEX], table.file) if SEX in table else None,
+            visit=parse_visits(table[VISIT], table.file) if VISIT in table else None,
         )
 
     def _table(self) -> Path:

@@ -9,7 +9,7 @@ from ..base import BaseCXRDataset
 from ..dicom_headers import read_headers
 from ..image_files import SUFFIXES, walk_images
 from ..patients import patient_column
-from ..records import Records, parse_ages, parse_sexes
+from ..records import Records, parse_ages, parse_sexes, parse_visits
 from ..splits import IMAGE_COLUMNS, SPLIT_COLUMNS
 from ..tables import Table, read_csv, read_list
 
@@ -17,6 +17,7 @@ from ..tables import Table, read_csv, read_list
 VIEW_COLUMNS = ("View Position", "view")
 AGE_COLUMNS = ("Patient Age", "Age")
 SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
+VISIT_COLUMNS = ("Follow-up #", "visit", "visit number")
 
 
 @DATASETS.register_module()
@@ -27,7 +28,7 @@ class UnlabeledCXR(BaseCXRDataset):
         data_root: A folder, searched with its subfolders except hidden ones; or the folder that the paths in the list
             or csv are relative to.
         ann_file: A list (`.txt`, one path per line) or a csv with a column of paths and optionally of patients, splits,
-            views, ages and sexes; '' for all images of the folder.
+            views, ages, sexes and numbers of visits; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
         path_column: Column of paths; default: the first of Image Index, path, filename, image, image_id, regardless of
             case, spaces, hyphens and underscores.
@@ -84,6 +85,8 @@ class UnlabeledCXR(BaseCXRDataset):
             records.age = parse_ages(table[column], table.file)
         for column in table.alike(SEX_COLUMNS)[:1]:
             records.sex = parse_sexes(table[column], table.file)
+        for column in table.alike(VISIT_COLUMNS)[:1]:
+            records.visit = parse_visits(table[column], table.file)
         return records
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:

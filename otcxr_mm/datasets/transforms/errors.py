@@ -5,7 +5,13 @@ MAX_PIXELS = 100_000_000
 
 
 class BrokenImageError(ValueError):
-    """An image that cannot be read; the message names its path."""
+    """An image that cannot be read; the message names its path.
+
+    Attributes:
+        sample_idx: The image's index in the data set, if it is not the one that was asked for.
+    """
+
+    sample_idx: int | None = None
 
 
 class WhiteError(ValueError):

@@ -26,7 +26,7 @@ class PackViews(BaseTransform):
         meta_keys: Results to keep in the sample's metainfo; by default no path and no patient id.
     """
 
-    def __init__(self, meta_keys: Sequence[str] = ("sample_idx", "view_to_image")) -> None:
+    def __init__(self, meta_keys: Sequence[str] = ("sample_idx", "view_to_image", "paired")) -> None:
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:

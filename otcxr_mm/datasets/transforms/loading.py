@@ -95,6 +95,8 @@ def fit_masks(masks: np.ndarray, shape: tuple[int, int], path: str) -> np.ndarra
 class LoadCXR(BaseTransform):
     """Loads `img_path` as one grey channel; if a packed data set already gives `img`, it is taken as it is.
 
+    If there is another image of the patient under `other`, that is loaded, too.
+
     If there are `gt_masks` of another size, they are resized to that of the image.
 
     Args:
@@ -116,6 +118,13 @@ class LoadCXR(BaseTransform):
         """Reads the file `img_path`, unless `img` (H, W) is given."""
         if "img" not in results:
             results["img"] = read_grey(results["img_path"], self.max_value)
+        other = results.get("other")
+        if other is not None and "img" not in other:
+            try:
+                other["img"] = read_grey(other["img_path"], self.max_value)
+            except BrokenImageError as error:
+                error.sample_idx = other["sample_idx"]
+                raise
         shape = results["img"].shape[:2]
         results["img_shape"] = results["ori_shape"] = shape
         if "gt_masks" in results:

@@ -1,4 +1,4 @@
-"""Two views of one radiograph, and where they were cut out."""
+"""Two views of one radiograph, or of two of a patient, and where they were cut out."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from ...registry import TRANSFORMS
 from .resize import MILD, resize
 
-Box = tuple[int, int, int, int]
+Box = tuple[float, float, float, float]
 
 
 def _overlap(a: Box, b: Box) -> float:
@@ -42,8 +42,12 @@ def draw_box(height: int, width: int, scale: Sequence[float], ratio: Sequence[fl
 class TwoViewCrop(BaseTransform):
     """Two random resized crops of an image that overlap, each turned and flipped at random.
 
-    Changed key: `img`, to a list of two arrays. Added key: `view_to_image`, float32 (2, 2, 3): for each view, the
-    affine matrix that maps a normalised point of it to the normalised point of the image, see `otcxr_mm.ops`.
+    If the data set adds another image of the patient as `other` (its argument `pairs`), the second view is cut from
+    that one. The two then share no geometry, only the frame: where a chest lies in a radiograph.
+
+    Changed key: `img`, to a list of two arrays. Added keys: `view_to_image`, float32 (2, 2, 3): for each view, the
+    affine matrix that maps a normalised point of it to the normalised point of its image, see `otcxr_mm.ops`; `paired`:
+    whether the views are from two images.
 
     Args:
         size: Side of the views in pixels.
@@ -68,22 +72,30 @@ class TwoViewCrop(BaseTransform):
         self.size, self.scale, self.ratio = size, scale, ratio
         self.min_overlap, self.flip, self.rotation = min_overlap, flip, rotation
 
-    def draw_boxes(self, height: int, width: int) -> tuple[Box, Box]:
-        """Both crops of an image."""
-        first, best = (draw_box(height, width, self.scale, self.ratio) for _ in range(2))
+    def draw_boxes(self, shape: tuple[int, int], other: tuple[int, int]) -> tuple[Box, Box]:
+        """Both crops, of an image of (height, width) pixels and of the same or another one."""
+
+        def common(box: Box) -> float:
+            # in the frame of the first image
+            x, y, w, h = box
+            across, down = shape[1] / other[1], shape[0] / other[0]
+            return _overlap(first, (x * across, y * down, w * across, h * down))
+
+        first, best = (draw_box(*size, self.scale, self.ratio) for size in (shape, other))
         for _ in range(9):
-            if _overlap(first, best) >= self.min_overlap:
+            if common(best) >= self.min_overlap:
                 break
-            again = draw_box(height, width, self.scale, self.ratio)
-            best = max(best, again, key=lambda box: _overlap(first, box))
+            best = max(best, draw_box(*other, self.scale, self.ratio), key=common)
         return first, best
 
     def transform(self, results: dict) -> dict:
-        """Replaces `img` (H, W) by its views."""
-        img = results["img"]
+        """Replaces `img` (H, W) by its views, or one of it and one of the patient's other image."""
+        other = results.pop("other", None)
+        images = [results["img"], (results if other is None else other)["img"]]
         cut = self._cut_turned if self.rotation else self._cut
         views, matrices = [], np.empty((2, 2, 3), np.float32)
-        for i, box in enumerate(self.draw_boxes(*img.shape[:2])):
+        boxes = self.draw_boxes(*(img.shape[:2] for img in images))
+        for i, (img, box) in enumerate(zip(images, boxes, strict=True)):
             view, matrix = cut(img, box)
             if np.random.random() < self.flip:
                 view = cv2.flip(view, 1)
@@ -93,7 +105,7 @@ class TwoViewCrop(BaseTransform):
             matrices[i] = matrix
         results["img"] = views
         results["img_shape"] = views[0].shape
-        results["view_to_image"] = matrices
+        results["view_to_image"], results["paired"] = matrices, other is not None
         return results
 
     def _cut(self, img: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:

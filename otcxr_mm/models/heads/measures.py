@@ -1,13 +1,30 @@
 """What turns the tokens of two views into transport problems: masses, and costs from the crops' geometry."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ...ops import geometric_prior, visibility
+from ..losses import TransportLoss
 from ..tokens import Tokens
 
 _FLOOR = 0.05  # so that no token is without mass
+
+
+class Matching(NamedTuple):
+    """How the tokens of two views are matched; the attributes are those of :class:`.OTHead`."""
+
+    loss_ot: TransportLoss
+    global_mass: float
+    marginals: str
+    matching: str
+    prior_scale: float | None
+
+    def points(self, tokens: Tokens) -> Tensor:
+        """Atoms of a view, (B, N or N + 1, D)."""
+        return torch.cat([tokens.dense, tokens.pooled], 1) if self.global_mass else tokens.dense
 
 
 def masses(tokens: Tokens, kind: str, global_mass: float, view_to_image: Tensor | None, view: int) -> Tensor:

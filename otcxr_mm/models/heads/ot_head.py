@@ -1,5 +1,7 @@
 """The objective of OTCXR: transport, variance and covariance of projected tokens."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -9,7 +11,10 @@ from ...ops.precision import to_float32
 from ...registry import MODELS
 from ..choices import check_choice
 from ..tokens import Atoms, Tokens
-from .measures import masses, prior_cost
+from .measures import Matching, masses, prior_cost
+
+# two images of a patient share no geometry, and may differ in disease
+PAIRS = {"global_mass": 0.0, "marginals": "uniform", "loss_ot": {"prior_weight": 0.3}}
 
 
 @MODELS.register_module()
@@ -28,9 +33,8 @@ class OTHead(BaseModule):
         global_mass: Mass of the global token, in [0, 1); 0 leaves it out of the transport.
         marginals: Masses of the dense tokens: ``'uniform'``; ``'visibility'``: proportional to 0.05 + the share of the
             token that the other view shows.
-        matching: ``'transport'``, or for comparison a plan that ignores the features: ``'geometry'``: transport whose
-            only cost is the squared distance in the original image; ``'index'``: each atom is matched with the one of
-            the same index, with the mean of both masses.
+        matching: ``'transport'``, or for comparison another plan with the same masses: ``'softmax'``, ``'nearest'``,
+            ``'geometry'`` or ``'index'``, see :class:`otcxr_mm.TransportLoss`.
         prior_scale: Distance in the original image, in units of its sides, at which the geometric prior equals its
             weight; None: no geometry in the plan's cost. Pairs with the global token get the mean of the dense pairs.
         centre: What is subtracted from the tokens before the cost: ``'none'``, the mean over the global ``'batch'``, or
@@ -40,6 +44,10 @@ class OTHead(BaseModule):
             f(position) that ignores the image is an optimum.
         guard: Whether half of each loss is taken on the tokens before infusion, and the plan computed on them alone, so
             that copying through the infusion cannot lower it.
+        pairs: For samples whose views are from two images of a patient (`pairs` of the data set): what differs of
+            `loss_ot`, `global_mass`, `marginals`, `matching` and `prior_scale`. Default: no mass on the global token,
+            uniform masses, and a prior of weight 0.3, for which `view_to_image` says where in its own frame a token
+            lies.
         init_cfg: MMEngine's initialisation.
 
     Raises:
@@ -58,34 +66,45 @@ class OTHead(BaseModule):
         centre: str = "none",
         statistics: str = "both",
         guard: bool = False,
+        pairs: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_choice("OTHead", "marginals", marginals, ("uniform", "visibility"))
-        check_choice("OTHead", "matching", matching, ("transport", "geometry", "index"))
         check_choice("OTHead", "centre", centre, ("none", "batch", "position"))
         check_choice("OTHead", "statistics", statistics, ("both", "pooled", "tokens", "flattened"))
-        if not 0 <= global_mass < 1:
-            raise ValueError(f"OTHead: global_mass must be in [0, 1), got {global_mass}")
-        if prior_scale is not None and not prior_scale > 0:
-            raise ValueError(f"OTHead: prior_scale must be > 0, or None for no prior, got {prior_scale}")
-        if matching == "geometry" and prior_scale is None:
-            raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
-        self.loss_ot = MODELS.build({"type": "otcxr_mm.TransportLoss", **(loss_ot or {})})
+        self.centre, self.statistics, self.guard = centre, statistics, guard
+        settings = dict(global_mass=global_mass, marginals=marginals, matching=matching, prior_scale=prior_scale)
+        pairs = {**PAIRS, **(pairs or {})}
+        pair_loss_ot = {**(loss_ot or {}), **pairs.pop("loss_ot")}
+        self.loss_ot, self.pair_loss_ot = (
+            MODELS.build({"type": "otcxr_mm.TransportLoss", **(spec or {})}) for spec in (loss_ot, pair_loss_ot)
+        )
         self.loss_var = MODELS.build({"type": "otcxr_mm.VarianceLoss", **(loss_var or {})})
         self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
-        if (guard or matching != "transport") and (self.loss_ot.debiased or self.loss_ot.objective != "cost"):
+        self.same = self._checked(Matching(self.loss_ot, **settings))
+        self.pairs = self._checked(Matching(self.pair_loss_ot, **{**settings, **pairs}))
+
+    def _checked(self, matching: Matching) -> Matching:
+        loss_ot, kind = matching.loss_ot, matching.matching
+        check_choice("OTHead", "marginals", matching.marginals, ("uniform", "visibility"))
+        check_choice("OTHead", "matching", kind, ("transport", "softmax", "nearest", "geometry", "index"))
+        if not 0 <= matching.global_mass < 1:
+            raise ValueError(f"OTHead: global_mass must be in [0, 1), got {matching.global_mass}")
+        if matching.prior_scale is not None and not matching.prior_scale > 0:
+            raise ValueError(f"OTHead: prior_scale must be > 0, or None for no prior, got {matching.prior_scale}")
+        if kind == "geometry" and matching.prior_scale is None:
+            raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
+        if (self.guard or kind != "transport") and (loss_ot.debiased or loss_ot.objective != "cost"):
             raise ValueError(
-                f"OTHead: guard={guard} with matching={matching!r} needs objective='cost' and debiased=False in "
-                f"loss_ot, got {self.loss_ot.objective!r} and {self.loss_ot.debiased}"
+                f"OTHead: guard={self.guard} with matching={kind!r} needs objective='cost' and debiased=False in "
+                f"loss_ot, got {loss_ot.objective!r} and {loss_ot.debiased}"
             )
-        self.global_mass, self.marginals, self.matching = global_mass, marginals, matching
-        self.prior_scale, self.centre, self.statistics, self.guard = prior_scale, centre, statistics, guard
+        return matching
 
     @property
     def uses_global_token(self) -> bool:
         """Whether any loss depends on the global token."""
-        return self.global_mass > 0 or self.statistics in ("both", "pooled")
+        return self.same.global_mass > 0 or self.statistics in ("both", "pooled")
 
     def loss(
         self,
@@ -93,6 +112,7 @@ class OTHead(BaseModule):
         target: Tokens,
         view_to_image: Tensor | None = None,
         fixed: tuple[Tokens, Tokens] | None = None,
+        paired: Sequence[bool] = (),
     ) -> dict[str, Tensor]:
         """Computes the losses of two views' tokens.
 
@@ -102,6 +122,7 @@ class OTHead(BaseModule):
             view_to_image: Affine maps from both views to the image, (B, 2, 2, 3), see `otcxr_mm.ops.geometry`;
                 needed for ``'visibility'`` and a prior.
             fixed: q_s and q_t of a target network. Each view is then transported to the network's other view.
+            paired: Whether the views of a sample are from two images, B values; () if none are.
 
         Returns:
             `loss_ot`, `loss_var` and `loss_cov`; and, for the log, `ot_marginal_error`, `ot_partners` (effective number
@@ -116,25 +137,25 @@ class OTHead(BaseModule):
         # before any mean or gather, which are statistics already
         source, target, fixed = to_float32((source, target, fixed))
         if fixed is None:
-            loss_ot, solution = self._align(source, target, view_to_image)
+            loss_ot, diagnostics = self._align(source, target, view_to_image, paired)
         else:
             fixed_source, fixed_target = fixed
             swapped = None if view_to_image is None else view_to_image.flip(1)
-            loss_ot, solution = self._align(source, fixed_target, view_to_image)
-            loss_ot = (loss_ot + self._align(target, fixed_source, swapped)[0]) / 2
+            loss_ot, diagnostics = self._align(source, fixed_target, view_to_image, paired)
+            loss_ot = (loss_ot + self._align(target, fixed_source, swapped, paired)[0]) / 2
         losses = {"loss_ot": loss_ot, **self._regularise(source, target)}
         if self.guard:
             before = self._regularise(source.plain, target.plain)
             losses.update({name: (losses[name] + value) / 2 for name, value in before.items()})
-        return {
-            **losses,
-            "ot_marginal_error": solution.marginal_error.mean(),
-            "ot_partners": solution.partners.mean(),
-            "ot_mass": solution.mass.detach().mean(),
-        }
+        return {**losses, **diagnostics}
 
     def transport(
-        self, source: Tokens, target: Tokens, view_to_image: Tensor | None = None, prior: bool = True
+        self,
+        source: Tokens,
+        target: Tokens,
+        view_to_image: Tensor | None = None,
+        prior: bool = True,
+        pairs: bool = False,
     ) -> tuple[Tensor, Transport]:
         """Transports the source tokens to the target tokens.
 
@@ -143,6 +164,7 @@ class OTHead(BaseModule):
             target: Tokens of the other view.
             view_to_image: As in :meth:`loss`.
             prior: Whether the plan may use the geometric prior, if there is one; False: features alone.
+            pairs: Whether the views are from two images of a patient.
 
         Returns:
             The loss and the solution. Its atoms are the N dense tokens and, unless its mass is 0, the global token.
@@ -150,34 +172,64 @@ class OTHead(BaseModule):
         Raises:
             ValueError: If the geometry is missing but needed.
         """
-        if view_to_image is None and (self.marginals == "visibility" or self.prior_scale is not None):
+        source, target = map(self._centred, to_float32((source, target)))
+        return self._transport(source, target, view_to_image, self.pairs if pairs else self.same, prior)
+
+    def _transport(
+        self, source: Tokens, target: Tokens, view_to_image: Tensor | None, how: Matching, prior: bool = True
+    ) -> tuple[Tensor, Transport]:
+        if view_to_image is None and (how.marginals == "visibility" or how.prior_scale is not None):
             raise ValueError(
                 "OTHead: marginals='visibility' and prior_scale need view_to_image, which the data samples lack: "
                 "end the pipeline with otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
             )
         mu, nu = (
-            Atoms(self._points(tokens), masses(tokens, self.marginals, self.global_mass, view_to_image, view))
-            for view, tokens in enumerate(to_float32((source, target)))
+            Atoms(how.points(tokens), masses(tokens, how.marginals, how.global_mass, view_to_image, view))
+            for view, tokens in enumerate((source, target))
         )
         cost = None
-        if prior and self.prior_scale is not None:
-            cost = prior_cost(view_to_image, source.grid, self.prior_scale, with_global=self.global_mass > 0)
-        return self.loss_ot(mu, nu, cost, self.matching)
+        if prior and how.prior_scale is not None:
+            cost = prior_cost(view_to_image, source.grid, how.prior_scale, with_global=how.global_mass > 0)
+        return how.loss_ot(mu, nu, cost, how.matching)
 
-    def _align(self, source: Tokens, target: Tokens, view_to_image: Tensor | None) -> tuple[Tensor, Transport]:
+    def _align(
+        self, source: Tokens, target: Tokens, view_to_image: Tensor | None, paired: Sequence[bool]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """L_OT and its diagnostics, means over the batch; views from two images are matched in their own way."""
+        # over the whole batch, before it is divided
+        source, target = self._centred(source), self._centred(target)
+        if not any(paired):
+            loss, solution = self._align_group(source, target, view_to_image, self.same)
+            return loss, _diagnostics(solution)
+        loss, diagnostics = 0, {}
+        for how, kind in ((self.same, False), (self.pairs, True)):
+            rows = [row for row, is_pair in enumerate(paired) if is_pair == kind]
+            if not rows:
+                continue
+            share, rows = len(rows) / len(paired), torch.tensor(rows, device=source.dense.device)
+            geometry = None if view_to_image is None else view_to_image[rows]
+            part, solution = self._align_group(source.take(rows), target.take(rows), geometry, how)
+            loss = loss + share * part
+            for name, value in _diagnostics(solution).items():
+                diagnostics[name] = diagnostics.get(name, 0) + share * value
+        return loss, diagnostics
+
+    def _align_group(
+        self, source: Tokens, target: Tokens, view_to_image: Tensor | None, how: Matching
+    ) -> tuple[Tensor, Transport]:
         if not self.guard:
-            return self.transport(source, target, view_to_image)
-        before, solution = self.transport(source.plain, target.plain, view_to_image)
-        after = self.loss_ot.on_plan(solution.plan, self._points(source), self._points(target))
+            return self._transport(source, target, view_to_image, how)
+        before, solution = self._transport(source.plain, target.plain, view_to_image, how)
+        after = how.loss_ot.on_plan(solution.plan, how.points(source), how.points(target))
         return (before + after) / 2, solution
 
-    def _points(self, tokens: Tokens) -> Tensor:
-        """Atoms of a view, (B, N or N + 1, D)."""
-        if self.centre != "none":
-            dims = (0, 1) if self.centre == "batch" else 0
-            centred = [x if x is None else x - gather(x).mean(dims, keepdim=True) for x in tokens[:2]]
-            tokens = tokens._replace(dense=centred[0], global_=centred[1])
-        return torch.cat([tokens.dense, tokens.pooled], 1) if self.global_mass else tokens.dense
+    def _centred(self, tokens: Tokens) -> Tokens:
+        """The tokens less the mean that `centre` names, over the global batch."""
+        if self.centre == "none":
+            return tokens
+        dims = (0, 1) if self.centre == "batch" else 0
+        dense, global_ = (x if x is None else x - gather(x).mean(dims, keepdim=True) for x in tokens[:2])
+        return Tokens(dense, global_, tokens.grid, None if tokens.plain is None else self._centred(tokens.plain))
 
     def _regularise(self, source: Tokens, target: Tokens) -> dict[str, Tensor]:
         losses = {"loss_var": 0, "loss_cov": 0}
@@ -197,3 +249,11 @@ class OTHead(BaseModule):
         if self.statistics in ("both", "tokens"):
             samples.append(position_centred(gather(tokens.dense)))
         return samples
+
+
+def _diagnostics(solution: Transport) -> dict[str, Tensor]:
+    return {
+        "ot_marginal_error": solution.marginal_error.mean(),
+        "ot_partners": solution.partners.mean(),
+        "ot_mass": solution.mass.detach().mean(),
+    }

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ...ops import Transport, cost, sinkhorn, sinkhorn_divergence
 from ...registry import MODELS
@@ -66,19 +67,27 @@ class TransportLoss(BaseModule):
             source: N atoms per problem.
             target: M atoms per problem.
             prior: Cost of pairs that the geometry makes unlikely, (B, N, M), in units of the mean cost.
-            matching: ``'transport'``; ``'geometry'``: the plan is optimal for the prior alone, with `eps` in its
-                units; ``'index'``: each atom goes to the one of the same index (N = M), with the mean of both masses.
+            matching: ``'transport'``; or for comparison: ``'geometry'``: the plan is optimal for the prior alone, with
+                `eps` in its units; ``'softmax'``: each atom's mass is spread by a softmax of the plan's cost / eps,
+                without regard to the masses it arrives at; ``'nearest'``: it all goes to the atom of least cost (both
+                are the mean over both directions); ``'index'``: each atom goes to the one of the same index (N = M),
+                with the mean of both masses.
 
         Returns:
             The weighted mean of the objective over the batch, and the solution, whose `cost` is <T, C> with the ground
             cost C alone.
         """
         ground = cost(source.points, target.points, self.metric)
+        a, b = source.mass, target.mass
         if matching == "index":
-            solution = _match_by_index(ground, source.mass, target.mass)
+            solution = _of_plan(torch.diag_embed((a + b) / 2), ground, a, b)
         elif matching == "geometry":
-            solution = self._solve(prior, torch.ones_like(prior[:, 0, 0]), source.mass, target.mass)
-            solution = _with_cost(solution, ground)
+            solution = _with_cost(self._solve(prior, torch.ones_like(prior[:, 0, 0]), a, b), ground)
+        elif matching in ("softmax", "nearest"):
+            plan_cost, unit = self._plan_cost(ground, prior)
+            there = _one_sided(plan_cost, a, self.eps * unit, matching)
+            back = _one_sided(plan_cost.mT, b, self.eps * unit, matching).mT
+            solution = _of_plan((there + back) / 2, ground, a, b)
         else:
             solution = self._transport(source, target, ground, prior)
         return self.loss_weight * getattr(solution, self.objective).mean(), solution
@@ -96,12 +105,17 @@ class TransportLoss(BaseModule):
         """
         return self.loss_weight * (plan.detach() * cost(x, y, self.metric)).sum((1, 2)).mean()
 
-    def _transport(self, source: Atoms, target: Atoms, ground: Tensor, prior: Tensor | None) -> Transport:
+    def _plan_cost(self, ground: Tensor, prior: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The cost that the plan is optimal for, (B, N, M), and the unit of `eps`, (B,)."""
         mean = ground.detach().mean((1, 2)).clamp_min(torch.finfo(ground.dtype).tiny)
         unit = mean if self.relative_eps else torch.ones_like(mean)
         plan_cost = ground
         if prior is not None and self.prior_weight:
             plan_cost = ground + self.prior_weight * mean[:, None, None] * prior
+        return plan_cost, unit
+
+    def _transport(self, source: Atoms, target: Atoms, ground: Tensor, prior: Tensor | None) -> Transport:
+        plan_cost, unit = self._plan_cost(ground, prior)
         solution = _with_cost(self._solve(plan_cost, unit, source.mass, target.mass), ground)
         if not self.debiased:
             return solution
@@ -121,15 +135,25 @@ def _with_cost(solution: Transport, ground: Tensor) -> Transport:
     return replace(solution, cost=transported, value=solution.value - solution.cost + transported)
 
 
-def _match_by_index(ground: Tensor, a: Tensor, b: Tensor) -> Transport:
-    mass = (a + b) / 2
-    transported = (ground.diagonal(dim1=1, dim2=2) * mass).sum(1)
+def _one_sided(plan_cost: Tensor, mass: Tensor, eps: Tensor, kind: str) -> Tensor:
+    """A plan that keeps the masses of its rows alone, (B, N, M)."""
+    if kind == "nearest":
+        share = one_hot(plan_cost.detach().argmin(2), plan_cost.shape[2]).to(plan_cost)
+    else:
+        share = torch.softmax(-plan_cost.detach() / eps[:, None, None], 2)
+    return mass[:, :, None] * share
+
+
+def _of_plan(plan: Tensor, ground: Tensor, a: Tensor, b: Tensor) -> Transport:
+    """A plan that solves no transport problem, as a solution without entropy in its value."""
+    transported = (plan * ground).sum((1, 2))
+    error = (plan.sum(2) - a).abs().sum(1) + (plan.sum(1) - b).abs().sum(1)
     return Transport(
-        plan=torch.diag_embed(mass),
+        plan=plan,
         value=transported,
         cost=transported,
         potentials=(torch.zeros_like(a), torch.zeros_like(b)),
-        marginal_error=(a - b).abs().sum(1),
-        entropy=-torch.xlogy(mass, mass).sum(1),
-        mass=mass.sum(1),
+        marginal_error=error,
+        entropy=-torch.xlogy(plan, plan).sum((1, 2)),
+        mass=plan.sum((1, 2)),
     )

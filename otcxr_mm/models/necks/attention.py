@@ -25,7 +25,23 @@ class PositionalAttention(nn.Module):
         self.norm = nn.LayerNorm(dims)
         self.attention = nn.MultiheadAttention(dims, heads, batch_first=True)
 
-    def forward(self, tokens: Tensor, context: Tensor, position: Tensor) -> Tensor:
-        """What tokens (B, N, dims) find in the context (B, N, dims); `position` is (1, N, dims)."""
+    def forward(self, tokens: Tensor, context: Tensor, position: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """What tokens (B, N, dims) find in the context.
+
+        Args:
+            tokens: (B, N, dims).
+            context: (B, N, dims).
+            position: (1, N, dims).
+            hidden: Which part of the context a token does not see, (B, N, N); a token that sees none finds nothing.
+
+        Returns:
+            (B, N, dims).
+        """
         query, values = self.norm(tokens) + position, self.norm(context)
-        return self.attention(query, values + position, values, need_weights=False)[0]
+        if hidden is None:
+            return self.attention(query, values + position, values, need_weights=False)[0]
+        sightless = hidden.all(2, keepdim=True)
+        # a row of the softmax needs at least one entry
+        mask = (hidden & ~sightless).repeat_interleave(self.attention.num_heads, 0)
+        found = self.attention(query, values + position, values, need_weights=False, attn_mask=mask)[0]
+        return found.masked_fill(sightless, 0)

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from ...ops import geometric_prior
 from ...registry import MODELS
 from ..choices import check_choice
 from ..norm import CrossRankBatchNorm1d
@@ -48,6 +49,10 @@ class CVSIM(BaseModule):
         infusion: ``'both'``, ``'source'`` (the target is not changed) or ``'none'``.
         detach_context: Whether the other view's tokens are constants in the infusion, so that the loss cannot fall by
             changing what is copied.
+        blind: Distance in the frame, in units of the image's sides, within which a token does not attend to the other
+            view: it cannot copy what lies in its own place and has to infer it from around. 0: it sees everything. It
+            needs `view_to_image`.
+        masked: Share of the other view's tokens, drawn at random per image, that nobody attends to in training.
         gate: Initial weight of the infusion, > 0: at 0 the attention would get no gradient.
         global_token: ``'own'`` (step 4), or ``'mean'``: no second MLP; the mean of the tokens is the global token.
         norm: ``'bn'``: batch norm over all processes; ``'ln'``: layer norm.
@@ -70,6 +75,8 @@ class CVSIM(BaseModule):
         max_tokens: int = 49,
         infusion: str = "both",
         detach_context: bool = True,
+        blind: float = 0.0,
+        masked: float = 0.0,
         gate: float = 0.1,
         global_token: str = "own",
         norm: str = "bn",
@@ -85,10 +92,13 @@ class CVSIM(BaseModule):
             raise ValueError(
                 f"CVSIM: embed_dims must be a multiple of 4 and of num_heads={num_heads}, got {embed_dims}"
             )
+        if blind < 0 or not 0 <= masked < 1:
+            raise ValueError(f"CVSIM: blind must be at least 0 and masked in [0, 1), got {blind} and {masked}")
         if infusion != "none" and not gate > 0:
             raise ValueError(f"CVSIM: gate must be > 0, got {gate}; infusion='none' turns the infusion off")
         self.in_channels = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
         self.max_tokens, self.infusion, self.detach_context = max_tokens, infusion, detach_context
+        self.blind, self.masked = blind, masked
         self.global_token, self.out = "mean" if out == "map" else global_token, out
         self.lateral = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in self.in_channels)
         # zero padding would tell tokens where they are
@@ -108,7 +118,7 @@ class CVSIM(BaseModule):
         return max(1, int(h * shrink + 1e-6)), max(1, int(w * shrink + 1e-6))
 
     def forward(
-        self, feats: Maps, other: Maps | None = None, plain: bool = False
+        self, feats: Maps, other: Maps | None = None, plain: bool = False, view_to_image: Tensor | None = None
     ) -> tuple[Tensor] | tuple[Tokens, Tokens]:
         """Projects one view, or two that infuse each other.
 
@@ -116,13 +126,15 @@ class CVSIM(BaseModule):
             feats: Feature maps of the (source) view, (B, C_i, h_i, w_i), one per stage.
             other: Feature maps of the target view, of the same sizes.
             plain: Whether the tokens also carry those projected without infusion.
+            view_to_image: Affine maps from both views to the image, (B, 2, 2, 3), for `blind`.
 
         Returns:
             With `other`, the tokens q_s and q_t. Without, the view infused with itself, in the form given by `out`, as
             the only item of a tuple: MMPretrain's form of a neck's result.
 
         Raises:
-            ValueError: If the maps do not fit `in_channels`, or the two views differ in size.
+            ValueError: If the maps do not fit `in_channels`, the two views differ in size, or `blind` lacks the
+                geometry.
         """
         feats = self._check(feats)
         source, position = self._embed(feats)
@@ -135,9 +147,14 @@ class CVSIM(BaseModule):
             raise ValueError(
                 f"CVSIM: both views need the same grid, got tokens {tuple(source.shape)} and {tuple(target.shape)}"
             )
-        infused_source = source if self.infusion == "none" else self._infuse(source, target, position)
-        infused_target = self._infuse(target, source, position) if self.infusion == "both" else target
-        global_s, global_t, grid = self._project_global(feats), self._project_global(other), self.grid(feats)
+        grid = self.grid(feats)
+        infused_source, infused_target = source, target
+        if self.infusion != "none":
+            near = self._near(view_to_image, grid)
+            infused_source = self._infuse(source, target, position, near)
+        if self.infusion == "both":
+            infused_target = self._infuse(target, source, position, None if near is None else near.mT)
+        global_s, global_t = self._project_global(feats), self._project_global(other)
         q_s = self._project(infused_source, global_s, grid)
         q_t = self._project(infused_target, global_t, grid)
         if plain:
@@ -160,10 +177,24 @@ class CVSIM(BaseModule):
         position = sine_position(h, w, tokens.shape[-1], tokens)
         return tokens + self.context(tokens, tokens, position), position
 
-    def _infuse(self, tokens: Tensor, other: Tensor, position: Tensor) -> Tensor:
-        """Step 3."""
+    def _infuse(self, tokens: Tensor, other: Tensor, position: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Step 3; `hidden`, (B, N, N), says which tokens of the other view a token does not see."""
         other = other.detach() if self.detach_context else other
-        return tokens + self.gate * self.cross(tokens, other, position)
+        if self.masked and self.training:
+            dropped = torch.rand(other.shape[0], 1, other.shape[1], device=other.device) < self.masked
+            hidden = dropped.expand(-1, tokens.shape[1], -1) if hidden is None else hidden | dropped
+        return tokens + self.gate * self.cross(tokens, other, position, hidden)
+
+    def _near(self, view_to_image: Tensor | None, grid: tuple[int, int]) -> Tensor | None:
+        """Pairs of tokens of the two views that lie within `blind` of each other, (B, N, N)."""
+        if not self.blind:
+            return None
+        if view_to_image is None:
+            raise ValueError(
+                f"CVSIM: blind={self.blind} needs view_to_image, which the data samples lack: end the pipeline with "
+                "otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
+            )
+        return geometric_prior(view_to_image[:, 0], view_to_image[:, 1], grid) < self.blind**2
 
     def _project(self, dense: Tensor, global_: Tensor | None, grid: tuple[int, int]) -> Tokens:
         """Step 4 for dense tokens (B, N, embed_dims)."""

@@ -73,7 +73,8 @@ class OTCXR(BaseSelfSupervisor):
 
         Args:
             inputs: Two views, (B, C, H, W) each.
-            data_samples: B samples; their metainfo holds `view_to_image`, (2, 2, 3), if the head needs it.
+            data_samples: B samples; their metainfo holds `view_to_image`, (2, 2, 3), if neck or head need it, and
+                `paired`, whether the views are from two images.
 
         Returns:
             The losses and diagnostics of :meth:`otcxr_mm.OTHead.loss`.
@@ -84,18 +85,21 @@ class OTCXR(BaseSelfSupervisor):
         """
         if len(inputs) != 2:
             raise ValueError(f"OTCXR takes two views, got {len(inputs)}")
-        source, target = self.neck(*[self.backbone(view) for view in inputs], plain=self.head.guard)
-        fixed = None if self.target is None else self._target_tokens(inputs)
-        return self.head.loss(source, target, self._geometry(data_samples, inputs[0].device), fixed)
+        geometry = self._geometry(data_samples, inputs[0].device)
+        paired = [bool(sample.get("paired", False)) for sample in data_samples]
+        feats = [self.backbone(view) for view in inputs]
+        source, target = self.neck(*feats, plain=self.head.guard, view_to_image=geometry)
+        fixed = None if self.target is None else self._target_tokens(inputs, geometry)
+        return self.head.loss(source, target, geometry, fixed, paired)
 
     @torch.no_grad()
-    def _target_tokens(self, inputs: list[Tensor]) -> tuple[Tokens, Tokens]:
+    def _target_tokens(self, inputs: list[Tensor], geometry: Tensor | None) -> tuple[Tokens, Tokens]:
         if not self.target_synced:
             raise RuntimeError(
                 "nothing updates the target network of OTCXR: add dict(type='otcxr_mm.EMATargetHook') to custom_hooks"
             )
         backbone, neck = self.target.module
-        return neck(*[backbone(view) for view in inputs], plain=self.head.guard)
+        return neck(*[backbone(view) for view in inputs], plain=self.head.guard, view_to_image=geometry)
 
     @staticmethod
     def _geometry(data_samples: list, device: torch.device) -> Tensor | None:

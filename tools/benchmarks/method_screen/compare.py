@@ -61,18 +61,30 @@ def _matched(column: int) -> Callable[[Arrays, str, int], np.ndarray]:
     return metric
 
 
+def _carried(column: int) -> Callable[[Arrays, str, int], np.ndarray]:
+    def metric(arrays: Arrays, split: str, draws: int) -> np.ndarray:
+        weights = draw_weights(arrays[f"carried/{split}/patients"], draws)
+        return weights @ arrays[f"carried/{split}/dice"][:, column] / weights.sum(1)
+
+    return metric
+
+
 METRICS: dict[str, Callable[[Arrays, str, int], np.ndarray]] = {
     "kermany_linear": _auroc("kermany", "linear"),
     "kermany_knn": _auroc("kermany", "knn"),
     "nih_linear": _auroc("nih", "linear"),
     "nih_knn": _auroc("nih", "knn"),
+    "nih_followup_linear": _auroc("nih_followup", "linear"),
+    "nih_followup_knn": _auroc("nih_followup", "knn"),
     "lung_r2": _r2(1),
     "lung_dice": _dice(0),
+    "carried_dice": _carried(0),
     "correspondence": _matched(0),
 }
 BASELINES = {
     "lung_r2_blind": _r2(4),
     "lung_dice_blind": _dice(3),
+    "carried_dice_index": _carried(1),
     "correspondence_index": _matched(1),
     "correspondence_chance": _matched(2),
 }

@@ -1,19 +1,19 @@
-"""Components of the screen that neither MMPretrain nor this package has: a fast backbone, VICReg, VICRegL."""
+"""Components of the screen that neither MMPretrain nor this package has: fast backbones, VICReg, VICRegL."""
 
 import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
-from mmpretrain.models import BaseSelfSupervisor, DenseCLNeck, ResNet
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmpretrain.models import BaseSelfSupervisor, DenseCLNeck, MobileNetV2, ResNet
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, mse_loss
+from torch.nn.functional import conv2d, interpolate, mse_loss, pad
 
 from otcxr_mm.ops import covariance, token_centres, variance
 
 
-@MODELS.register_module()
-class ScreenResNet(ResNet):
-    """ResNet whose convolutions run in bfloat16 and channels last during training; everything after it is float32.
+class Fast:
+    """A backbone whose convolutions run in bfloat16 and channels last during training; all after it is float32.
 
     It is the same for every method, so the comparison does not depend on a method's own precision.
     """
@@ -28,6 +28,40 @@ class ScreenResNet(ResNet):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.training):
             feats = super().forward(x)
         return tuple(feat.float() for feat in feats)
+
+
+@MODELS.register_module()
+class ScreenResNet(Fast, ResNet):
+    """MMPretrain's ResNet."""
+
+
+@MODELS.register_module()
+class ScreenMobileNetV2(Fast, MobileNetV2):
+    """MMPretrain's MobileNetV2."""
+
+
+@MMENGINE_MODELS.register_module()
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's padding "same", which TensorFlow's weights expect.
+
+    mmcv's Conv2dAdaptivePadding gives the same result, but copies every input.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolves x, (B, C, H, W)."""
+        total = [
+            max((-(-side // s) - 1) * s + (k - 1) * d + 1 - side, 0)
+            for side, k, s, d in zip(x.shape[-2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        ]
+        padding = [t // 2 for t in total]
+        if any(t % 2 for t in total):
+            x = pad(x, [padding[1], total[1] - padding[1], padding[0], total[0] - padding[0]])
+            padding = 0
+        # the backward pass of a depth-wise convolution with a stride takes four times as long in bfloat16
+        strided = self.groups > 1 and max(self.stride) > 1
+        with torch.autocast(x.device.type, enabled=torch.is_autocast_enabled(x.device.type) and not strided):
+            x = x.float() if strided else x
+            return conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:

@@ -43,7 +43,7 @@ def device_name() -> str:
 def pack() -> None:
     """Packs the training images and those of the tasks."""
     packed = records.work_folder() / "packed"
-    for name, table in (("kermany", "labels.csv"), ("nih", "patient_split.csv")):
+    for name, table in (("kermany", "labels.csv"), ("nih", "patient_split.csv"), ("nih_followup", "patient_split.csv")):
         images = UnlabeledCXR(str(records.data_folder() / name), ann_file=table, img_prefix="images")
         images.full_init()
         pack_images(images.root, images.records.path.tolist(), packed / f"{name}_{SHORTER}", SHORTER)
@@ -117,7 +117,7 @@ def _measure(run: Run, cfg: Config) -> dict:
     tasks = load_tasks(records.data_folder(), records.work_folder() / "packed", SIZE)
     facts = train(cfg) if run.epochs else {"images_seen": 0, "device": device_name()}
     frozen = _frozen(run, cfg)
-    if not run.epochs:
+    if run.config == "random":
         chosen = tasks["kermany"].split == "train"
         frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
     metrics, arrays = evaluate(frozen, tasks, run.test)
@@ -132,7 +132,7 @@ def _frozen(run: Run, cfg: Config) -> Frozen:
     init_default_scope("mmpretrain")
     importlib.import_module("method_screen.components")
     torch.manual_seed(run.seed)
-    backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": (2, 3)})
+    backbone = MODELS.build({**cfg.model.backbone.to_dict(), "out_indices": run.stages})
     if run.epochs:
         backbone.load_state_dict(torch.load(Path(cfg.work_dir) / "backbone.pth", weights_only=True))
     else:

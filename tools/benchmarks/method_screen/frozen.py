@@ -12,7 +12,7 @@ from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
 from otcxr_mm.ops import correspondence, effective_rank
 from otcxr_mm.visualization.features import dense_tokens
 
-from .probes import cross_validated, knn, lungs, macro_auroc, probe
+from .probes import carried, cross_validated, knn, lungs, macro_auroc, probe
 from .tasks import Task
 
 
@@ -92,14 +92,15 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
     metrics: dict[str, dict] = {split: {} for split in splits[1:]}
     arrays: dict[str, np.ndarray] = {}
     choices = {}
-    for name in ("kermany", "nih"):
+    for name in ("kermany", "nih", "nih_followup"):
         task = tasks[name]
         x = {s: frozen.features(task.images[task.split == s])[0].numpy() for s in splits}
         y = {s: task.labels[task.split == s] for s in splits}
         columns = list(range(len(task.classes)))
-        if name == "nih":
+        if name != "kermany":
             # the findings that can be measured at all
             columns = np.flatnonzero(task.labels[task.split == "test"].sum(0) >= 20).tolist()
+        if name == "nih":
             # training and validation patients together, never test patients
             both = [np.concatenate([part["train"], part["val"]]) for part in (x, y)]
             patients = np.concatenate([task.patients[task.split == s] for s in ("train", "val")])
@@ -124,6 +125,9 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
         metrics[s]["lung_dice_blind"], metrics[s]["lung_r2_blind"] = float(means[3]), float(1 - means[4] / means[2])
         arrays[f"lungs/{s}/parts"] = parts
         arrays[f"lungs/{s}/patients"] = task.patients[task.split == s]
+        dices = carried(tokens[s], task.labels[task.split == s], task.patients[task.split == s])
+        metrics[s]["carried_dice"], metrics[s]["carried_dice_index"] = dices.mean(0).tolist()
+        arrays[f"carried/{s}/dice"], arrays[f"carried/{s}/patients"] = dices, task.patients[task.split == s]
         chosen = {n: tasks[n].split == s for n in ("kermany", "nih")}
         images = np.concatenate([tasks[n].images[c] for n, c in chosen.items()])
         counts = match(frozen, images, seed=1)

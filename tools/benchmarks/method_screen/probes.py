@@ -1,14 +1,15 @@
 """What is fitted to frozen features; every choice is made on validation patients."""
 
-import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
+from torch import nn
 from torch.nn.functional import normalize
+
+from otcxr_mm.engine.loops.linear_problem import LinearProblem
 
 DECAYS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
 RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
@@ -17,6 +18,18 @@ RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
 def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> float:
     """Mean AUROC over columns that have both classes."""
     return float(np.mean([roc_auc_score(labels[:, c], scores[:, c]) for c in columns if 0 < labels[:, c].mean() < 1]))
+
+
+def _sweep(x: np.ndarray, y: np.ndarray, others: list[np.ndarray]) -> Iterator[tuple[float, list[np.ndarray]]]:
+    """Logistic regression on standardised features, for each weight decay from large to small: scores of others."""
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    others = [torch.from_numpy((o - mean) / std).double() for o in others]
+    problem = LinearProblem(
+        torch.from_numpy((x - mean) / std).double(), torch.from_numpy(y).double(), nn.BCEWithLogitsLoss()
+    )
+    for decay in sorted(DECAYS, reverse=True):
+        weight, bias, _ = problem.minimise(decay, 300)
+        yield decay, [(o @ weight.T + bias).numpy() for o in others]
 
 
 def probe(x: dict[str, np.ndarray], y: dict[str, np.ndarray], columns: list[int]) -> tuple[dict, float]:
@@ -30,19 +43,12 @@ def probe(x: dict[str, np.ndarray], y: dict[str, np.ndarray], columns: list[int]
     Returns:
         Scores by split (without train), and the decay.
     """
-    mean, std = x["train"].mean(0), x["train"].std(0) + 1e-6
-    x = {split: (features - mean) / std for split, features in x.items()}
+    splits = [split for split in x if split != "train"]
     best, chosen = None, None
-    models = {c: LogisticRegression(max_iter=1000, warm_start=True, tol=1e-3) for c in columns}
-    for decay in sorted(DECAYS, reverse=True):
-        scores = {split: np.zeros(y[split].shape) for split in x if split != "train"}
-        for c in columns:
-            models[c].C = 1 / (decay * len(y["train"]))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                models[c].fit(x["train"], y["train"][:, c])
-            for split in scores:
-                scores[split][:, c] = models[c].decision_function(x[split])
+    for decay, found in _sweep(x["train"], y["train"][:, columns], [x[split] for split in splits]):
+        scores = {split: np.zeros(y[split].shape) for split in splits}
+        for split, part in zip(splits, found, strict=True):
+            scores[split][:, columns] = part
         auroc = macro_auroc(y["val"], scores["val"], columns)
         if best is None or auroc > best[0]:
             best, chosen = (auroc, scores), decay
@@ -62,15 +68,8 @@ def cross_validated(x: np.ndarray, y: np.ndarray, patients: np.ndarray, columns:
     """
     scores = {decay: np.zeros(y.shape) for decay in DECAYS}
     for train, held_out in GroupKFold(5).split(x, groups=patients):
-        mean, std = x[train].mean(0), x[train].std(0) + 1e-6
-        for c in columns:
-            model = LogisticRegression(max_iter=1000, warm_start=True, tol=1e-3)
-            for decay in sorted(DECAYS, reverse=True):
-                model.C = 1 / (decay * len(train))
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ConvergenceWarning)
-                    model.fit((x[train] - mean) / std, y[train, c])
-                scores[decay][held_out, c] = model.decision_function((x[held_out] - mean) / std)
+        for decay, (found,) in _sweep(x[train], y[train][:, columns], [x[held_out]]):
+            scores[decay][np.ix_(held_out, columns)] = found
     return max(macro_auroc(y, s, columns) for s in scores.values())
 
 
@@ -88,6 +87,48 @@ def knn(x: dict[str, np.ndarray], y: dict[str, np.ndarray], k: int = 20, tempera
     return scores
 
 
+def mask_cells(masks: np.ndarray, grid: int) -> np.ndarray:
+    """Masks (n, H, H) in 0 to 255 at half their resolution, by cell of a grid: (n, grid^2, pixels of a cell)."""
+    side = masks.shape[1] // 2
+    sub = side // grid
+    half = masks.astype(np.float64).reshape(len(masks), side, 2, side, 2).mean((2, 4)) / 255
+    half = half.reshape(len(masks), grid, sub, grid, sub).transpose(0, 1, 3, 2, 4)
+    return half.reshape(len(masks), grid * grid, sub * sub)
+
+
+def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Dice of boolean cells (n, N, pixels), (n,)."""
+    both = 2 * (predicted & true).sum((1, 2))
+    return both / np.maximum(predicted.sum((1, 2)) + true.sum((1, 2)), 1)
+
+
+def carried(tokens: np.ndarray, masks: np.ndarray, patients: np.ndarray, partners: int = 5) -> np.ndarray:
+    """Carries the lungs of one image to another: each token takes the cell of its nearest token.
+
+    Args:
+        tokens: (n, h w, C).
+        masks: (n, H, H) in 0 to 255.
+        patients: (n,); an image is never carried to another of its patient.
+        partners: Images that are carried to each image; the same ones for every method.
+
+    Returns:
+        Dice against the image's own mask, (n, 2), mean over partners: by nearest tokens, and by tokens of the same
+        index, which looks at no image.
+    """
+    rng = np.random.default_rng(0)
+    cells = mask_cells(masks, int(tokens.shape[1] ** 0.5))
+    unit = normalize(torch.from_numpy(tokens), dim=-1)
+    found = np.zeros((len(tokens), 2))
+    order = np.arange(len(tokens))
+    for _ in range(partners):
+        source = np.array([rng.choice(order[patients != patients[row]]) for row in order])
+        nearest = (unit @ unit[source].mT).argmax(2).numpy()
+        taken = np.take_along_axis(cells[source], nearest[:, :, None], 1)
+        for column, guess in enumerate((taken, cells[source])):
+            found[:, column] += dice(guess > 0.5, cells > 0.5) / partners
+    return found
+
+
 def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[dict, float]:
     """Ridge regression from each token alone to the lung in its cell, at half the image's resolution.
 
@@ -101,25 +142,13 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
         validation.
     """
     grid = int(tokens["train"].shape[1] ** 0.5)
-    side = masks["train"].shape[1] // 2
-    sub = side // grid
-
-    def cells(mask: np.ndarray) -> np.ndarray:
-        half = mask.reshape(len(mask), side, 2, side, 2).mean((2, 4)) / 255
-        half = half.reshape(len(mask), grid, sub, grid, sub).transpose(0, 1, 3, 2, 4)
-        return half.reshape(len(mask), grid * grid, sub * sub)
-
-    target = {split: cells(mask.astype(np.float64)) for split, mask in masks.items()}
+    target = {split: mask_cells(mask, grid) for split, mask in masks.items()}
     x = tokens["train"].reshape(-1, tokens["train"].shape[2]).astype(np.float64)
     mean, std = x.mean(0), x.std(0) + 1e-6
     x = (x - mean) / std
-    y = target["train"].reshape(-1, sub * sub)
+    y = target["train"].reshape(-1, target["train"].shape[2])
     gram, cross = x.T @ x, x.T @ (y - y.mean(0))
     area, mean_mask = y.mean(), target["train"].mean(0)
-
-    def dice(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-        both = 2 * (predicted & true).sum((1, 2))
-        return both / np.maximum(predicted.sum((1, 2)) + true.sum((1, 2)), 1)
 
     best, chosen = None, None
     for ridge in RIDGES:

@@ -9,6 +9,7 @@ class Run:
 
     Attributes:
         config: Name of a file in configs/, without suffix.
+        start: Name of another one, merged over it: what the training starts from.
         options: Keys of the config that differ, as in --cfg-options.
         epochs: Epochs of training; 0: the untrained network.
         seed: Seed of initialisation, order and augmentation.
@@ -20,6 +21,12 @@ class Run:
     epochs: int = 6
     seed: int = 0
     test: bool = False
+    start: str = ""
+
+    @property
+    def stages(self) -> tuple[int, int]:
+        """The stages of the backbone that are evaluated, strides 16 and 32."""
+        return (4, 7) if self.start else (2, 3)
 
 
 LR = "optim_wrapper.optimizer.lr"
@@ -139,10 +146,47 @@ def _confirm() -> dict[str, Run]:
     return runs
 
 
+# widths of what follows MobileNetV2's stages, 96 channels at stride 16 and 1,280 at stride 32
+STAGES = {"model.backbone.out_indices": (4, 7)}
+WIDTHS = {
+    "otcxr_screen": STAGES | {NECK + "in_channels": (96, 1280)},
+    "vicreg": {"model.expander": [1280, 512, 512, 512]},
+    "vicregl_tuned": STAGES | {"model.expander": [1280, 512, 512, 512], "model.dense_expander": [1376, 512, 512, 512]},
+    "simclr": {NECK + "in_channels": 1280},
+}
+PLAIN = OWN | MASS_25
+
+
+def _slow(mult: float) -> dict:
+    """A rate of the backbone that is a share of that of neck and head."""
+    return {"optim_wrapper.paramwise_cfg.custom_keys": {"backbone": {"lr_mult": mult}}}
+
+
+def _imagenet(config: str, options: dict, epochs: int = 2, **kwargs: object) -> Run:
+    return Run(config, WIDTHS.get(config, {}) | options, epochs, start="imagenet", **kwargs)
+
+
+FROZEN = {"model.backbone.frozen_stages": 2}
+
+
+def _start() -> dict[str, Run]:
+    """From ImageNet's weights: which rate, which layers, by which method."""
+    runs = {
+        "imagenet": _imagenet("vicreg", {}, epochs=0),
+        "otcxr_lr2e-4": _imagenet("otcxr_screen", PLAIN | {LR: 2e-4}),
+        "otcxr_lr2e-4_frozen": _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 2e-4}),
+        "otcxr_lr1e-3_slow_frozen": _imagenet("otcxr_screen", PLAIN | FROZEN | _slow(0.1) | {LR: 1e-3}),
+    }
+    for name in ("vicregl_tuned", "vicreg", "simclr"):
+        runs[f"{name}_lr2e-4_frozen"] = _imagenet(name, FROZEN | {LR: 2e-4})
+    return runs
+
+
 QUEUES: dict[str, dict[str, Run]] = {
     "anchors": _anchors(),
     "screen": _screen(),
     "second": _otcxr(FAST, SECOND),
     "third": _third(),
     "confirm": _confirm(),
+    "start": _start(),
 }

@@ -19,8 +19,11 @@ COLUMNS = (
     "nih_linear",
     "nih_knn",
     "nih_cv",
+    "nih_followup_linear",
+    "nih_followup_knn",
     "lung_r2",
     "lung_dice",
+    "carried_dice",
     "correspondence",
     "kermany_rank",
 )

@@ -34,16 +34,16 @@ def _packed(root: Path, paths: list[str], folder: Path, size: int) -> np.ndarray
 
 
 def load_tasks(data: Path, cache: Path, size: int) -> dict[str, Task]:
-    """Loads the three labelled sets from the cache, which it fills if needed.
+    """Loads the four labelled sets from the cache, which it fills if needed.
 
     Args:
-        data: Folder with kermany/, nih/, kermany_lungmask/.
+        data: Folder with kermany/, nih/, nih_followup/, kermany_lungmask/.
         cache: Folder for packed images.
         size: Side of the images in pixels.
 
     Returns:
-        kermany (normal, bacteria, virus), nih (14 findings), lungs (masks (n, size, size) in 0 to 255, the share of
-        lung in each pixel).
+        kermany (normal, bacteria, virus), nih and nih_followup (14 findings), lungs (masks (n, size, size) in 0 to
+        255, the share of lung in each pixel).
     """
     tasks = {}
     rows = _rows(data / "kermany" / "labels.csv")
@@ -55,15 +55,16 @@ def load_tasks(data: Path, cache: Path, size: int) -> dict[str, Task]:
         np.array([r["split"] for r in rows]),
         classes,
     )
-    split = {r["Image Index"]: r["split"] for r in _rows(data / "nih" / "patient_split.csv")}
-    rows = [r for r in _rows(data / "nih" / "Data_Entry_2017_v2020.csv") if r["Image Index"] in split]
-    tasks["nih"] = Task(
-        _packed(data / "nih", [f"images/{r['Image Index']}" for r in rows], cache / f"nih_{size}", size),
-        np.array([[c in r["Finding Labels"].split("|") for c in NIH_LABELS] for r in rows]),
-        np.array([r["Patient ID"] for r in rows]),
-        np.array([split[r["Image Index"]] for r in rows]),
-        NIH_LABELS,
-    )
+    for name in ("nih", "nih_followup"):
+        split = {r["Image Index"]: r["split"] for r in _rows(data / name / "patient_split.csv")}
+        rows = [r for r in _rows(data / name / "Data_Entry_2017_v2020.csv") if r["Image Index"] in split]
+        tasks[name] = Task(
+            _packed(data / name, [f"images/{r['Image Index']}" for r in rows], cache / f"{name}_{size}", size),
+            np.array([[c in r["Finding Labels"].split("|") for c in NIH_LABELS] for r in rows]),
+            np.array([r["Patient ID"] for r in rows]),
+            np.array([split[r["Image Index"]] for r in rows]),
+            NIH_LABELS,
+        )
     folder = data / "kermany_lungmask"
     rows = _rows(folder / "labels.csv")
     names = [r["filename"] for r in rows]
