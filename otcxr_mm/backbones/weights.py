@@ -94,20 +94,15 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
 
     Args:
         backbone: To fill.
-        path: Local file.
+        path: Local file; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the second version), or an address,
+            which are downloaded once and never unpickled as objects.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
             convolution; names what is missing.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file of weights: pre-train first, or name another file with "
-            "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
-        )
-    state = backbone_tensors(torch.load(path, map_location="cpu", weights_only=True))
+    state = backbone_tensors(_read(path))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
@@ -126,6 +121,32 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
     if matched < len(wanted):
         print_log(f"{path}: not all of the backbone is in this file; {text}", "current")
     backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in shapes}, strict=False)
+
+
+def _read(path: str | os.PathLike) -> Mapping:
+    safely = dict(map_location="cpu", weights_only=True)
+    if str(path).startswith("torchvision://"):
+        from torchvision.models import get_model_weights  # slow to import
+
+        name, _, version = str(path).removeprefix("torchvision://").partition(".")
+        try:
+            return get_model_weights(name)[(version or "imagenet1k_v1").upper()].get_state_dict(**safely)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path}: torchvision has no such weights: {error}") from None
+    if is_address(path):
+        return torch.hub.load_state_dict_from_url(str(path), **safely)
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file of weights: pre-train first, or name another file with "
+            "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
+        )
+    return torch.load(path, **safely)
+
+
+def is_address(path: str | os.PathLike) -> bool:
+    """Whether weights are published somewhere, not a local file of a run."""
+    return "://" in str(path)
 
 
 def backbone_tensors(checkpoint: Mapping) -> dict[str, torch.Tensor]:

@@ -42,6 +42,27 @@ def test_weights_are_taken_in_any_form(file, tmp_path, form):
     assert same(backbone, state)
 
 
+def test_published_weights_are_downloaded_once_and_never_unpickled(file, tmp_path, monkeypatch):
+    state = torch.load(file, weights_only=True)
+    hub = tmp_path / "hub"
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(hub))
+    backbone = resnet()
+    load_backbone(backbone, file.as_uri())
+    assert same(backbone, state)
+    assert (hub / "checkpoints" / "backbone.pth").is_file()
+    # torchvision's own file name: what lies in the folder is not downloaded
+    whole = ResNet(18, out_indices=(3,)).state_dict()
+    torch.save({**whole, "fc.weight": torch.zeros(3, 3)}, hub / "checkpoints" / "resnet18-f37072fd.pth")
+    backbone = ResNet(18, in_channels=1, out_indices=(3,))
+    load_backbone(backbone, "torchvision://resnet18")
+    torch.testing.assert_close(backbone.conv1.weight, whole["conv1.weight"].sum(1, keepdim=True))
+    with pytest.raises(ValueError, match="torchvision://resnet18.v9: torchvision has no such weights"):
+        load_backbone(backbone, "torchvision://resnet18.v9")
+    torch.save({"w": SimpleNamespace()}, tmp_path / "objects.pth")
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        load_backbone(backbone, (tmp_path / "objects.pth").as_uri())
+
+
 @pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3)])
 def test_a_stem_of_other_channels_gives_the_same_for_a_grey_image(tmp_path, given, wanted):
     source, target = resnet(given), resnet(wanted)

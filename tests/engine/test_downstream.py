@@ -7,10 +7,14 @@ import socket
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpretrain.models import ResNet
 
 import otcxr_mm
 from otcxr_mm.engine.norms import calibrate_batch_norm
 from otcxr_mm.utils.checkpoints import best_checkpoint
+from tests.conftest import ROOT, write_image
 from tests.engine.runs import config, runner
 from tests.journeys.conftest import otcxr  # noqa: F401
 
@@ -98,6 +102,41 @@ def test_batch_norm_gets_the_statistics_of_training_images(tmp_path):
     found = run.model.backbone.bn1.running_mean
     assert found.abs().max() > 1e-3
     assert torch.allclose(found, maps.mean((0, 2, 3)), atol=1e-3)
+
+
+def test_batch_norm_adapts_to_radiographs_before_pre_training(tmp_path):
+    """As from ImageNet's weights: both views count, and the neck, which takes two, is left alone."""
+    for i in range(8):
+        write_image(tmp_path / "images" / f"{i}.png", (48, 48), value=215 + 5 * i)
+    backbone = ResNet(18, in_channels=1, base_channels=8, stem_channels=8, out_indices=(3,))
+    torch.save(backbone.state_dict(), tmp_path / "start.pth")
+    cfg = Config.fromfile(ROOT / "tests" / "tiny.py")
+    cfg.merge_from_dict(
+        {
+            "model.backbone": dict(_delete_=True, type="ResNet", depth=18, in_channels=1, base_channels=8),
+            "model.neck.in_channels": (64,),
+            "train_dataloader.dataset.data_root": str(tmp_path / "images"),
+            "default_hooks.load_backbone": dict(
+                type="otcxr_mm.LoadBackboneHook", checkpoint=str(tmp_path / "start.pth"), calibrate=True
+            ),
+        }
+    )
+    cfg.model.backbone.stem_channels = 8
+    cfg.work_dir = str(tmp_path / "work")
+    run = Runner.from_cfg(cfg)
+    neck = {name: value.clone() for name, value in run.model.neck.state_dict().items()}
+    hook = next(hook for hook in run.hooks if type(hook).__name__ == "LoadBackboneHook")
+    assert len(run.train_loop.dataloader.dataset) == 8  # builds it
+    hook.before_train(run)
+    assert torch.equal(run.model.backbone.conv1.weight, backbone.conv1.weight)
+    with torch.no_grad():
+        views = [view for item in run.train_dataloader.dataset for view in item["inputs"]]
+        maps = backbone.conv1((torch.stack(views).float() - 127.5) / 64)
+    # other crops of the same images
+    found = run.model.backbone.bn1.running_mean
+    assert found.abs().max() > 1e-2
+    torch.testing.assert_close(found, maps.mean((0, 2, 3)), atol=0.3 * found.abs().max().item(), rtol=0)
+    assert all(torch.equal(value, neck[name]) for name, value in run.model.neck.state_dict().items())
 
 
 def test_two_processes_come_to_what_one_does(tmp_path, otcxr):  # noqa: F811

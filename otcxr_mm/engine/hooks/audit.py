@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from ...backbones.weights import is_address
 from ...datasets.audit import PRETRAIN, audit
 from ...datasets.inspection import ROLES, build_datasets, build_untrusted
 from ...registry import HOOKS
@@ -87,6 +88,9 @@ def _build_beside(checkpoint: str) -> dict[str, object]:
 
     The folder may be a download: its config is read as text, and may only name data sets of this package.
     """
+    if is_address(checkpoint):
+        print_log(f"Leak audit: nothing is known here of the images that {checkpoint} was trained on", "current")
+        return {}
     folder = Path(checkpoint).expanduser().absolute().parent
     configs = list(folder.glob("*.py"))
     try:

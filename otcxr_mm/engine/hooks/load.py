@@ -17,9 +17,11 @@ class LoadBackboneHook(Hook):
     in the log; here that is an error. The hook works in MMPretrain and MMSegmentation alike.
 
     Args:
-        checkpoint: Local file; None leaves the backbone as initialised, as a baseline.
+        checkpoint: Local file; ``'torchvision://resnet50'`` or an address, see :func:`otcxr_mm.load_backbone`; None
+            leaves the backbone as initialised, as a baseline.
         calibrate: Whether to set the batch norm statistics to those of up to 1,024 training images afterwards. Use it
-            for an untrained backbone that stays frozen, whose own statistics come from no data.
+            for an untrained backbone that stays frozen, whose own statistics come from no data, and for weights that
+            were trained on other images, such as ImageNet's.
 
     Raises:
         FileNotFoundError: Before training, if there is no such file.
