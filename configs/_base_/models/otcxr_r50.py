@@ -7,7 +7,7 @@ model = dict(
         # on the scale 0 to 255: its middle, and about the spread of radiographs
         mean=[127.5],
         std=[64.0],
-        channels=1,  # 3 to start from ImageNet's weights: the grey image is repeated on the device
+        channels=1,  # for a backbone of 3 channels the grey image is repeated on the device
     ),
     backbone=dict(
         type="ResNet",
