@@ -23,12 +23,13 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> f
 def _sweep(x: np.ndarray, y: np.ndarray, others: list[np.ndarray]) -> Iterator[tuple[float, list[np.ndarray]]]:
     """Logistic regression on standardised features, for each weight decay from large to small: scores of others."""
     mean, std = x.mean(0), x.std(0) + 1e-6
-    others = [torch.from_numpy((o - mean) / std).double() for o in others]
+    others = [torch.from_numpy((o - mean) / std) for o in others]
     problem = LinearProblem(
-        torch.from_numpy((x - mean) / std).double(), torch.from_numpy(y).double(), nn.BCEWithLogitsLoss()
+        torch.from_numpy((x - mean) / std), torch.from_numpy(y.astype(np.float32)), nn.BCEWithLogitsLoss()
     )
     for decay in sorted(DECAYS, reverse=True):
-        weight, bias, _ = problem.minimise(decay, 300)
+        # with three times as many iterations, in float64, AUROC differs by less than 0.0005
+        weight, bias, _ = problem.minimise(decay, 100)
         yield decay, [(o @ weight.T + bias).numpy() for o in others]
 
 

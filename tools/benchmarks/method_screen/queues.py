@@ -170,7 +170,7 @@ FROZEN = {"model.backbone.frozen_stages": 2}
 
 
 def _start() -> dict[str, Run]:
-    """From ImageNet's weights: which rate, which layers, by which method."""
+    """From ImageNet's weights: which rate, which layers, how long, by which method."""
     runs = {
         "imagenet": _imagenet("vicreg", {}, epochs=0),
         "otcxr_lr2e-4": _imagenet("otcxr_screen", PLAIN | {LR: 2e-4}),
@@ -179,7 +179,68 @@ def _start() -> dict[str, Run]:
     }
     for name in ("vicregl_tuned", "vicreg", "simclr"):
         runs[f"{name}_lr2e-4_frozen"] = _imagenet(name, FROZEN | {LR: 2e-4})
+    runs["otcxr_lr5e-4_frozen"] = _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 5e-4})
+    runs["otcxr_lr2e-4_frozen_6_epochs"] = _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 2e-4}, epochs=6)
+    for name in ("vicregl_tuned", "vicreg", "simclr"):
+        runs[f"{name}_lr5e-4_frozen"] = _imagenet(name, FROZEN | {LR: 5e-4})
     return runs
+
+
+BEST = PLAIN | FROZEN | {LR: 2e-4}
+NO_PRIOR = {HEAD + "prior_scale": None}
+
+
+def _parts() -> dict[str, Run]:
+    """What of transport matters: its stand-ins with the same cost and masses, with and without the geometry."""
+    changes = {}
+    for matching in ("softmax", "nearest", "geometry", "index"):
+        changes[matching] = {HEAD + "matching": matching}
+    changes["no-prior_transport"] = NO_PRIOR
+    for matching in ("softmax", "nearest"):
+        changes[f"no-prior_{matching}"] = NO_PRIOR | {HEAD + "matching": matching}
+    changes["marginals-uniform"] = {HEAD + "marginals": "uniform"}
+    changes["eps-0.02"] = {OT + "eps": 0.02, OT + "n_iters": 100}
+    return {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
+
+
+def _paired(share: float, near: bool = True, **settings: object) -> dict:
+    """Pairs of a patient in all three sets; visits are known in the second and the third."""
+    sets = {f"train_dataloader.dataset.datasets.{i}.pairs": {"share": share} for i in range(3)}
+    if near:
+        sets["train_dataloader.dataset.datasets.1.pairs"] = {"share": share, "max_gap": 3}
+        sets["train_dataloader.dataset.datasets.2.pairs"] = {"share": share, "max_gap": 1}
+    return sets | ({HEAD + "pairs": settings} if settings else {})
+
+
+def _pairs() -> dict[str, Run]:
+    """Two images of a patient as views: how many, how far apart, and what finds their partners."""
+    changes = {
+        "share-0.3": _paired(0.3),
+        "share-0.3_any-date": _paired(0.3, near=False),
+        "share-0.6": _paired(0.6),
+        "no-prior_transport": _paired(0.6, prior_scale=None),
+        "no-prior_unbalanced": _paired(0.6, prior_scale=None, loss_ot={"rho": 0.5, "prior_weight": 0.0}),
+        "no-prior_softmax": _paired(0.6, prior_scale=None, matching="softmax"),
+        "no-prior_nearest": _paired(0.6, prior_scale=None, matching="nearest"),
+        "geometry": _paired(0.6, matching="geometry"),
+        "index": _paired(0.6, matching="index"),
+        "global": _paired(0.6, global_mass=0.25),
+    }
+    return {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
+
+
+def _infusion() -> dict[str, Run]:
+    """Infusion that copies, that is guarded, and that cannot copy."""
+    changes = {
+        "both": {NECK + "infusion": "both"},
+        "guard": GUARD,
+        "blind-0.1": GUARD | {NECK + "blind": 0.1},
+        "blind-0.2": GUARD | {NECK + "blind": 0.2},
+        "blind-0.3": GUARD | {NECK + "blind": 0.3},
+        "masked-0.5": GUARD | {NECK + "masked": 0.5},
+        "blind-0.2_attached": GUARD | {NECK + "blind": 0.2, NECK + "detach_context": False},
+    }
+    return {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
 
 
 QUEUES: dict[str, dict[str, Run]] = {
@@ -189,4 +250,7 @@ QUEUES: dict[str, dict[str, Run]] = {
     "third": _third(),
     "confirm": _confirm(),
     "start": _start(),
+    "parts": _parts(),
+    "pairs": _pairs(),
+    "infusion": _infusion(),
 }
