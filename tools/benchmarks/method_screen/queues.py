@@ -205,10 +205,10 @@ def _parts() -> dict[str, Run]:
 
 def _paired(share: float, near: bool = True, **settings: object) -> dict:
     """Pairs of a patient in all three sets; visits are known in the second and the third."""
-    sets = {f"train_dataloader.dataset.datasets.{i}.pairs": {"share": share} for i in range(3)}
+    specs = [{"_delete_": True, "share": share} for _ in range(3)]
     if near:
-        sets["train_dataloader.dataset.datasets.1.pairs"] = {"share": share, "max_gap": 3}
-        sets["train_dataloader.dataset.datasets.2.pairs"] = {"share": share, "max_gap": 1}
+        specs[1]["max_gap"], specs[2]["max_gap"] = 3, 1
+    sets = {f"train_dataloader.dataset.datasets.{i}.pairs": spec for i, spec in enumerate(specs)}
     return sets | ({HEAD + "pairs": settings} if settings else {})
 
 
