@@ -13,6 +13,7 @@ import torch
 
 from tests.conftest import ROOT, write_image
 from tests.journeys.conftest import otcxr  # noqa: F401
+from tests.journeys.planted import write_csv
 
 WORKERS = {
     "no workers": (),
@@ -26,16 +27,18 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for i in range(22):
         write_image(folder / f"{i:02d}.png", (48, 48))
+    write_csv(folder / "t.csv", "path,patient", [(f"{i:02d}.png", f"p{i // 3}") for i in range(22)])
     return folder
 
 
 @pytest.fixture(scope="module")
 def start(images, otcxr):  # noqa: F811
-    """Starts a training of the tiny config in the background."""
+    """Starts a training of the tiny config in the background; half of the samples are pairs of a patient."""
+    pairs = ["train_dataloader.dataset.ann_file=t.csv", "train_dataloader.dataset.pairs.share=0.5"]
 
     def run(work_dir, *args, options=()):
-        command = ["train", "tests/tiny.py", "--work-dir", work_dir, *args]
-        return otcxr.start(*command, *(["--cfg-options", *options] if options else []), env={"TINY_DATA": images})
+        command = ["train", "tests/tiny.py", "--work-dir", work_dir, *args, "--cfg-options", *pairs, *options]
+        return otcxr.start(*command, env={"TINY_DATA": images})
 
     return run
 
