@@ -179,14 +179,16 @@ def _start() -> dict[str, Run]:
     }
     for name in ("vicregl_tuned", "vicreg", "simclr"):
         runs[f"{name}_lr2e-4_frozen"] = _imagenet(name, FROZEN | {LR: 2e-4})
-    runs["otcxr_lr5e-4_frozen"] = _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 5e-4})
-    runs["otcxr_lr2e-4_frozen_6_epochs"] = _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 2e-4}, epochs=6)
+    slow = FROZEN | _slow(0.1) | {LR: 1e-3}
+    runs["otcxr_lr1e-3_slow_frozen_6_epochs"] = _imagenet("otcxr_screen", PLAIN | slow, epochs=6)
     for name in ("vicregl_tuned", "vicreg", "simclr"):
-        runs[f"{name}_lr5e-4_frozen"] = _imagenet(name, FROZEN | {LR: 5e-4})
+        runs[f"{name}_lr1e-3_slow_frozen"] = _imagenet(name, slow)
+    runs["otcxr_lr1e-3_slower_frozen"] = _imagenet("otcxr_screen", PLAIN | slow | _slow(0.05))
+    runs["otcxr_lr3e-3_slower_frozen"] = _imagenet("otcxr_screen", PLAIN | slow | _slow(0.03) | {LR: 3e-3})
     return runs
 
 
-BEST = PLAIN | FROZEN | {LR: 2e-4}
+BEST = PLAIN | FROZEN | _slow(0.1) | {LR: 1e-3}
 NO_PRIOR = {HEAD + "prior_scale": None}
 
 
