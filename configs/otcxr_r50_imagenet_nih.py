@@ -8,8 +8,9 @@ _base_ = ["./otcxr_r50_nih.py"]
 default_hooks = dict(
     load_backbone=dict(type="otcxr_mm.LoadBackboneHook", checkpoint="torchvision://resnet50", calibrate=True)
 )
-# a fifth of the rate from scratch, and fewer epochs: the start is worth keeping
-optim_wrapper = dict(optimizer=dict(lr=2e-4))
+model = dict(backbone=dict(frozen_stages=1))  # the stem and the first stage stay as they are
+# neck and head are new; the backbone learns at a tenth of their rate, for fewer epochs: the start is worth keeping
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))))
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [

@@ -27,6 +27,7 @@ default_hooks = dict(
 )
 # each layer learns at 0.75 times the rate of the one above
 optim_wrapper = dict(
+    optimizer=dict(lr=5e-4),
     constructor="LearningRateDecayOptimWrapperConstructor",
     paramwise_cfg=dict(
         _delete_=True,

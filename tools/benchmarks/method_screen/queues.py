@@ -177,7 +177,7 @@ def _start() -> dict[str, Run]:
         "otcxr_lr2e-4_frozen": _imagenet("otcxr_screen", PLAIN | FROZEN | {LR: 2e-4}),
         "otcxr_lr1e-3_slow_frozen": _imagenet("otcxr_screen", PLAIN | FROZEN | _slow(0.1) | {LR: 1e-3}),
     }
-    for name in ("vicregl_tuned", "vicreg", "simclr"):
+    for name in ("vicregl_tuned", "vicreg"):
         runs[f"{name}_lr2e-4_frozen"] = _imagenet(name, FROZEN | {LR: 2e-4})
     slow = FROZEN | _slow(0.1) | {LR: 1e-3}
     runs["otcxr_lr1e-3_slow_frozen_6_epochs"] = _imagenet("otcxr_screen", PLAIN | slow, epochs=6)
