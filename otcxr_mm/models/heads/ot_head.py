@@ -10,8 +10,8 @@ from ...ops import Transport, gather, position_centred
 from ...ops.precision import to_float32
 from ...registry import MODELS
 from ..choices import check_choice
-from ..tokens import Atoms, Tokens
-from .measures import Matching, masses, prior_cost
+from ..tokens import Tokens
+from .matching import Matching
 
 # two images of a patient share no geometry, and may differ in disease
 PAIRS = {"global_mass": 0.0, "marginals": "uniform", "loss_ot": {"prior_weight": 0.3}}
@@ -73,7 +73,9 @@ class OTHead(BaseModule):
         check_choice("OTHead", "centre", centre, ("none", "batch", "position"))
         check_choice("OTHead", "statistics", statistics, ("both", "pooled", "tokens", "flattened"))
         self.centre, self.statistics, self.guard = centre, statistics, guard
-        settings = dict(global_mass=global_mass, marginals=marginals, matching=matching, prior_scale=prior_scale)
+        settings = dict(
+            guard=guard, global_mass=global_mass, marginals=marginals, matching=matching, prior_scale=prior_scale
+        )
         pairs = {**PAIRS, **(pairs or {})}
         pair_loss_ot = {**(loss_ot or {}), **pairs.pop("loss_ot")}
         self.loss_ot, self.pair_loss_ot = (
@@ -81,30 +83,13 @@ class OTHead(BaseModule):
         )
         self.loss_var = MODELS.build({"type": "otcxr_mm.VarianceLoss", **(loss_var or {})})
         self.loss_cov = MODELS.build({"type": "otcxr_mm.CovarianceLoss", **(loss_cov or {})})
-        self.same = self._checked(Matching(self.loss_ot, **settings))
-        self.pairs = self._checked(Matching(self.pair_loss_ot, **{**settings, **pairs}))
-
-    def _checked(self, matching: Matching) -> Matching:
-        loss_ot, kind = matching.loss_ot, matching.matching
-        check_choice("OTHead", "marginals", matching.marginals, ("uniform", "visibility"))
-        check_choice("OTHead", "matching", kind, ("transport", "softmax", "nearest", "geometry", "index"))
-        if not 0 <= matching.global_mass < 1:
-            raise ValueError(f"OTHead: global_mass must be in [0, 1), got {matching.global_mass}")
-        if matching.prior_scale is not None and not matching.prior_scale > 0:
-            raise ValueError(f"OTHead: prior_scale must be > 0, or None for no prior, got {matching.prior_scale}")
-        if kind == "geometry" and matching.prior_scale is None:
-            raise ValueError("OTHead: matching='geometry' needs prior_scale, the distance that counts as near")
-        if (self.guard or kind != "transport") and (loss_ot.debiased or loss_ot.objective != "cost"):
-            raise ValueError(
-                f"OTHead: guard={self.guard} with matching={kind!r} needs objective='cost' and debiased=False in "
-                f"loss_ot, got {loss_ot.objective!r} and {loss_ot.debiased}"
-            )
-        return matching
+        self.one_image = Matching(self.loss_ot, **settings)
+        self.two_images = Matching(self.pair_loss_ot, **{**settings, **pairs})
 
     @property
     def uses_global_token(self) -> bool:
         """Whether any loss depends on the global token."""
-        return self.same.global_mass > 0 or self.statistics in ("both", "pooled")
+        return self.one_image.global_mass > 0 or self.statistics in ("both", "pooled")
 
     def loss(
         self,
@@ -173,24 +158,8 @@ class OTHead(BaseModule):
             ValueError: If the geometry is missing but needed.
         """
         source, target = map(self._centred, to_float32((source, target)))
-        return self._transport(source, target, view_to_image, self.pairs if pairs else self.same, prior)
-
-    def _transport(
-        self, source: Tokens, target: Tokens, view_to_image: Tensor | None, how: Matching, prior: bool = True
-    ) -> tuple[Tensor, Transport]:
-        if view_to_image is None and (how.marginals == "visibility" or how.prior_scale is not None):
-            raise ValueError(
-                "OTHead: marginals='visibility' and prior_scale need view_to_image, which the data samples lack: "
-                "end the pipeline with otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
-            )
-        mu, nu = (
-            Atoms(how.points(tokens), masses(tokens, how.marginals, how.global_mass, view_to_image, view))
-            for view, tokens in enumerate((source, target))
-        )
-        cost = None
-        if prior and how.prior_scale is not None:
-            cost = prior_cost(view_to_image, source.grid, how.prior_scale, with_global=how.global_mass > 0)
-        return how.loss_ot(mu, nu, cost, how.matching)
+        how = self.two_images if pairs else self.one_image
+        return how.transport(source, target, view_to_image, prior)
 
     def _align(
         self, source: Tokens, target: Tokens, view_to_image: Tensor | None, paired: Sequence[bool]
@@ -199,29 +168,20 @@ class OTHead(BaseModule):
         # over the whole batch, before it is divided
         source, target = self._centred(source), self._centred(target)
         if not any(paired):
-            loss, solution = self._align_group(source, target, view_to_image, self.same)
+            loss, solution = self.one_image.align(source, target, view_to_image)
             return loss, _diagnostics(solution)
         loss, diagnostics = 0, {}
-        for how, kind in ((self.same, False), (self.pairs, True)):
+        for how, kind in ((self.one_image, False), (self.two_images, True)):
             rows = [row for row, is_pair in enumerate(paired) if is_pair == kind]
             if not rows:
                 continue
             share, rows = len(rows) / len(paired), torch.tensor(rows, device=source.dense.device)
             geometry = None if view_to_image is None else view_to_image[rows]
-            part, solution = self._align_group(source.take(rows), target.take(rows), geometry, how)
+            part, solution = how.align(source.take(rows), target.take(rows), geometry)
             loss = loss + share * part
             for name, value in _diagnostics(solution).items():
                 diagnostics[name] = diagnostics.get(name, 0) + share * value
         return loss, diagnostics
-
-    def _align_group(
-        self, source: Tokens, target: Tokens, view_to_image: Tensor | None, how: Matching
-    ) -> tuple[Tensor, Transport]:
-        if not self.guard:
-            return self._transport(source, target, view_to_image, how)
-        before, solution = self._transport(source.plain, target.plain, view_to_image, how)
-        after = how.loss_ot.on_plan(solution.plan, how.points(source), how.points(target))
-        return (before + after) / 2, solution
 
     def _centred(self, tokens: Tokens) -> Tokens:
         """The tokens less the mean that `centre` names, over the global batch."""
