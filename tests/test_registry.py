@@ -8,7 +8,7 @@ from otcxr_mm import registry
 
 REGISTRIES = [kind for kind in vars(registry).values() if isinstance(kind, Registry)]
 # no part of a config
-PLAIN = {"__version__", "ops", "BaseCXRDataset", "PackedImages", "Records", "Atoms", "Tokens"}
+PLAIN = {"__version__", "ops", "BaseCXRDataset", "PackedImages", "PatientPairs", "Records", "Atoms", "Tokens"}
 PLAIN |= {"export_backbone", "load_backbone", "pack_images", "save_backbone"}
 
 

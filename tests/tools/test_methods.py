@@ -101,6 +101,22 @@ def test_lungs_are_read_from_each_token_alone(records):
     assert abs(1 - blind["test"][1].sum() / blind["test"][2].sum()) < 0.1
 
 
+def test_masks_are_carried_by_the_nearest_tokens(records):
+    from method_screen.probes import carried
+
+    rng = np.random.default_rng(0)
+    cells = rng.random((12, 6, 6)) > 0.5
+    masks = cells.repeat(16, 1).repeat(16, 2).astype(np.uint8) * 255
+    inside, outside = rng.standard_normal((2, 4))
+    tokens = np.where(cells.reshape(12, 36, 1), inside, outside).astype(np.float32)
+    found = carried(tokens, masks, np.arange(12))
+    assert found[:, 0].min() == 1
+    assert 0.3 < found[:, 1].mean() < 0.7
+    # there is nobody else to carry from
+    with pytest.raises(ValueError, match="empty"):
+        carried(tokens, masks, np.zeros(12))
+
+
 @pytest.mark.parametrize("config", sorted({run.config for runs in QUEUES.values() for run in runs.values()}))
 def test_method_computes_losses(records, config):
     from method_screen import components  # noqa: F401
@@ -126,22 +142,25 @@ def test_the_hash_does_not_depend_on_where_files_are(records, monkeypatch):
 
 
 def test_a_run_from_radiographs_to_its_record(records, real_data, tmp_path, monkeypatch):
-    from method_screen import execute, probes, report
+    from method_screen import execute, probes, queues, report
 
     own.kermany(tmp_path / "data" / "kermany", real_data)
     own.lungs(tmp_path / "data" / "kermany_lungmask", real_data, "lung_masks", table=True)
-    publishers.nih(tmp_path / "data" / "nih", real_data)
+    for name in ("nih", "nih_followup"):
+        publishers.nih(tmp_path / "data" / name, real_data)
+    (tmp_path / "data" / "weights").symlink_to(real_data / "weights")
     monkeypatch.setattr(probes, "DECAYS", (0.1, 1.0))
-    few = {"train_dataloader.batch_size": 8}
-    monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True)})
+    few = {"train_dataloader.batch_size": 8} | queues._paired(0.5) | queues.WIDTHS["otcxr_screen"]
+    monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True, start="imagenet")})
     threads = torch.get_num_threads()
     execute.pack()
     execute.execute("try", "one")
     torch.set_num_threads(threads)
     record = records.record_of("try", "one")
-    assert record["images_seen"] == 24 + 32
+    assert record["images_seen"] == 24 + 32 + 32
     assert record["losses"]["loss_ot"][0] > 0
     assert 0.4 < record["test"]["kermany_linear"] <= 1
+    assert 0 <= record["test"]["carried_dice"] <= 1
     assert 0.09 < record["test"]["correspondence_chance"] < 0.12
     assert str(tmp_path) not in json.dumps(record)
     assert "| one |" in report.table("try", "val")

@@ -108,13 +108,15 @@ def comparison_tables() -> str:
     def cell(x: dict, sign: str = "") -> str:
         return f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
 
-    header = "| " + " | ".join(["method", *METRICS]) + " |\n" + "| --- " * (len(METRICS) + 1) + "|"
+    # those that were measured
+    columns = [metric for metric in METRICS if metric in found["methods"]["otcxr"]]
+    header = "| " + " | ".join(["method", *columns]) + " |\n" + "| --- " * (len(columns) + 1) + "|"
     lines = [header]
     for method, metrics in found["methods"].items():
-        lines.append("| " + " | ".join([method, *(cell(metrics[m]) for m in METRICS)]) + " |")
+        lines.append("| " + " | ".join([method, *(cell(metrics[m]) for m in columns)]) + " |")
     lines += ["", header.replace("method", "otcxr minus")]
     for method, metrics in found["otcxr_minus"].items():
-        lines.append("| " + " | ".join([method, *(cell(metrics[m], "+") for m in METRICS)]) + " |")
+        lines.append("| " + " | ".join([method, *(cell(metrics[m], "+") for m in columns)]) + " |")
     return "\n".join(lines)
 
 
