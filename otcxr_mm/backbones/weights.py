@@ -17,7 +17,7 @@ from ..utils.versions import versions
 from .preprocessing import preprocessing_of
 
 # sections of a run's config in the record, reduced to what is shareable
-RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+RECORDED = ("default_scope", "model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
 # of the run's provenance; the rest is in its manifest, which the SHA-256 of the config identifies
 PROVENANCE = ("config_sha256", "train", "seed", "batch_size", "world_size", "versions")
 MIN_MATCHED = 0.95  # share of the backbone's tensors that a file must hold
@@ -84,7 +84,7 @@ def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> 
     write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
-def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
+def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
     """Loads weights into a backbone, or raises an error: nobody trains from scratch without knowing.
 
     Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model, its `backbone.`) and state dicts
@@ -102,7 +102,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
         ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
             convolution; names what is missing.
     """
-    state = backbone_tensors(_read(path))
+    state = backbone_tensors(_fetch(path))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
@@ -123,7 +123,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
     backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in shapes}, strict=False)
 
 
-def _read(path: str | os.PathLike) -> Mapping:
+def _fetch(path: str | os.PathLike) -> Mapping:
     safely = dict(map_location="cpu", weights_only=True)
     if str(path).startswith("torchvision://"):
         from torchvision.models import get_model_weights  # slow to import
@@ -141,7 +141,29 @@ def _read(path: str | os.PathLike) -> Mapping:
             f"{path}: no such file of weights: pre-train first, or name another file with "
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
         )
-    return torch.load(path, **safely)
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Mapping:
+    """Reads a `.safetensors` file, or a checkpoint of torch without running code in it.
+
+    Raises:
+        ValueError: If it cannot be read so, for whatever reason; names the file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError:
+        raise ImportError(f"{path}: reading .safetensors needs safetensors: pip install safetensors") from None
+    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {reason})") from None
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint or a state dict")
+    return checkpoint
 
 
 def is_address(path: str | os.PathLike) -> bool:

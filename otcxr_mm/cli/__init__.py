@@ -23,6 +23,8 @@ COMMANDS = {
     "stats": ("otcxr_mm.cli.stats", "Summarise images, patients, labels and grey values."),
     "train": ("otcxr_mm.cli.train", "Pre-train, or train on labels."),
     "test": ("otcxr_mm.cli.test", "Test a run or a checkpoint."),
+    "predict": ("otcxr_mm.cli.predict", "Findings or masks of images, as a table."),
+    "embed": ("otcxr_mm.cli.embed", "Features of images, as arrays or a table."),
     "export": ("otcxr_mm.cli.export", "Export a backbone for another library."),
     "table": ("otcxr_mm.cli.table", "Make tables of test results for a paper."),
     "compare": ("otcxr_mm.cli.compare", "Compare two tested runs, paired by patient."),
