@@ -74,7 +74,7 @@ class CXRBackbone(nn.Module):
             )
         return last
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, images: Inputs, batch_size: int = 32, workers: int = 0) -> Tensor:
         """Features of images in evaluation mode, as :meth:`forward` defines them.
 
@@ -98,7 +98,7 @@ class CXRBackbone(nn.Module):
             rows += self.features(batch)
         return torch.stack(rows)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(self, batch: Sequence[Prepared]) -> list[Tensor | None]:
         """Features (D,) of images that were read, on the CPU; None for those that were not."""
         training = self.training

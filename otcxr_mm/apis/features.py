@@ -31,8 +31,6 @@ class CXRFeatureInferencer(CXRInferencer):
         size: Side in pixels to resize images to, instead of that of the training.
     """
 
-    visualize_kwargs = set()
-
     def __init__(
         self,
         source: str | os.PathLike | Trained,

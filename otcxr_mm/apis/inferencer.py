@@ -98,7 +98,7 @@ class CXRInferencer(BaseInferencer):
         """Reads images, batch by batch."""
         return batches(inputs, self.pipeline, batch_size, workers)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, inputs: Sequence[Prepared]) -> list:
         """Results of a batch in its order; an :class:`Unread` for an image that was not read."""
         found, size = {}, pass_size(self.device, self.pass_size)

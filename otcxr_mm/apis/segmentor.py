@@ -105,7 +105,7 @@ class CXRSegmentorInferencer(CXRInferencer):
 
 def heart_and_lungs(classes: Sequence[str]) -> tuple[str | None, list[str]]:
     """The class of the heart and those of the lungs, by the words in their names; (None, []) unless both are there."""
-    words = {name: words_of(name) for name in classes}
+    words = {name: {*words_of(name)} for name in classes}
     hearts = [name for name, found in words.items() if "heart" in found]
     lungs = [name for name, found in words.items() if found & {"lung", "lungs"}]
     return (hearts[0], lungs) if len(hearts) == 1 and 0 < len(lungs) <= 2 else (None, [])

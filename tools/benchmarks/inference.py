@@ -42,7 +42,6 @@ def write_run(name: str, folder: Path) -> Path:
     cfg = Config.fromfile(find_config(name))
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         model = MODELS.build({**cfg.model, "_scope_": "mmpretrain"})
-    model.init_weights()
     classes = [f"finding {i}" for i in range(cfg.model.head.num_classes)]
     meta = {"cfg": config_text(cfg), "dataset_meta": {"classes": classes}}
     torch.save({"meta": meta, "state_dict": model.state_dict()}, folder / f"{name}.pth")
