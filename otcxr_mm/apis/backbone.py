@@ -70,7 +70,8 @@ class CXRBackbone(nn.Module):
             return last.mean((2, 3))
         if last.dim() != 2:
             raise ValueError(
-                f"the backbone returns {tuple(last.shape)}: set out_type to 'cls_token', 'avg_featmap' or 'featmap'"
+                f"the backbone returns {tuple(last.shape)}, not maps or vectors: it needs out_type='featmap', or of a "
+                "TIMMBackbone features_only=True"
             )
         return last
 

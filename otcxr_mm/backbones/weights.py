@@ -14,6 +14,7 @@ from torch import nn
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
+from .names import under_names_of
 from .preprocessing import preprocessing_of
 
 # sections of a run's config in the record, reduced to what is shareable
@@ -88,21 +89,22 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
     """Loads weights into a backbone, or raises an error: nobody trains from scratch without knowing.
 
     Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model, its `backbone.`) and state dicts
-    of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is converted to 1
-    by summing its weights over the channels, so that a grey image gives what three equal channels gave before; one of 1
-    channel is converted to more by dividing them.
+    of torchvision, timm, torchxrayvision, DINOv2 or transformers, whose names are converted
+    (:func:`otcxr_mm.backbones.names.under_names_of`). A stem of 3 channels is converted to 1 by summing its weights
+    over the channels, so that a grey image gives what three equal channels gave before; one of 1 channel is converted
+    to more by dividing them. Position codes of another grid are resized.
 
     Args:
         backbone: To fill.
-        path: Local file; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the second version), or an address,
-            which are downloaded once and never unpickled as objects.
+        path: Local file, `.safetensors` or torch's; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the
+            second version), or an address, which are downloaded once and never unpickled as objects.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
             convolution; names what is missing.
     """
-    state = backbone_tensors(_fetch(path))
+    state = under_names_of(backbone, backbone_tensors(_fetch(path)))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
