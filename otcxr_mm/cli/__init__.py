@@ -25,6 +25,7 @@ COMMANDS = {
     "test": ("otcxr_mm.cli.test", "Test a run or a checkpoint."),
     "predict": ("otcxr_mm.cli.predict", "Findings or masks of images, as a table."),
     "embed": ("otcxr_mm.cli.embed", "Features of images, as arrays or a table."),
+    "similar": ("otcxr_mm.cli.similar", "Find the images of an archive that look alike."),
     "export": ("otcxr_mm.cli.export", "Export a backbone for another library."),
     "table": ("otcxr_mm.cli.table", "Make tables of test results for a paper."),
     "compare": ("otcxr_mm.cli.compare", "Compare two tested runs, paired by patient."),

@@ -59,6 +59,23 @@ def test_features_are_those_of_the_same_weights_in_python(otcxr, hospital):
     np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), expected, rtol=0, atol=1e-6)
 
 
+def test_images_that_look_alike(otcxr, hospital):
+    folder = hospital.root.parent
+    otcxr("embed", "work_dirs/mine", "hospital/images", "--out", "archive.npz", cwd=folder, check=True)
+    files = sorted((folder / "hospital" / "images").iterdir())
+    copy = folder / "copy.png"
+    shutil.copy(files[3], copy)
+    query = f"hospital/images/{files[7].name}"
+    otcxr("similar", "work_dirs/mine", "archive.npz", copy, query, "--out", "s.png", "-k", 3, cwd=folder, check=True)
+    table = pd.read_csv(folder / "s.csv")
+    assert table["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+    assert (table["path"][0], table["cosine"][0]) == (f"hospital/images/{files[3].name}", pytest.approx(1, abs=1e-5))
+    assert query not in table["path"][3:].tolist()
+    assert cv2.imread(str(folder / "s.png")).shape[1] > 500
+    refused = otcxr("similar", "work_dirs/labels", "archive.npz", copy, "--out", "t.png", cwd=folder)
+    assert refused.status == 1 and "embedded with other weights" in refused.out
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size, and holds next to nothing."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
