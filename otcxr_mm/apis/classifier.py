@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,14 @@ from mmpretrain.models import BaseClassifier
 from mmpretrain.structures import DataSample
 
 from ..engine.provenance import file_record
-from .inferencer import CXRInferencer
+from ..utils.files import write_whole
+from ..visualization.heat import heat_png
+from .heatmaps import grad_cam
+from .images import Image, batches
+from .inferencer import CXRInferencer, Unread, picture_file
 from .trained import Trained
+
+PANELS = 3  # heat maps on a picture
 
 
 class CXRClassifierInferencer(CXRInferencer):
@@ -65,6 +72,39 @@ class CXRClassifierInferencer(CXRInferencer):
     def decide(self, scores: Mapping[str, float]) -> dict[str, bool]:
         """Which findings reach their threshold, of those that have one."""
         return {name: scores[name] >= at for name, at in self.thresholds.items() if at is not None}
+
+    def heat_maps(self, image: Image, classes: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Where the features lie that raise the scores of some classes, see :func:`.heatmaps.grad_cam`.
+
+        Args:
+            image: What :func:`.images.find_images` lists.
+            classes: Names.
+
+        Returns:
+            The image as the network sees it, (H, W) from 0 to 255, and the map (h, w) of each class.
+
+        Raises:
+            ValueError: If the image cannot be read, or the backbone does not return maps.
+        """
+        ((entry,),) = batches([image], self.pipeline, 1, 0)
+        if entry.tensor is None:
+            raise ValueError(entry.reason)
+        inputs = self.model.data_preprocessor({"inputs": entry.tensor[None]}, False)["inputs"]
+        maps = grad_cam(self.model, inputs, [self.classes.index(name) for name in classes])[0].cpu().numpy()
+        return entry.tensor[0].numpy(), dict(zip(classes, maps, strict=True))
+
+    def draw(self, image: Image, result: DataSample, number: int, folder: Path) -> Path | None:
+        """Draws heat maps of the findings that reach their thresholds, at most three, or else of the likeliest."""
+        if isinstance(result, Unread):
+            return None
+        scores = self.describe(result)["scores"]
+        order = sorted(scores, key=scores.get, reverse=True)
+        decisions = self.decide(scores)
+        chosen = [name for name in order if decisions.get(name)][:PANELS] or order[:1]
+        pixels, maps = self.heat_maps(image, chosen)
+        file = picture_file(image, number, folder)
+        write_whole(file, heat_png(pixels, {f"{name}: score {scores[name]:.2f}": maps[name] for name in chosen}))
+        return file
 
 
 def _tested(trained: Trained) -> dict[str, dict]:

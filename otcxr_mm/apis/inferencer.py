@@ -45,7 +45,6 @@ class CXRInferencer(BaseInferencer):
     preprocess_kwargs = {"workers"}
     visualize_kwargs = {"show_dir"}
     pass_size = SIZE
-    draws = False  # whether there is a picture of a result
     columns: Sequence[str] = ()
 
     def __init__(

@@ -36,7 +36,6 @@ class CXRSegmentorInferencer(CXRInferencer):
         classes: Names of the structures.
     """
 
-    draws = True
     pass_size = 2  # masks have the size of the originals
 
     def __init__(

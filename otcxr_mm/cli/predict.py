@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("run", help="work dir of a trained classifier or segmentation model, or one of its checkpoints")
     add_arguments(parser, SUFFIXES)
-    parser.add_argument("--overlays", metavar="DIR", help="folder for a picture of each image with its contours")
+    overlays = "folder for a picture of each image: heat maps of findings (Grad-CAM), or contours"
+    parser.add_argument("--overlays", metavar="DIR", help=overlays)
     args = parser.parse_args(argv)
     check_output(args, SUFFIXES)
     set_environment()
@@ -34,8 +35,6 @@ def main(argv: list[str] | None = None) -> int:
     from ..apis.tables import prediction_columns, write_table
 
     inferencer = inferencer_for(args.run, args.device, args.max_value)
-    if args.overlays and not inferencer.draws:
-        raise SystemExit(f"--overlays: a {type(inferencer.model).__name__} has no contours to draw")
 
     def write(out: Path, paths: Sequence[str], values: "np.ndarray") -> None:
         write_table(out, paths, prediction_columns(inferencer, values))
