@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mmengine.dataset import Compose
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets.image_files import walk_images
+from ..datasets.image_files import SUFFIXES, walk_images
 from ..datasets.packed import RECORD, PackedImages
 from ..datasets.tables import read_list
 from ..datasets.transforms.errors import BrokenImageError, white_of
@@ -132,14 +133,15 @@ def _files(path: str) -> list[Image]:
 
 
 def _unnamed_dicom(folder: str) -> Iterator[str]:
-    """Files that are DICOM by their content, as scanners and archives name them: IM000001, 1.2.840.113..."""
+    """Files that are DICOM by their content alone, as scanners and archives name them: IM000001, 1.2.840.113..."""
     for parent, _, names in os.walk(folder):
         for name in names:
             file = os.path.join(parent, name)
-            if not name.startswith(".") and os.path.isfile(file):
-                with open(file, "rb") as stream:
-                    if stream.read(132)[128:] == b"DICM":
-                        yield os.path.relpath(file, folder)
+            if name.startswith(".") or name.lower().endswith(SUFFIXES) or not os.path.isfile(file):
+                continue
+            with suppress(OSError), open(file, "rb") as stream:
+                if stream.read(132)[128:] == b"DICM":
+                    yield os.path.relpath(file, folder)
 
 
 class _Reading(Dataset):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -161,8 +162,12 @@ def read_checkpoint(path: Path) -> Mapping:
     except ImportError:
         raise ImportError(f"{path}: reading .safetensors needs safetensors: pip install safetensors") from None
     except Exception as error:  # empty, cut off, text, pickled objects: each has its own
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {reason})") from None
+        if unsafe := re.search(r"Unsupported (?:global|class)[^\n]*", str(error)):
+            reason = f"holds pickled objects, which are not loaded: {unsafe[0][:200]}: save its state_dict alone"
+        else:
+            reason = str(error).partition("\n")[0]
+            reason = f"not a checkpoint that can be read ({type(error).__name__}: {reason}): copy it again"
+        raise ValueError(f"{path}: {reason}") from None
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint or a state dict")
     return checkpoint

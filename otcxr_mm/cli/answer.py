@@ -11,8 +11,11 @@ from .console import ArgumentParser
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.progress import Progress
 
+    from ..apis.images import Image
     from ..apis.inferencer import CXRInferencer
+    from ..apis.rows import Rows
 
 SHOWN = 20  # files that cannot be read, on the terminal
 
@@ -73,28 +76,11 @@ def answer(
         Exit status: 1 with `--strict` if a file cannot be read.
     """
     from ..apis.images import find_images
-    from ..apis.rows import Rows, compute, key_of
     from ..apis.tables import weights_of, write_record
-    from ..utils.threads import cores
 
-    images = find_images(args.images)
-    weights = weights_of(inferencer)
-    folder = args.out.with_name(f"{args.out.name}.partial")
-    if args.force:
-        shutil.rmtree(folder, ignore_errors=True)
-    rows = Rows(folder, key_of(weights["sha256"], images, (settings, args.max_value)), len(images))
-    before = int(rows.done.sum())
-    if before:
-        print(f"resumed: {before} of {len(images)} images were done before")
-    workers = cores() - 1 if args.workers is None else args.workers
-    overlays = Path(args.overlays).expanduser() if getattr(args, "overlays", None) else None
-    reasons: dict[int, str] = {}
-    with _progress() as progress:
-        task = progress.add_task("images", total=len(images), completed=before)
-        for found in compute(inferencer, images, rows, args.batch_size, workers, overlays):
-            reasons |= {place: reason for place, reason in found.items() if reason is not None}
-            progress.advance(task, len(found))
-    failed = [(images[place].name, reason) for place, reason in sorted(reasons.items())]
+    images, weights = find_images(args.images), weights_of(inferencer)
+    rows = _rows(args, images, weights["sha256"], settings)
+    failed = _compute(args, inferencer, images, rows)
     if not rows.done.any():
         rows.remove()
         raise SystemExit(f"none of the {len(images)} images could be read: {failed[0][1]}")
@@ -106,7 +92,38 @@ def answer(
     return int(bool(args.strict and failed))
 
 
-def _progress() -> object:
+def _rows(args: argparse.Namespace, images: Sequence["Image"], weights: str, settings: object) -> "Rows":
+    """The rows of an interrupted command with the same weights, images and settings, or new ones."""
+    from ..apis.rows import Rows, key_of
+
+    folder = args.out.with_name(f"{args.out.name}.partial")
+    if args.force:
+        shutil.rmtree(folder, ignore_errors=True)
+    rows = Rows(folder, key_of(weights, images, (settings, args.max_value)), len(images))
+    if rows.done.any():
+        print(f"resumed: {rows.done.sum()} of {len(images)} images were done before")
+    return rows
+
+
+def _compute(
+    args: argparse.Namespace, inferencer: "CXRInferencer", images: Sequence["Image"], rows: "Rows"
+) -> list[tuple[str, str]]:
+    """Computes the rows that are missing; returns path and reason of each image that cannot be read."""
+    from ..apis.rows import compute
+    from ..utils.threads import cores
+
+    workers = cores() - 1 if args.workers is None else args.workers
+    overlays = Path(args.overlays).expanduser() if getattr(args, "overlays", None) else None
+    reasons: dict[int, str | None] = {}
+    with _progress() as progress:
+        task = progress.add_task("images", total=len(images), completed=int(rows.done.sum()))
+        for found in compute(inferencer, images, rows, args.batch_size, workers, overlays):
+            reasons |= found
+            progress.advance(task, len(found))
+    return [(images[place].name, reason) for place, reason in sorted(reasons.items()) if reason is not None]
+
+
+def _progress() -> "Progress":
     """A progress bar with rate and time left, on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn

@@ -10,7 +10,10 @@ from .config_file import import_datasets, set_environment
 from .console import ArgumentParser, command
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..apis.backbone import CXRBackbone
+    from ..apis.search import Archive
 
 ROWS = 12  # queries on the sheet
 SIDE = 256  # of an image on the sheet, in pixels
@@ -36,17 +39,10 @@ def main(argv: list[str] | None = None) -> None:
 
     archive, queries = Archive.read(args.archive.expanduser()), find_images(args.images)
     model = load_backbone(args.source)
-    used = file_record(model.source)["sha256"]
-    if archive.weights != used:
+    if archive.weights != file_record(model.source)["sha256"]:
         raise SystemExit(f"{args.archive}: embedded with other weights than {model.source}: embed it again with these")
-    features = model.embed(args.images)
-    rows, cosines = nearest(features, archive.features, args.k + 1)
-    found = [
-        # an image is not its own neighbour
-        [(archive.paths[row], c) for row, c in zip(*pair, strict=True) if archive.paths[row] != query.name][: args.k]
-        for query, *pair in zip(queries, rows.tolist(), cosines.tolist(), strict=True)
-    ]
     names = [query.name for query in queries]
+    found = _neighbours(names, archive, *nearest(model.embed(args.images), archive.features, args.k + 1), args.k)
     write_whole(args.out.with_suffix(".csv"), _csv(names, found).encode(errors="surrogateescape"))
     write_whole(args.out, _sheet(model, names[:ROWS], found))
     more = f" (the first {ROWS} of {len(names)} queries)" if len(names) > ROWS else ""
@@ -61,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.png", help="sheet; FILE.csv goes beside it")
     parser.add_argument("-k", type=int, default=5, metavar="N", help="images per query (5)")
     return parser
+
+
+def _neighbours(
+    names: Sequence[str], archive: "Archive", rows: "Tensor", cosines: "Tensor", k: int
+) -> list[list[tuple[str, float]]]:
+    """Paths and cosines of the nearest images of each query, which is not its own neighbour."""
+    near = [[archive.paths[row] for row in line] for line in rows.tolist()]
+    pairs = (zip(*line, strict=True) for line in zip(near, cosines.tolist(), strict=True))
+    return [[pair for pair in line if pair[0] != name][:k] for name, line in zip(names, pairs, strict=True)]
 
 
 def _csv(names: Sequence[str], found: Sequence[Sequence[tuple[str, float]]]) -> str:
