@@ -87,7 +87,7 @@ def build_model(trained: Trained) -> nn.Module:
     if settings.get("data_preprocessor") is None and trained.cfg.get("data_preprocessor"):
         settings["data_preprocessor"] = trained.cfg["data_preprocessor"]
     model = build_untrusted(settings, MODELS, trained.scope, trained.path)
-    state = trained.checkpoint["state_dict"]
+    state = trained.checkpoint.get("state_dict") or {}
     fill(model, {name.removeprefix("module."): value for name, value in state.items()}, trained.path)
     return model
 
@@ -138,10 +138,11 @@ def run_steps(trained: Trained, max_value: int | None = None) -> Compose:
     Raises:
         ValueError: If the config has none.
     """
-    loaders = ((trained.cfg or {}).get(f"{role}_dataloader") or {} for role in ("test", "val"))
-    specs = [next(leaf_specs(loader["dataset"])) for loader in loaders if loader.get("dataset")]
+    loaders = ((trained.cfg or {}).get(f"{role}_dataloader") for role in ("test", "val"))
+    datasets = (loader.get("dataset") for loader in loaders if isinstance(loader, Mapping))
+    specs = [next(leaf_specs(dataset)) for dataset in datasets if isinstance(dataset, Mapping)]
     settings = next((spec["pipeline"] for spec in specs if spec.get("pipeline")), None)
-    if settings is None:
+    if not isinstance(settings, list) or not all(isinstance(step, Mapping) for step in settings):
         raise ValueError(f"{trained.path}: its config has no pipeline in test_dataloader or val_dataloader")
     # what packs has labels and masks in mind, which nobody has here
     settings = [step for step in settings if not _name(step).startswith("Pack")]

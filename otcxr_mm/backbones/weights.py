@@ -148,11 +148,7 @@ def _fetch(path: str | os.PathLike) -> Mapping:
 
 
 def read_checkpoint(path: Path) -> Mapping:
-    """Reads a `.safetensors` file, or a checkpoint of torch without running code in it.
-
-    Raises:
-        ValueError: If it cannot be read so, for whatever reason; names the file.
-    """
+    """Reads `.safetensors`, or torch's format without running code in it; a ValueError names what cannot be read."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
