@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from .version import __version__ as __version__
 
 # modules whose public names are also names of the package; those that load quickly come first
-_MODULES = ("datasets", "evaluation", "backbones", "models", "engine", "visualization.tracked")
+_MODULES = ("datasets", "evaluation", "backbones", "models", "engine", "visualization.tracked", "apis")
 
 
 def __getattr__(name: str) -> object:

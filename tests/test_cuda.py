@@ -45,3 +45,20 @@ def test_autocast_on_loss_and_gradients(dtype):
     scaler.scale(total(result)).backward()
     assert torch.isfinite(total(result))
     assert all(torch.isfinite(p.grad).all() for p in m.parameters())
+
+
+def test_a_trained_model_answers_as_on_the_cpu(tmp_path):
+    from tests.apis.weights import write_classifier
+    from tests.conftest import write_image
+
+    write_classifier(tmp_path)
+    for i in range(3):
+        write_image(tmp_path / "in" / f"{i}.png")
+    images = str(tmp_path / "in")
+    found = [otcxr_mm.CXRClassifierInferencer(tmp_path, device)(images, batch_size=2) for device in ("cpu", "cuda")]
+    for one, other in zip(*found, strict=True):
+        assert one["scores"] == pytest.approx(other["scores"], abs=1e-3)
+    features = [otcxr_mm.load_backbone(tmp_path, device).embed(images) for device in ("cpu", "cuda")]
+    torch.testing.assert_close(*features, rtol=1e-2, atol=1e-2)
+    otcxr_mm.CXRClassifierInferencer(tmp_path, "cuda")(images, show_dir=tmp_path / "drawn")
+    assert len(list((tmp_path / "drawn").iterdir())) == 3

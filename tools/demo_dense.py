@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from otcxr_mm import SyntheticCXR, load_backbone
+from otcxr_mm import SyntheticCXR, load_backbone_weights
 from otcxr_mm.evaluation.statistics.mask_probe import MaskProbe, mask_probe
 from otcxr_mm.utils.checkpoints import latest_checkpoint
 from otcxr_mm.visualization.features import backbone_tokens
@@ -69,7 +69,7 @@ def evaluate_dense(work: Path, cfg: Config, titles: dict[str, str]) -> Dense:
     tokens, probes = {}, {}
     for name in titles:
         backbone = MODELS.build({**cfg.model.backbone, "out_indices": (2, 3)})
-        load_backbone(backbone, _checkpoint(work, name))
+        load_backbone_weights(backbone, _checkpoint(work, name))
         parts = [backbone_tokens(backbone, preprocessor, images) for images, _ in splits]
         grid = parts[0][1]
         probes[name] = mask_probe([part[0].numpy() for part in parts], [masks for _, masks in splits], grid)

@@ -2,14 +2,16 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..registry import MODELS
+from ..utils.building import build_untrusted
 from ..utils.checkpoints import latest_checkpoint, trained_config
-from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
+from .weights import backbone_tensors, convert_stem, describe_backbone, read_checkpoint, stem_of, write_backbone
 
 
 def export_backbone(
@@ -51,7 +53,7 @@ def export_backbone(
     for file in (out, out.with_suffix(".json")):
         if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
             raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
-    state, record = _read(path)
+    state, record = backbone_of(path, read_checkpoint(path))
     record["layout"] = layout
     if channels:
         first = stem_of(state)
@@ -70,24 +72,33 @@ def _weights(source: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """The backbone's state dict, and what its JSON says or would say."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {reason})") from None
+def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor], dict]:
+    """A backbone's state dict, and what its JSON says or would say.
+
+    Args:
+        path: Of the checkpoint; the JSON of a `backbone.pth` has the same name with the suffix `.json`.
+        checkpoint: As it was read.
+
+    Raises:
+        ValueError: For a checkpoint without a config that can be read, or a `backbone.pth` without its JSON.
+    """
     beside = path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
-        return checkpoint, json.loads(beside.read_text())
+        try:
+            record = json.loads(beside.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{beside}: not the JSON of a backbone ({error})") from None
+        if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
+            raise ValueError(f"{beside}: not the JSON of a backbone: it has no entry backbone")
+        return backbone_tensors(checkpoint), record
     cfg = trained_config(checkpoint)
-    if cfg is None:
+    if cfg is None or not isinstance(cfg.get("model"), dict) or "backbone" not in cfg["model"]:
         raise ValueError(
             f"{path}: neither the checkpoint of a run, whose config can be read, nor backbone.pth with its JSON"
         )
     given = cfg["model"].get("data_preprocessor") or cfg.get("data_preprocessor") or {}
-    scope = cfg.get("default_scope", "mmpretrain")
-    preprocessor = MODELS.build({"type": "SelfSupDataPreprocessor", **given, "_scope_": scope})
+    settings = {"type": "SelfSupDataPreprocessor", **given}
+    preprocessor = build_untrusted(settings, MODELS, cfg.get("default_scope"), path)
     meta = checkpoint["meta"]
     length = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
     record = describe_backbone(cfg, preprocessor, meta.get("provenance"), **length)
@@ -103,8 +114,8 @@ def _renamed(state: dict[str, torch.Tensor], backbone: dict, layout: str) -> dic
         raise ValueError(f"{layout}'s names are known for a ResNet, not for {kind}: use the layout mmpretrain")
     channels, name = state[stem_of(state)].shape[1], f"resnet{backbone['depth']}"
     theirs = (_torchvision_model if layout == "torchvision" else _timm_model)(name, channels)
-    last = {"in_channels": channels, "out_indices": (backbone.get("num_stages", 4) - 1,), "_scope_": "mmpretrain"}
-    ours = MODELS.build({**backbone, **last})
+    last = {"in_channels": channels, "out_indices": (backbone.get("num_stages", 4) - 1,)}
+    ours = build_untrusted({**backbone, **last}, MODELS, "mmpretrain", "the backbone's settings")
     shapes = [{name: value.shape for name, value in one.items()} for one in (theirs.state_dict(), state)]
     if shapes[0] != shapes[1] or not _same(ours, theirs, torch.rand(1, channels, 64, 64)):
         raise ValueError(f"{layout}'s {name} does not compute what this backbone does: use the layout mmpretrain")

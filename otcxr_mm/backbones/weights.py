@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from torch import nn
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
+from .names import under_names_of
 from .preprocessing import preprocessing_of
 
 # sections of a run's config in the record, reduced to what is shareable
-RECORDED = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+RECORDED = ("default_scope", "model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
 # of the run's provenance; the rest is in its manifest, which the SHA-256 of the config identifies
 PROVENANCE = ("config_sha256", "train", "seed", "batch_size", "world_size", "versions")
 MIN_MATCHED = 0.95  # share of the backbone's tensors that a file must hold
@@ -84,25 +86,26 @@ def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> 
     write_whole(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
 
 
-def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
+def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
     """Loads weights into a backbone, or raises an error: nobody trains from scratch without knowing.
 
     Takes what :func:`save_backbone` wrote, checkpoints of MMEngine (of a whole model, its `backbone.`) and state dicts
-    of torchvision or timm with the same names, such as ImageNet's of a ResNet. A stem of 3 channels is converted to 1
-    by summing its weights over the channels, so that a grey image gives what three equal channels gave before; one of 1
-    channel is converted to more by dividing them.
+    of torchvision, timm, torchxrayvision, DINOv2 or transformers, whose names are converted
+    (:func:`otcxr_mm.backbones.names.under_names_of`). A stem of 3 channels is converted to 1 by summing its weights
+    over the channels, so that a grey image gives what three equal channels gave before; one of 1 channel is converted
+    to more by dividing them. Position codes of another grid are resized.
 
     Args:
         backbone: To fill.
-        path: Local file; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the second version), or an address,
-            which are downloaded once and never unpickled as objects.
+        path: Local file, `.safetensors` or torch's; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the
+            second version), or an address, which are downloaded once and never unpickled as objects.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
             convolution; names what is missing.
     """
-    state = backbone_tensors(_read(path))
+    state = under_names_of(backbone, backbone_tensors(_fetch(path)))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
     convert_stem(state, wanted)
     missing = [name for name in wanted if name not in state]
@@ -123,7 +126,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
     backbone.load_state_dict({n: v for n, v in state.items() if n in wanted and n not in shapes}, strict=False)
 
 
-def _read(path: str | os.PathLike) -> Mapping:
+def _fetch(path: str | os.PathLike) -> Mapping:
     safely = dict(map_location="cpu", weights_only=True)
     if str(path).startswith("torchvision://"):
         from torchvision.models import get_model_weights  # slow to import
@@ -141,7 +144,29 @@ def _read(path: str | os.PathLike) -> Mapping:
             f"{path}: no such file of weights: pre-train first, or name another file with "
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
         )
-    return torch.load(path, **safely)
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Mapping:
+    """Reads `.safetensors`, or torch's format without running code in it; a ValueError names what cannot be read."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError:
+        raise ImportError(f"{path}: reading .safetensors needs safetensors: pip install safetensors") from None
+    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
+        if unsafe := re.search(r"Unsupported (?:global|class)[^\n]*", str(error)):
+            reason = f"holds pickled objects, which are not loaded: {unsafe[0][:200]}: save its state_dict alone"
+        else:
+            reason = str(error).partition("\n")[0]
+            reason = f"not a checkpoint that can be read ({type(error).__name__}: {reason}): copy it again"
+        raise ValueError(f"{path}: {reason}") from None
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint or a state dict")
+    return checkpoint
 
 
 def is_address(path: str | os.PathLike) -> bool:

@@ -42,6 +42,17 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
+def set_environment() -> None:
+    """Sets what libraries read when they are imported; before the first heavy import of a command."""
+    # waiting threads must not spin: on a shared machine, spinning made training on a CPU up to ten times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is named by this package
+    # mmcv-lite has no compiled operators, and none is used
+    warnings.filterwarnings("ignore", message="Fail to import")
+    # checkpoints are loaded without running code in them
+    os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
+
+
 def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     """Reads the config and merges the options of the command line.
 
@@ -50,14 +61,8 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
             becomes the path of the file.
         check: Whether to look for keys of the file that nothing reads.
     """
-    # waiting threads must not spin: on a shared machine, spinning made training on a CPU up to ten times slower
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a broken image is named by this package
-    # mmcv-lite has no compiled operators, and none is used
-    warnings.filterwarnings("ignore", message="Fail to import")
+    set_environment()
     os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
-    # checkpoints are loaded without running code in them
-    os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     args.config = _find(args.config)
     cfg = _read(args.config, getattr(args, "verbose", False))
 

@@ -12,7 +12,7 @@ from .transforms.flip import mirrored_order
 _OTHER = {"left": "right", "right": "left", "lt": "rt", "rt": "lt", "l": "r", "r": "l"}
 
 
-def _words(name: str) -> tuple[str, ...]:
+def words_of(name: str) -> tuple[str, ...]:
     """Words of a name in lower case, split at camel case and at anything that is not a letter."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
     return tuple(word.lower() for word in re.findall(r"[^\W\d_]+", apart))
@@ -20,10 +20,10 @@ def _words(name: str) -> tuple[str, ...]:
 
 def sided(names: Sequence[str]) -> list[str]:
     """The names with the word left, right, lt or rt, and those with l or r that have a counterpart among the names."""
-    all_words = {_words(name) for name in names}
+    all_words = {words_of(name) for name in names}
     found = []
     for name in names:
-        words = _words(name)
+        words = words_of(name)
         sides = {word for word in words if word in _OTHER}
         if sides - {"l", "r"} or (sides and tuple(_OTHER.get(word, word) for word in words) in all_words):
             found.append(name)

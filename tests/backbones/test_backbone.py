@@ -8,7 +8,7 @@ from mmpretrain.models import ResNet
 from torch.utils.data import Subset
 
 import otcxr_mm
-from otcxr_mm.backbones import load_backbone, save_backbone
+from otcxr_mm.backbones import load_backbone_weights, save_backbone
 from otcxr_mm.datasets.inspection import data_sha256
 
 
@@ -38,7 +38,7 @@ def test_weights_are_taken_in_any_form(file, tmp_path, form):
     }[form]
     torch.save(other, tmp_path / "other.pth")
     backbone = resnet()
-    load_backbone(backbone, tmp_path / "other.pth")
+    load_backbone_weights(backbone, tmp_path / "other.pth")
     assert same(backbone, state)
 
 
@@ -47,27 +47,27 @@ def test_published_weights_are_downloaded_once_and_never_unpickled(file, tmp_pat
     hub = tmp_path / "hub"
     monkeypatch.setattr(torch.hub, "_hub_dir", str(hub))
     backbone = resnet()
-    load_backbone(backbone, file.as_uri())
+    load_backbone_weights(backbone, file.as_uri())
     assert same(backbone, state)
     assert (hub / "checkpoints" / "backbone.pth").is_file()
     # torchvision's own file name: what lies in the folder is not downloaded
     whole = ResNet(18, out_indices=(3,)).state_dict()
     torch.save({**whole, "fc.weight": torch.zeros(3, 3)}, hub / "checkpoints" / "resnet18-f37072fd.pth")
     backbone = ResNet(18, in_channels=1, out_indices=(3,))
-    load_backbone(backbone, "torchvision://resnet18")
+    load_backbone_weights(backbone, "torchvision://resnet18")
     torch.testing.assert_close(backbone.conv1.weight, whole["conv1.weight"].sum(1, keepdim=True))
     with pytest.raises(ValueError, match="torchvision://resnet18.v9: torchvision has no such weights"):
-        load_backbone(backbone, "torchvision://resnet18.v9")
+        load_backbone_weights(backbone, "torchvision://resnet18.v9")
     torch.save({"w": SimpleNamespace()}, tmp_path / "objects.pth")
     with pytest.raises(Exception, match="[Ww]eights.only"):
-        load_backbone(backbone, (tmp_path / "objects.pth").as_uri())
+        load_backbone_weights(backbone, (tmp_path / "objects.pth").as_uri())
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(3, 1), (1, 3)])
 def test_a_stem_of_other_channels_gives_the_same_for_a_grey_image(tmp_path, given, wanted):
     source, target = resnet(given), resnet(wanted)
     torch.save(source.state_dict(), tmp_path / "b.pth")
-    load_backbone(target, tmp_path / "b.pth")
+    load_backbone_weights(target, tmp_path / "b.pth")
     image = torch.rand(2, 1, 32, 32)
     source.eval()
     target.eval()
@@ -79,14 +79,14 @@ def test_what_does_not_fit_is_refused_by_name(file, tmp_path):
     backbone = resnet(depth=34)
     before = {n: v.clone() for n, v in backbone.state_dict().items()}
     with pytest.raises(ValueError, match=r"only \d+ of the backbone's \d+ tensors.*missing: layer1\.2\.conv1\.weight"):
-        load_backbone(backbone, file)
+        load_backbone_weights(backbone, file)
     assert same(backbone, before)
     wide = ResNet(18, in_channels=1, base_channels=16, stem_channels=16)
     with pytest.raises(ValueError, match=r"of another shape: conv1\.weight \(8, 1, 7, 7\) instead of \(16, 1, 7, 7\)"):
-        load_backbone(wide, file)
+        load_backbone_weights(wide, file)
     torch.save({"state_dict": {"head.fc.weight": torch.zeros(2)}}, tmp_path / "head.pth")
     with pytest.raises(ValueError, match=r"only 0 of .*It holds head\.fc\.weight"):
-        load_backbone(resnet(), tmp_path / "head.pth")
+        load_backbone_weights(resnet(), tmp_path / "head.pth")
 
 
 def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_path, monkeypatch):
@@ -95,9 +95,9 @@ def test_the_stem_is_never_left_random_and_what_is_missing_is_told(file, tmp_pat
     state = torch.load(file, weights_only=True)
     torch.save({n: v for n, v in state.items() if n != "conv1.weight"}, tmp_path / "no_stem.pth")
     with pytest.raises(ValueError, match=r"missing: conv1\.weight"):
-        load_backbone(resnet(), tmp_path / "no_stem.pth")
+        load_backbone_weights(resnet(), tmp_path / "no_stem.pth")
     torch.save({n: v for n, v in state.items() if n != "bn1.weight"}, tmp_path / "no_bn.pth")
-    load_backbone(resnet(), tmp_path / "no_bn.pth")
+    load_backbone_weights(resnet(), tmp_path / "no_bn.pth")
     assert "bn1.weight" in lines[0]
 
 

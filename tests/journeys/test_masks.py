@@ -1,7 +1,11 @@
 """Segmentation: SIIM's pneumothorax, and lungs with sides in folders of one's own."""
 
 import cv2
+import numpy as np
+import pandas as pd
 import pytest
+
+import otcxr_mm
 
 from . import options, own, publishers
 from .figures import assert_segmented, recorded
@@ -50,6 +54,7 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
     dice = assert_segmented(work_dir, planted)
     assert list(dice) == ["right_lung", "left_lung", "heart"]
     assert cv2.imread(str(work_dir / "overlays.png")).shape[0] > 300
+    _assert_the_run_answers_as_it_was_tested(otcxr, work_dir, planted)
 
     swapped = [
         f"test_dataloader.dataset.mask_prefix.{a}_lung={b}_lung" for a, b in (("left", "right"), ("right", "left"))
@@ -61,3 +66,21 @@ def test_lungs_with_sides(otcxr, real_data, tmp_path):
         assert_segmented(tmp_path / "swapped", planted)
     dice = recorded(tmp_path / "swapped", "mask/dice")
     assert max(dice["left_lung"], dice["right_lung"]) < 0.1 < 0.9 < dice["heart"]
+
+
+def _assert_the_run_answers_as_it_was_tested(otcxr, work_dir, planted):
+    """`otcxr predict` and the inferencer find the masks that the test found."""
+    folder, tested = planted.root.parent, np.load(work_dir / "predictions.npz")
+    files = [planted.root / str(image) for image in tested["image"]]
+    out = ["--out", "areas.csv", "--overlays", "drawn", "--device", "cpu"]
+    otcxr("predict", work_dir, *files, *out, cwd=folder, check=True)
+    table = pd.read_csv(folder / "areas.csv")
+    assert len(list((folder / "drawn").iterdir())) == len(files)
+    found = otcxr_mm.CXRSegmentorInferencer(work_dir, device="cpu")(list(map(str, files)))
+    for k, name in enumerate(tested["classes"].tolist()):
+        for row, (file, result) in enumerate(zip(files, found, strict=True)):
+            mask, true = result["masks"][name], cv2.imread(str(planted.root / name / file.name), 0) > 0
+            dice = 2 * (mask & true).sum() / (mask.sum() + true.sum())
+            assert dice == pytest.approx(tested["dice"][row, k], abs=1e-6)
+            assert table[f"{name}_pixels"][row] == mask.sum()
+            assert table["cardiothoracic_ratio"][row] == pytest.approx(result["cardiothoracic_ratio"], abs=1e-6)

@@ -17,6 +17,7 @@ PURPOSE = {
     "cli": "the command otcxr, one file per command",
     "doctor": "what is wrong with an installation",
     "reports": "tables and pages from finished runs",
+    "apis": "trained models asked about images",
     "engine": "hooks, loops, the record of a run",
     "visualization": "pictures of views, plans, features",
     "models": "the method: CV-SIM, head, losses",

@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...backbones import load_backbone
+from ...backbones import load_backbone_weights
 from ...registry import HOOKS
 from ..model import unwrap_model
 from ..norms import calibrate_batch_norm
@@ -11,14 +11,14 @@ from ..norms import calibrate_batch_norm
 
 @HOOKS.register_module()
 class LoadBackboneHook(Hook):
-    """Loads the model's backbone before training (:func:`otcxr_mm.load_backbone`), unless the run is resumed.
+    """Loads the model's backbone before training (:func:`otcxr_mm.load_backbone_weights`), unless the run is resumed.
 
     With MMEngine's ``init_cfg=dict(type='Pretrained')``, training starts from scratch if no name fits, with only a line
     in the log; here that is an error. The hook works in MMPretrain and MMSegmentation alike.
 
     Args:
-        checkpoint: Local file; ``'torchvision://resnet50'`` or an address, see :func:`otcxr_mm.load_backbone`; None
-            leaves the backbone as initialised, as a baseline.
+        checkpoint: Local file; ``'torchvision://resnet50'`` or an address, see :func:`otcxr_mm.load_backbone_weights`;
+            None leaves the backbone as initialised, as a baseline.
         calibrate: Whether to set the batch norm statistics to those of up to 1,024 training images afterwards. Use it
             for an untrained backbone that stays frozen, whose own statistics come from no data, and for weights that
             were trained on other images, such as ImageNet's.
@@ -36,7 +36,7 @@ class LoadBackboneHook(Hook):
         if runner.iter:
             return
         if self.checkpoint is not None:
-            load_backbone(unwrap_model(runner).backbone, self.checkpoint)
+            load_backbone_weights(unwrap_model(runner).backbone, self.checkpoint)
             runner.logger.info(f"backbone loaded from {self.checkpoint}")
         if self.calibrate:
             calibrate_batch_norm(unwrap_model(runner), runner.train_dataloader)

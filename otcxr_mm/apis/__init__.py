@@ -1,0 +1,14 @@
+"""Trained models in Python: features, findings and masks of one's own images."""
+
+from .backbone import CXRBackbone, load_backbone
+from .classifier import CXRClassifierInferencer
+from .features import CXRFeatureInferencer
+from .segmentor import CXRSegmentorInferencer
+
+__all__ = [
+    "CXRBackbone",
+    "CXRClassifierInferencer",
+    "CXRFeatureInferencer",
+    "CXRSegmentorInferencer",
+    "load_backbone",
+]

@@ -1,0 +1,42 @@
+"""Writes findings or areas of images as a table: `otcxr predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .answer import add_arguments, answer, check_output
+from .config_file import import_datasets, set_environment
+from .console import ArgumentParser, command
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = (".csv", ".parquet")
+
+
+@command
+def main(argv: list[str] | None = None) -> int:
+    """Computes a row per image, and writes them with a record of what made them."""
+    parser = ArgumentParser(
+        description="Write a table with a row per image: probabilities of findings and the decisions at the thresholds "
+        "that the run chose, or areas of structures. A killed command resumes when it is repeated. Research software, "
+        "not a medical device."
+    )
+    parser.add_argument("run", help="work dir of a trained classifier or segmentation model, or one of its checkpoints")
+    add_arguments(parser, SUFFIXES)
+    overlays = "folder for a picture of each image: heat maps of findings (Grad-CAM), or contours"
+    parser.add_argument("--overlays", metavar="DIR", help=overlays)
+    args = parser.parse_args(argv)
+    check_output(args, SUFFIXES)
+    set_environment()
+    import_datasets({})
+
+    from ..apis.choice import inferencer_for
+    from ..apis.tables import prediction_columns, write_table
+
+    inferencer = inferencer_for(args.run, args.device, args.max_value)
+
+    def write(out: Path, paths: Sequence[str], values: "np.ndarray") -> None:
+        write_table(out, paths, prediction_columns(inferencer, values))
+
+    return answer(args, inferencer, write, "predict")

@@ -1,0 +1,38 @@
+"""Heat maps over a radiograph."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+SIDE = 384  # height of a panel in pixels
+STRENGTH = 0.55  # opacity of the warmest place
+BAND = 24  # for the text
+
+
+def heat_png(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
+    """A PNG with the image, and beside it a panel for each heat map, whose text is above it.
+
+    Each map is scaled to its own maximum: colours compare places, not panels. What is 0 stays grey.
+
+    Args:
+        image: As the network sees it, (H, W) on the scale 0 to 255.
+        maps: (h, w), at least 0, over the same area, by what to write above them.
+    """
+    size = (max(1, round(SIDE * image.shape[1] / image.shape[0])), SIDE)
+    grey = cv2.resize(np.clip(np.rint(image), 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+    base = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    panels = [_panel(base, "image")]
+    for text, heat in maps.items():
+        heat = cv2.resize(heat.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        heat = heat / max(float(heat.max()), 1e-12)
+        colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        opacity = (STRENGTH * heat)[..., None]
+        panels.append(_panel(np.rint(base * (1 - opacity) + colours * opacity).astype(np.uint8), text))
+    return cv2.imencode(".png", np.hstack(panels))[1].tobytes()
+
+
+def _panel(picture: np.ndarray, text: str) -> np.ndarray:
+    band = np.zeros((BAND, picture.shape[1], 3), np.uint8)
+    cv2.putText(band, text, (6, BAND - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([band, picture])
