@@ -99,7 +99,7 @@ setup(
         # onedl only: upstream MMSegmentation refuses mmcv-lite 2.2; `pip install mmseg` is another package
         "seg": ["onedl-mmsegmentation>=1.4.2"],
         # weights for other libraries
-        "export": ["safetensors", "timm"],
+        "export": ["safetensors", "timm", "onnx", "onnxscript"],
         # docs/tracking.md
         "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
         "test": ["pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
