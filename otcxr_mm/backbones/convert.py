@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..registry import MODELS
-from ..utils.checkpoints import latest_checkpoint, trained_config
+from ..utils.checkpoints import latest_checkpoint, load_checkpoint, trained_config
 from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
 
 
@@ -72,14 +72,10 @@ def _weights(source: Path) -> Path:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The backbone's state dict, and what its JSON says or would say."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {reason})") from None
+    checkpoint = load_checkpoint(path)
     beside = path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
-        return checkpoint, json.loads(beside.read_text())
+        return checkpoint, _record(beside)
     cfg = trained_config(checkpoint)
     if cfg is None:
         raise ValueError(
@@ -92,6 +88,15 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     length = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
     record = describe_backbone(cfg, preprocessor, meta.get("provenance"), **length)
     return backbone_tensors(checkpoint), record
+
+
+def _record(file: Path) -> dict:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        str(record["backbone"]["type"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not the record of a backbone ({error}): copy it again with its .pth") from None
+    return record
 
 
 def _renamed(state: dict[str, torch.Tensor], backbone: dict, layout: str) -> dict[str, torch.Tensor]:

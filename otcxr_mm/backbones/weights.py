@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
+from ..utils.checkpoints import load_checkpoint
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -95,12 +96,12 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
     Args:
         backbone: To fill.
         path: Local file; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the second version), or an address,
-            which are downloaded once and never unpickled as objects.
+            which are downloaded once. All are loaded as data: no code in them is run.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
-            convolution; names what is missing.
+        ValueError: If the file is damaged or holds objects; or if less than 95 % of the backbone's tensors are in it in
+            the same shape, or not the first convolution. Names what is missing.
     """
     state = backbone_tensors(_read(path))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -124,24 +125,20 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> None:
 
 
 def _read(path: str | os.PathLike) -> Mapping:
-    safely = dict(map_location="cpu", weights_only=True)
     if str(path).startswith("torchvision://"):
         from torchvision.models import get_model_weights  # slow to import
 
         name, _, version = str(path).removeprefix("torchvision://").partition(".")
         try:
-            return get_model_weights(name)[(version or "imagenet1k_v1").upper()].get_state_dict(**safely)
+            path = get_model_weights(name)[(version or "imagenet1k_v1").upper()].url
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: torchvision has no such weights: {error}") from None
-    if is_address(path):
-        return torch.hub.load_state_dict_from_url(str(path), **safely)
-    path = Path(path).expanduser()
-    if not path.is_file():
+    if not is_address(path) and not Path(path).expanduser().is_file():
         raise FileNotFoundError(
             f"{path}: no such file of weights: pre-train first, or name another file with "
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
         )
-    return torch.load(path, **safely)
+    return load_checkpoint(path)
 
 
 def is_address(path: str | os.PathLike) -> bool:

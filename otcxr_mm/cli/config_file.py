@@ -56,8 +56,6 @@ def load_config(args: argparse.Namespace, check: bool = True) -> "Config":
     # mmcv-lite has no compiled operators, and none is used
     warnings.filterwarnings("ignore", message="Fail to import")
     os.environ.setdefault("LOCAL_RANK", str(getattr(args, "local_rank", 0)))
-    # checkpoints are loaded without running code in them
-    os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
     args.config = _find(args.config)
     cfg = _read(args.config, getattr(args, "verbose", False))
 
