@@ -6,7 +6,7 @@ import os
 from ..utils.checkpoints import best_checkpoint
 from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
-from .work_dir import check_writable, config_of
+from .work_dir import claim, config_of
 
 
 @command
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{args.config} has no test_dataloader: pre-training has nothing to test. "
             "Test the config of a classifier or a segmentation model"
         )
-    check_writable(cfg.work_dir)
+    claim(cfg.work_dir, cfg.launcher)
     if args.amp:
         cfg.test_cfg.fp16 = True
     cfg.load_from, cfg.resume = checkpoint, False
