@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from otcxr_mm.utils.files import write_whole
 from tests.conftest import ROOT, write_image
 from tests.journeys.conftest import otcxr  # noqa: F401
 
@@ -158,3 +159,20 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path):
         process.kill()
         process.wait()
         assert (tmp_path / "c.pth").stat().st_size == 50_000_000
+    write_whole(tmp_path / "c.pth", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pth"]  # what the killed ones left is gone
+
+
+def test_a_second_signal_during_a_save_ends_the_run_at_once(python):
+    script = (
+        "import io, os, signal, threading, torch\n"
+        "from otcxr_mm.engine.hooks.checkpoint import SIGNALS, AtomicCheckpointHook\n"
+        "hook = AtomicCheckpointHook()\n"
+        "hook.previous = {number: signal.signal(number, hook._on_signal) for number in SIGNALS}\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "while hook.asked_to_end:\n"
+        "    torch.save([torch.zeros(1000) for _ in range(3000)], io.BytesIO())\n"
+    )
+    result = python("-c", script, check=False)
+    assert (result.returncode, result.stderr) == (130, "")

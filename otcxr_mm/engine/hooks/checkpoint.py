@@ -56,6 +56,11 @@ def _kill_workers() -> None:
             process.kill()
 
 
+def _end_at_once(number: int, frame: object) -> None:
+    """Ends the process in the middle of whatever it does: an exception from within torch.save would not end well."""
+    os._exit(128 + number)
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook, with atomic writes and a checkpoint when the job is asked to end.
@@ -140,7 +145,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.asked_to_end = signal.Signals(number)
-        self._give_back()
+        for each in self.previous:
+            signal.signal(each, _end_at_once)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
@@ -162,6 +168,7 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.logger.info(
             f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; continue with --resume"
         )
+        self._give_back()
         raise SystemExit(128 + self.asked_to_end)
 
     def after_train(self, runner: Runner) -> None:
