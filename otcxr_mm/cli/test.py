@@ -4,6 +4,7 @@ import json
 import os
 
 from ..utils.checkpoints import best_checkpoint
+from ..utils.files import write_whole
 from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
 from .work_dir import claim, config_of
@@ -54,6 +55,5 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and runner.rank == 0:
         from ..engine.hooks.results import plain
 
-        with open(args.out, "w") as stream:
-            json.dump(plain(metrics), stream, indent=2, allow_nan=False)
+        write_whole(args.out, json.dumps(plain(metrics), indent=2, allow_nan=False).encode())
     leave_processes()

@@ -8,6 +8,7 @@ from otcxr_mm.reports.text import title
 from tests.evaluation.records import CLASSES, replace_arrays, write_run
 
 DRAWS = 30
+ARRAYS = ("patient", "sample_idx", "labels", "scores")
 
 
 def test_runs_on_other_images_are_grouped_apart_and_not_compared(tmp_path):
@@ -51,7 +52,7 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, name, kept):
     "changes",
     [
         dict(task="regression"),
-        dict(method=None),
+        dict(protocol=None),
         dict(seed="a"),
         dict(fraction="1"),
         dict(test="x"),
@@ -61,9 +62,7 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, name, kept):
         dict(arrays=dict(scores=np.zeros((120, 3), "U5"))),
         dict(arrays=dict(patient=np.zeros((120, 2)))),
         dict(arrays=dict(labels=np.zeros(()))),
-        dict(
-            arrays=dict(patient=np.zeros(0), sample_idx=np.zeros(0), labels=np.zeros((0, 3)), scores=np.zeros((0, 3)))
-        ),
+        dict(arrays={name: np.zeros((0, 3)[: 1 + (name in ("labels", "scores"))]) for name in ARRAYS}),
     ],
     ids=str,
 )
