@@ -7,7 +7,7 @@ from .errors import BrokenImageError
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _NO_FRAME = {0xC4, 0xC8, 0xCC}  # in the range of JPEG's start-of-frame markers, but tables
-_JPEG_LS = 0xF7
+_JPEG_LS, _START_OF_SCAN, _FILL = 0xF7, 0xDA, 0xFF
 
 
 def is_deflated(stream: BinaryIO) -> bool:
@@ -46,19 +46,23 @@ def check_frame(path: str, data: object) -> None:
 
 
 def _encoded_shape(frame: bytes) -> tuple[int, int, int] | None:
-    """Height, width and components of a JPEG, JPEG-LS or JPEG 2000 image; None if it is none of these."""
+    """Height, width and components of a JPEG, JPEG-LS or JPEG 2000 image; None if it is none of these.
+
+    Of a JPEG, all segments before the image are walked through: GDCM ends the process where they do not join.
+    """
     if frame.startswith(b"\xff\x4f\xff\x51"):
         right, lower, left, upper = struct.unpack_from(">4I", frame, 8)
         return lower - upper, right - left, struct.unpack_from(">H", frame, 40)[0]
-    at = 2
+    at, shape = 2, None
     while frame.startswith(b"\xff\xd8") and at + 9 < len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # fill
-            at += 1
-        elif (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == _JPEG_LS:
-            return struct.unpack_from(">HHB", frame, at + 5)
-        else:
-            at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
+        marker, length = struct.unpack_from(">BH", frame, at + 1)
+        if (0xC0 <= marker <= 0xCF and marker not in _NO_FRAME) or marker == _JPEG_LS:
+            if shape is not None:
+                return None
+            shape = struct.unpack_from(">HHB", frame, at + 5)
+        elif marker == _START_OF_SCAN:
+            return shape
+        at += 1 if marker == _FILL else 2 + length
     return None
 
 
