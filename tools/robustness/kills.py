@@ -1,0 +1,238 @@
+"""Kills commands with SIGKILL at seeded moments, and compares what they come to with an uninterrupted run.
+
+    python tools/robustness/kills.py --kills 20 --seed 0
+
+So many kills of each command: pre-training in several settings, packing, linear and kNN evaluation, fine-tuning,
+tables and export. After each kill, every file with a final name must be whole; at the end, weights, optimiser, packed
+images, tables and exported weights must equal those of the uninterrupted run to the bit (status 1 otherwise).
+"""
+
+import argparse
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from otcxr_mm.utils.checkpoints import load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.conftest import write_image  # noqa: E402
+from tests.engine.runs import config  # noqa: E402
+from tests.evaluation.records import write_run  # noqa: E402
+from tests.journeys.conftest import HEAVY, Otcxr  # noqa: E402
+
+
+@dataclass
+class Command:
+    """A command that writes into a folder, and what it comes to.
+
+    Attributes:
+        start: Arguments of `otcxr`, from the folder.
+        again: What is added after a kill.
+        result: The content that must be the same, from the folder.
+        processes: More than 1 for torchrun, whose processes are started anew each time.
+    """
+
+    start: Callable[[Path], list]
+    result: Callable[[Path], object]
+    again: list[str] = field(default_factory=list)
+    processes: int = 1
+
+
+def check_whole(folder: Path) -> None:
+    """Reads every file that has a final name; raises an error for one that is not whole."""
+    for path in (path for path in folder.rglob("*.*") if path.is_file() and ".tmp." not in path.name):
+        if path.suffix == ".pth":
+            load_checkpoint(path)
+        elif path.suffix == ".json":
+            json.loads(path.read_text().splitlines()[0] if path.parent.name == "vis_data" else path.read_text())
+        elif path.suffix == ".npz":
+            with np.load(path) as archive:
+                dict(archive)
+
+
+def tensors(name: str, *keys: str) -> Callable[[Path], bytes]:
+    """The bytes of parts of a checkpoint."""
+
+    def read(folder: Path) -> bytes:
+        checkpoint, buffer = load_checkpoint(folder / name), io.BytesIO()
+        torch.save([checkpoint[key] for key in keys] if keys else checkpoint, buffer)
+        return buffer.getvalue()
+
+    return read
+
+
+def packed(folder: Path) -> list[bytes]:
+    """Pixels of packed images, in the order of their names."""
+    from otcxr_mm import PackedImages
+
+    images = PackedImages(folder / "packed")
+    return [images[row].tobytes() for row in np.argsort(images.paths)]
+
+
+def commands(inputs: Path) -> dict[str, Command]:
+    """The commands by name; their inputs are written once."""
+    for i in range(22):
+        write_image(inputs / "images" / f"{i:02d}.png", (48, 48))
+    for i in range(300):
+        write_image(inputs / "many" / f"{i:03d}.png", (200, 200))
+    write_run(inputs / "runs" / "a", "a")
+    write_run(inputs / "runs" / "b", "b")
+    (inputs / "many.py").write_text(
+        f'train_dataloader = dict(dataset=dict(type="otcxr_mm.UnlabeledCXR", data_root="{inputs / "many"}"))\n'
+    )
+    for name, kind, changes in (("linear", "linear", {}), ("finetune", "finetune", {}), ("knn", "linear", {})):
+        config(inputs / name, kind, **changes).dump(str(inputs / f"{name}.py"))
+    knn = ["model.head.type=otcxr_mm.KNNHead"]
+    state = tensors("work/iter_24.pth", "state_dict", "optimizer", "param_schedulers")
+
+    def train(file: object, *more: str) -> Callable[[Path], list]:
+        return lambda folder: ["train", file, "--work-dir", folder / "work", *more]
+
+    tiny, workers = ROOT / "tests" / "tiny.py", "train_dataloader.num_workers=2"
+    return {
+        "no workers": Command(train(tiny), state, ["--resume"]),
+        "2 workers": Command(train(tiny, "--cfg-options", workers), state, ["--resume"]),
+        "accumulation": Command(
+            train(tiny, "--cfg-options", "optim_wrapper.accumulative_counts=2", "default_hooks.checkpoint.interval=4"),
+            state,
+            ["--resume"],
+        ),
+        "bfloat16": Command(train(tiny, "--amp"), state, ["--resume"]),
+        "linear": Command(train(inputs / "linear.py"), tensors("work/linear.pth", "state_dict"), ["--resume"]),
+        "knn": Command(
+            train(inputs / "knn.py", "--cfg-options", *knn), tensors("work/knn.pth", "state_dict"), ["--resume"]
+        ),
+        "fine-tuning": Command(
+            train(inputs / "finetune.py"), tensors("work/iter_4.pth", "state_dict", "optimizer"), ["--resume"]
+        ),
+        "packing": Command(lambda f: ["prepare", inputs / "many.py", f / "packed", "--size", "64"], packed),
+        "table": Command(
+            lambda f: ["table", inputs / "runs", "--out", f / "out"],
+            lambda f: [(f / "out" / f"table.{kind}").read_bytes() for kind in ("md", "csv", "tex")],
+        ),
+        # of the uninterrupted run above
+        "export": Command(
+            lambda f: ["export", f.parents[1] / "no workers" / "whole" / "work", "--out", f / "b.pth"],
+            tensors("b.pth"),
+            ["--force"],
+        ),
+        "2 processes": Command(
+            train(tiny, "--launcher", "pytorch"),
+            tensors("work/iter_12.pth", "state_dict", "optimizer"),
+            ["--resume"],
+            processes=2,
+        ),
+    }
+
+
+class Starter:
+    """Starts commands: in forks of one process, or several by torchrun."""
+
+    def __init__(self, folder: Path) -> None:
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload(list(HEAVY))
+        self.otcxr, self.env = Otcxr(folder), {"TINY_DATA": folder / "inputs" / "images", "OMP_NUM_THREADS": 1}
+
+    def __call__(self, command: Command, folder: Path, again: bool) -> tuple[int, Callable[[float], int | None]]:
+        """Starts it; returns the number of its process group, and a function that waits for its status."""
+        argv = [str(word) for word in command.start(folder)]
+        at = argv.index("--cfg-options") if "--cfg-options" in argv else len(argv)
+        argv[at:at] = command.again if again else []
+        if command.processes == 1:
+            run = self.otcxr.start(*argv, env=self.env)
+            return run.pid, lambda seconds: (run.process.join(seconds), run.status)[1]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
+        env = {**os.environ, **{key: str(value) for key, value in self.env.items()}, "PYTHONPATH": str(ROOT)}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, "env": env}
+        process = subprocess.Popen([*torchrun, "otcxr_mm", *argv], start_new_session=True, **quiet)
+
+        def wait(seconds: float) -> int | None:
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return None
+
+        return process.pid, wait
+
+
+def try_command(name: str, command: Command, start: Starter, folder: Path, kills: int, draw: random.Random) -> int:
+    """Runs it whole, then kills and continues it; returns how often it was killed, and raises an error for a fault."""
+    begun = time.monotonic()
+    if start(command, folder / "whole", False)[1](300) != 0:
+        raise RuntimeError(f"{name}: the uninterrupted run failed")
+    length, expected = time.monotonic() - begun, command.result(folder / "whole")
+    killed = attempt = 0
+    while killed < kills:
+        attempt += 1
+        place, again, status = folder / str(attempt), False, None
+        while status is None:
+            group, wait = start(command, place, again)
+            status = wait(draw.uniform(0.05, 1) * length if killed < kills else 300)
+            if status is None:
+                descendants = _descendants(group)
+                for process in (group, *descendants):
+                    _kill(process)
+                wait(60)
+                killed, again = killed + 1, True
+                check_whole(place)
+        if status != 0 or command.result(place) != expected:
+            raise RuntimeError(f"{name}: status {status}, or another result, after {killed} kills in {place}")
+        check_whole(place)
+    return killed
+
+
+def _descendants(process: int) -> list[int]:
+    """Numbers of a process's children, and theirs."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    children = [int(number) for number in listed.stdout.split()]
+    return [*children, *(each for child in children for each in _descendants(child))]
+
+
+def _kill(process: int) -> None:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def main() -> int:
+    """Tries each command, and prints how often it was killed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="of each command; default 20")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of commands; default: all")
+    args = parser.parse_args()
+    faults, counts = [], {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        start = Starter(folder)
+        for name, command in commands(folder / "inputs").items():
+            if args.only and name not in args.only:
+                continue
+            try:
+                draw = random.Random(f"{args.seed} {name}")
+                counts[name] = try_command(name, command, start, folder / name, args.kills, draw)
+            except (RuntimeError, ValueError, OSError) as error:
+                faults.append(f"{name}: {error}")
+            print(f"{name}: {counts.get(name, 'FAULT')} kills", flush=True)
+    print("\n".join(faults))
+    print(json.dumps({"kills": counts, "total": sum(counts.values()), "faults": len(faults), "seed": args.seed}))
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
