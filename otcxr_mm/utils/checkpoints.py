@@ -119,7 +119,8 @@ def _way_out(path: Path) -> str:
     """What to use instead of a file: the newest whole checkpoint beside it, if there is one."""
     others = (Path(file) for file in newest_first(str(path.parent), (*RESUMABLE, "best_*.pth")))
     whole = next((file for file in others if file.name != path.name and damage(file) is None), None)
-    return f"the newest whole checkpoint beside it is {whole}" if whole else "copy it again, or name another file"
+    other = f"take {whole}, the newest whole checkpoint beside it" if whole else "name another file"
+    return f"copy it again, or {other}"
 
 
 def latest_checkpoint(work_dir: str) -> str | None:
