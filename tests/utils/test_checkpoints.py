@@ -42,7 +42,9 @@ def test_what_is_cut_off_is_refused_and_the_newest_whole_one_is_named(file, cut)
         file.with_name(f"{name}.pth").write_bytes(content)
         os.utime(file.with_name(f"{name}.pth"), (time, time))
     file.write_bytes(whole[: int(cut * len(whole)) if isinstance(cut, float) else cut])
-    with pytest.raises(ValueError, match=r"iter_2.pth: .*not a checkpoint.*or take .*iter_6.pth, the newest whole checkpoint beside it"):
+    with pytest.raises(
+        ValueError, match=r"iter_2.pth: .*not a checkpoint.*or take .*iter_6.pth, the newest whole checkpoint beside it"
+    ):
         load_checkpoint(file)
 
 
