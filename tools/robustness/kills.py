@@ -8,7 +8,6 @@ images, tables and exported weights must equal those of the uninterrupted run to
 """
 
 import argparse
-import io
 import json
 import os
 import random
@@ -18,124 +17,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
+from commands import ROOT, Command, commands
 
 from otcxr_mm.utils.checkpoints import load_checkpoint
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-from tests.conftest import write_image  # noqa: E402
-from tests.engine.runs import config  # noqa: E402
-from tests.evaluation.records import write_run  # noqa: E402
-from tests.journeys.conftest import HEAVY, Otcxr  # noqa: E402
-
-
-@dataclass
-class Command:
-    """A command that writes into a folder, and what it comes to.
-
-    Attributes:
-        start: Arguments of `otcxr`, from the folder.
-        again: What is added after a kill.
-        result: The content that must be the same, from the folder.
-        processes: More than 1 for torchrun, whose processes are started anew each time.
-    """
-
-    start: Callable[[Path], list]
-    result: Callable[[Path], object]
-    again: list[str] = field(default_factory=list)
-    processes: int = 1
+from tests.journeys.conftest import HEAVY, Otcxr
 
 
 def check_whole(folder: Path) -> None:
-    """Reads every file that has a final name; raises an error for one that is not whole."""
-    for path in (path for path in folder.rglob("*.*") if path.is_file() and ".tmp." not in path.name):
+    """Reads every file that has a final name, but logs; raises an error for one that is not whole."""
+    for path in (path for path in folder.rglob("*.*") if path.is_file() and path.parent.name != "vis_data"):
         if path.suffix == ".pth":
             load_checkpoint(path)
         elif path.suffix == ".json":
-            json.loads(path.read_text().splitlines()[0] if path.parent.name == "vis_data" else path.read_text())
+            json.loads(path.read_text())
         elif path.suffix == ".npz":
             with np.load(path) as archive:
                 dict(archive)
-
-
-def tensors(name: str, *keys: str) -> Callable[[Path], bytes]:
-    """The bytes of parts of a checkpoint."""
-
-    def read(folder: Path) -> bytes:
-        checkpoint, buffer = load_checkpoint(folder / name), io.BytesIO()
-        torch.save([checkpoint[key] for key in keys] if keys else checkpoint, buffer)
-        return buffer.getvalue()
-
-    return read
-
-
-def packed(folder: Path) -> list[bytes]:
-    """Pixels of packed images, in the order of their names."""
-    from otcxr_mm import PackedImages
-
-    images = PackedImages(folder / "packed")
-    return [images[row].tobytes() for row in np.argsort(images.paths)]
-
-
-def commands(inputs: Path) -> dict[str, Command]:
-    """The commands by name; their inputs are written once."""
-    for i in range(22):
-        write_image(inputs / "images" / f"{i:02d}.png", (48, 48))
-    for i in range(300):
-        write_image(inputs / "many" / f"{i:03d}.png", (200, 200))
-    write_run(inputs / "runs" / "a", "a")
-    write_run(inputs / "runs" / "b", "b")
-    (inputs / "many.py").write_text(
-        f'train_dataloader = dict(dataset=dict(type="otcxr_mm.UnlabeledCXR", data_root="{inputs / "many"}"))\n'
-    )
-    for name, kind, changes in (("linear", "linear", {}), ("finetune", "finetune", {}), ("knn", "linear", {})):
-        config(inputs / name, kind, **changes).dump(str(inputs / f"{name}.py"))
-    knn = ["model.head.type=otcxr_mm.KNNHead"]
-    state = tensors("work/iter_24.pth", "state_dict", "optimizer", "param_schedulers")
-
-    def train(file: object, *more: str) -> Callable[[Path], list]:
-        return lambda folder: ["train", file, "--work-dir", folder / "work", *more]
-
-    tiny, workers = ROOT / "tests" / "tiny.py", "train_dataloader.num_workers=2"
-    return {
-        "no workers": Command(train(tiny), state, ["--resume"]),
-        "2 workers": Command(train(tiny, "--cfg-options", workers), state, ["--resume"]),
-        "accumulation": Command(
-            train(tiny, "--cfg-options", "optim_wrapper.accumulative_counts=2", "default_hooks.checkpoint.interval=4"),
-            state,
-            ["--resume"],
-        ),
-        "bfloat16": Command(train(tiny, "--amp"), state, ["--resume"]),
-        "linear": Command(train(inputs / "linear.py"), tensors("work/linear.pth", "state_dict"), ["--resume"]),
-        "knn": Command(
-            train(inputs / "knn.py", "--cfg-options", *knn), tensors("work/knn.pth", "state_dict"), ["--resume"]
-        ),
-        "fine-tuning": Command(
-            train(inputs / "finetune.py"), tensors("work/iter_4.pth", "state_dict", "optimizer"), ["--resume"]
-        ),
-        "packing": Command(lambda f: ["prepare", inputs / "many.py", f / "packed", "--size", "64"], packed),
-        "table": Command(
-            lambda f: ["table", inputs / "runs", "--out", f / "out"],
-            lambda f: [(f / "out" / f"table.{kind}").read_bytes() for kind in ("md", "csv", "tex")],
-        ),
-        # of the uninterrupted run above
-        "export": Command(
-            lambda f: ["export", f.parents[1] / "no workers" / "whole" / "work", "--out", f / "b.pth"],
-            tensors("b.pth"),
-            ["--force"],
-        ),
-        "2 processes": Command(
-            train(tiny, "--launcher", "pytorch"),
-            tensors("work/iter_12.pth", "state_dict", "optimizer"),
-            ["--resume"],
-            processes=2,
-        ),
-    }
 
 
 class Starter:
@@ -145,7 +45,9 @@ class Starter:
         from multiprocessing import forkserver
 
         forkserver.set_forkserver_preload(list(HEAVY))
-        self.otcxr, self.env = Otcxr(folder), {"TINY_DATA": folder / "inputs" / "images", "OMP_NUM_THREADS": 1}
+        self.otcxr = Otcxr(folder)
+        self.otcxr("list-cfg", check=True)  # imports what the others need
+        self.env = {"TINY_DATA": folder / "inputs" / "images", "OMP_NUM_THREADS": 1}
 
     def __call__(self, command: Command, folder: Path, again: bool) -> tuple[int, Callable[[float], int | None]]:
         """Starts it; returns the number of its process group, and a function that waits for its status."""
