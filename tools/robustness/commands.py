@@ -1,6 +1,5 @@
 """The commands that kills.py kills, and what each comes to."""
 
-import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,13 +34,19 @@ class Command:
     processes: int = 1
 
 
-def tensors(name: str, *keys: str) -> Callable[[Path], bytes]:
-    """The bytes of parts of a checkpoint."""
+def tensors(name: str, *keys: str) -> Callable[[Path], object]:
+    """Parts of a checkpoint as plain values, with the bytes of tensors."""
 
-    def read(folder: Path) -> bytes:
-        checkpoint, buffer = load_checkpoint(folder / name), io.BytesIO()
-        torch.save([checkpoint[key] for key in keys] if keys else checkpoint, buffer)
-        return buffer.getvalue()
+    def plain(value: object) -> object:
+        if isinstance(value, torch.Tensor):
+            return str(value.dtype), tuple(value.shape), value.numpy().tobytes()
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    def read(folder: Path) -> object:
+        checkpoint = load_checkpoint(folder / name)
+        return plain([checkpoint[key] for key in keys] if keys else checkpoint)
 
     return read
 

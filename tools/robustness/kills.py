@@ -130,7 +130,7 @@ def main() -> int:
                 counts[name] = try_command(name, command, start, folder / name, args.kills, draw)
             except (RuntimeError, ValueError, OSError) as error:
                 faults.append(f"{name}: {error}")
-            print(f"{name}: {counts.get(name, 'FAULT')} kills", flush=True)
+            print(*faults[-1:], f"{name}: {counts.get(name, 'FAULT')} kills", flush=True)
     print("\n".join(faults))
     print(json.dumps({"kills": counts, "total": sum(counts.values()), "faults": len(faults), "seed": args.seed}))
     return bool(faults)
