@@ -87,7 +87,7 @@ setup(
         "rich",
         "scikit-learn",
         "scipy",
-        "torch>=2.1",
+        "torch>=2.6",
         "torchvision",
     ],
     extras_require={

@@ -25,7 +25,8 @@ default_hooks = dict(
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    # seconds that a process waits for one that has stopped; the main process may work alone for so long
+    dist_cfg=dict(backend="nccl", timeout=1800),
 )
 randomness = dict(seed=0)
 # trackers (TensorboardVisBackend, WandbVisBackend, MLflowVisBackend) get no path and no image: docs/tracking.md

@@ -11,12 +11,12 @@ from torch import nn
 
 from ..backbones.convert import backbone_of
 from ..backbones.preprocessing import WHITE
-from ..backbones.weights import read_checkpoint, stem_of
+from ..backbones.weights import stem_of
 from ..datasets.transforms.loading import LoadCXR
 from ..datasets.transforms.resize import resize
 from ..registry import MODELS, TRANSFORMS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import best_checkpoint, trained_config
+from ..utils.checkpoints import best_checkpoint, load_checkpoint, trained_config
 from ..utils.configs import leaf_specs
 
 
@@ -68,7 +68,7 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
         raise FileNotFoundError(
             f"{source}: no weights here: name the work dir of a run, one of its checkpoints, or a backbone.pth"
         )
-    checkpoint = read_checkpoint(path)
+    checkpoint = load_checkpoint(path)
     return Trained(path, checkpoint, trained_config(checkpoint))
 
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import latest_checkpoint, trained_config
-from .weights import backbone_tensors, convert_stem, describe_backbone, read_checkpoint, stem_of, write_backbone
+from ..utils.checkpoints import latest_checkpoint, load_checkpoint, trained_config
+from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
 
 
 def export_backbone(
@@ -53,7 +53,7 @@ def export_backbone(
     for file in (out, out.with_suffix(".json")):
         if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
             raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
-    state, record = backbone_of(path, read_checkpoint(path))
+    state, record = backbone_of(path, load_checkpoint(path))
     record["layout"] = layout
     if channels:
         first = stem_of(state)
@@ -84,13 +84,7 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     """
     beside = path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
-        try:
-            record = json.loads(beside.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{beside}: not the JSON of a backbone ({error})") from None
-        if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
-            raise ValueError(f"{beside}: not the JSON of a backbone: it has no entry backbone")
-        return backbone_tensors(checkpoint), record
+        return backbone_tensors(checkpoint), _record(beside)
     cfg = trained_config(checkpoint)
     if cfg is None or not isinstance(cfg.get("model"), dict) or "backbone" not in cfg["model"]:
         raise ValueError(
@@ -103,6 +97,15 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     length = {"epochs": meta.get("epoch"), "iterations": meta.get("iter")}
     record = describe_backbone(cfg, preprocessor, meta.get("provenance"), **length)
     return backbone_tensors(checkpoint), record
+
+
+def _record(file: Path) -> dict:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        str(record["backbone"]["type"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not the record of a backbone ({error}): copy it again with its .pth") from None
+    return record
 
 
 def _renamed(state: dict[str, torch.Tensor], backbone: dict, layout: str) -> dict[str, torch.Tensor]:

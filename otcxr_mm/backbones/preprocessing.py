@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from ..utils.checkpoints import trained_config
+from ..utils.checkpoints import load_checkpoint, trained_config
 from ..utils.configs import leaf_specs
 
 SETTINGS = ("mean", "std", "max_value", "size")
@@ -51,10 +50,10 @@ def _side(size: int | Sequence[int] | None) -> int | list[int] | None:
 def recorded_preprocessing(weights: Path) -> dict:
     """The preprocessing of a training, from the JSON beside its weights or the config in its checkpoint, if any."""
     try:
-        return json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        recorded = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
-        return preprocessing_of(trained_config(checkpoint) or {})
+        recorded = None
+    return recorded if isinstance(recorded, dict) else preprocessing_of(trained_config(load_checkpoint(weights)) or {})
 
 
 def differences(before: Mapping, now: Mapping) -> list[str]:

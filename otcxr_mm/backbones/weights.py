@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
+from ..utils.checkpoints import load_checkpoint
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -98,12 +98,12 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
     Args:
         backbone: To fill.
         path: Local file, `.safetensors` or torch's; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the
-            second version), or an address, which are downloaded once and never unpickled as objects.
+            second version), or an address, which are downloaded once. All are loaded as data: no code in them is run.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If less than 95 % of the backbone's tensors are in the file in the same shape, or not the first
-            convolution; names what is missing.
+        ValueError: If the file is damaged or holds objects; or if less than 95 % of the backbone's tensors are in it in
+            the same shape, or not the first convolution. Names what is missing.
     """
     state = under_names_of(backbone, backbone_tensors(_fetch(path)))
     wanted = {name: v for name, v in backbone.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -127,46 +127,20 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
 
 
 def _fetch(path: str | os.PathLike) -> Mapping:
-    safely = dict(map_location="cpu", weights_only=True)
     if str(path).startswith("torchvision://"):
         from torchvision.models import get_model_weights  # slow to import
 
         name, _, version = str(path).removeprefix("torchvision://").partition(".")
         try:
-            return get_model_weights(name)[(version or "imagenet1k_v1").upper()].get_state_dict(**safely)
+            path = get_model_weights(name)[(version or "imagenet1k_v1").upper()].url
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: torchvision has no such weights: {error}") from None
-    if is_address(path):
-        return torch.hub.load_state_dict_from_url(str(path), **safely)
-    path = Path(path).expanduser()
-    if not path.is_file():
+    if not is_address(path) and not Path(path).expanduser().is_file():
         raise FileNotFoundError(
             f"{path}: no such file of weights: pre-train first, or name another file with "
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
         )
-    return read_checkpoint(path)
-
-
-def read_checkpoint(path: Path) -> Mapping:
-    """Reads `.safetensors`, or torch's format without running code in it; a ValueError names what cannot be read."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise ImportError(f"{path}: reading .safetensors needs safetensors: pip install safetensors") from None
-    except Exception as error:  # empty, cut off, text, pickled objects: each has its own
-        if unsafe := re.search(r"Unsupported (?:global|class)[^\n]*", str(error)):
-            reason = f"holds pickled objects, which are not loaded: {unsafe[0][:200]}: save its state_dict alone"
-        else:
-            reason = str(error).partition("\n")[0]
-            reason = f"not a checkpoint that can be read ({type(error).__name__}: {reason}): copy it again"
-        raise ValueError(f"{path}: {reason}") from None
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f"{path}: holds a {type(checkpoint).__name__}, not a checkpoint or a state dict")
-    return checkpoint
+    return load_checkpoint(path)
 
 
 def is_address(path: str | os.PathLike) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 
+from ..utils.files import write_whole
 from .console import ArgumentParser, command
 
 
@@ -33,8 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         "images as independent. Neither is corrected for the number of classes."
     )
     if args.out:
-        with open(args.out, "w", encoding="utf-8") as stream:
-            json.dump(rows, stream, indent=2)
+        write_whole(args.out, json.dumps(rows, indent=2).encode())
 
 
 def _shown(row: dict) -> list[str]:

@@ -20,7 +20,7 @@ def message_of(error: BaseException) -> str:
     An exception raised by this package is quoted without its type.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    text = _damaged_checkpoint(error, frames) or _wrong_argument(error, frames) or _unknown_type(error, frames)
+    text = _wrong_argument(error, frames) or _unknown_type(error, frames)
     lines = [line for line in (text or _quoted(error, frames)).splitlines() if line.strip()]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES - 1 :] = [f"... and {len(lines) - _MOST_LINES + 1} more lines"]
@@ -39,18 +39,6 @@ def _quoted(error: BaseException, frames: list[FrameType]) -> str:
     if found := re.match(r"class `[^`]*` in ([^:]*): ", text):
         text, ours = text[found.end() :], ours or "otcxr_mm/" in found[1]
     return text if ours and text else f"{name}: {text}"
-
-
-def _damaged_checkpoint(error: BaseException, frames: list[FrameType]) -> str | None:
-    """The message for torch.load, whose exceptions do not name the file."""
-    loading = (f for f in frames if f.f_code.co_filename.endswith(os.path.join("torch", "serialization.py")))
-    path = next((f.f_locals["f"] for f in loading if isinstance(f.f_locals.get("f"), (str, os.PathLike))), None)
-    if path is None:
-        return None
-    if unsafe := re.search(r"Unsupported (?:global|class)[^\n]*", str(error)):
-        return f"{path}: holds pickled objects, which are not loaded: {unsafe[0][:200]}: save its state_dict alone"
-    name = type(error).__name__
-    return f"{path}: truncated, damaged, or not a checkpoint at all ({name}): copy it again, or name another file"
 
 
 def _wrong_argument(error: BaseException, frames: list[FrameType]) -> str | None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from datetime import timedelta
 
 import torch
 from mmengine.config import Config
@@ -50,7 +51,8 @@ def start_processes(cfg: Config) -> None:
             "--launcher pytorch is for processes that torchrun started: "
             "torchrun --standalone --nproc_per_node=2 -m otcxr_mm train CONFIG --launcher pytorch"
         )
-    torch.distributed.init_process_group("gloo")
+    seconds = ((cfg.get("env_cfg") or {}).get("dist_cfg") or {}).get("timeout")
+    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds) if seconds else None)
     defaults = {
         "type": "MMDistributedDataParallel",
         "broadcast_buffers": False,

@@ -1,7 +1,9 @@
 """Makes tables of finished downstream runs: `otcxr table`, `tools/analysis/table.py`."""
 
+import io
 from pathlib import Path
 
+from ..utils.files import write_whole
 from .console import ArgumentParser, command
 
 
@@ -24,14 +26,15 @@ def main(argv: list[str] | None = None) -> None:
     print(text)
     if args.out:
         out = Path(args.out)
-        out.mkdir(parents=True, exist_ok=True)
         latex = "\n".join(map(reports.table_latex, tables))
         files = {"table.md": text, "table.csv": reports.table_csv(tables), "table.tex": latex}
         for name, content in files.items():
-            (out / name).write_text(content, encoding="utf-8")
+            write_whole(out / name, content.encode())
         pictures = [f"table_{i}.png" for i in range(1, len(tables) + 1)] if len(tables) > 1 else ["table.png"]
         for name, table in zip(pictures, tables, strict=True):
-            table_picture(table).savefig(out / name, dpi=150)
+            buffer = io.BytesIO()
+            table_picture(table).savefig(buffer, format="png", dpi=150)
+            write_whole(out / name, buffer.getvalue())
         print(f"{out}: {', '.join([*files, *pictures])}")
 
 

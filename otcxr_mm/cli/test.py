@@ -4,9 +4,10 @@ import json
 import os
 
 from ..utils.checkpoints import best_checkpoint
+from ..utils.files import write_whole
 from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
-from .work_dir import check_writable, config_of
+from .work_dir import claim, config_of
 
 
 @command
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{args.config} has no test_dataloader: pre-training has nothing to test. "
             "Test the config of a classifier or a segmentation model"
         )
-    check_writable(cfg.work_dir)
+    claim(cfg.work_dir, cfg.launcher)
     if args.amp:
         cfg.test_cfg.fp16 = True
     cfg.load_from, cfg.resume = checkpoint, False
@@ -54,6 +55,5 @@ def main(argv: list[str] | None = None) -> None:
     if args.out and runner.rank == 0:
         from ..engine.hooks.results import plain
 
-        with open(args.out, "w") as stream:
-            json.dump(plain(metrics), stream, indent=2, allow_nan=False)
+        write_whole(args.out, json.dumps(plain(metrics), indent=2, allow_nan=False).encode())
     leave_processes()

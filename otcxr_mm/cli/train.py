@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..utils.checkpoints import latest_checkpoint
 from .config_file import add_run_arguments, load_config
 from .console import ArgumentParser, command
-from .work_dir import check_writable, refuse_to_overwrite, remove_run
+from .work_dir import claim, refuse_to_overwrite, remove_run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -93,17 +93,17 @@ def _apply_arguments(cfg: "Config", args: argparse.Namespace) -> None:
             cfg[name].persistent_workers = False  # torch refuses it without workers
     if args.estimate:
         return  # it leaves the work dir alone
+    if args.resume not in (None, "auto") and not os.path.isfile(args.resume):
+        raise SystemExit(f"--resume {args.resume}: no such checkpoint")
+    claim(cfg.work_dir, cfg.get("launcher", "none"))
     if args.resume:
         path = latest_checkpoint(cfg.work_dir) if args.resume == "auto" else args.resume
         if path is None:
             print(f"--resume: no checkpoint in {cfg.work_dir} yet, training starts from the beginning")
-        elif not os.path.isfile(path):
-            raise SystemExit(f"--resume {path}: no such checkpoint")
         else:
             cfg.resume, cfg.load_from = True, path
     elif not args.overwrite:
         refuse_to_overwrite(cfg.work_dir)
-    check_writable(cfg.work_dir)
 
 
 def _use_amp(cfg: "Config") -> None:

@@ -3,8 +3,11 @@
 import os
 
 from ..utils.checkpoints import files_in
+from ..utils.locks import hold
 from ..utils.machine import cannot_write
 
+# where launchers say which process this is
+RANK = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
 # files that show that a run is there, and that training would overwrite or remove
 CHECKPOINTS = ("last_checkpoint", "epoch_*.pth", "iter_*.pth", "interrupted.pth", "best_*.pth", "linear.pth", "knn.pth")
 RESULTS = (
@@ -25,6 +28,16 @@ def check_writable(work_dir: str) -> None:
     """Ends the process if a folder is not writable."""
     if reason := cannot_write(work_dir):
         raise SystemExit(f"{work_dir}: the work dir cannot be written to ({reason}): name another with --work-dir")
+
+
+def claim(work_dir: str, launcher: str) -> None:
+    """Locks a work dir for the main process of a run; ends the process if it is not writable or is in use."""
+    check_writable(work_dir)
+    if os.environ.get(RANK.get(launcher, ""), "0") == "0":
+        try:
+            hold(work_dir)
+        except RuntimeError as error:
+            raise SystemExit(str(error)) from None
 
 
 def refuse_to_overwrite(work_dir: str) -> None:

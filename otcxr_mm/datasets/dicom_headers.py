@@ -16,6 +16,7 @@ from .packed import stamp
 from .records import Records, parse_ages, parse_sexes
 from .splits import normal_ids
 from .transforms.dicom import is_dicom
+from .transforms.dicom_frames import is_deflated
 
 TAGS = {"patient": "PatientID", "age": "PatientAge", "sex": "PatientSex", "view": "ViewPosition"}
 # what tools write in place of an id that they remove, without spaces and punctuation
@@ -23,6 +24,7 @@ PLACEHOLDER = re.compile(
     "(anon(ym(ous|i[sz]ed)?)?|deidentified|unknown|undefined|none|null|na|nan|x*|no(patient)?id|(patient)?id|patient"
     "|default|removed|redacted|hidden)"
 )
+LONGEST = 256  # characters; a longer value is none of an id, an age, a sex or a view
 # a single id in at least this many files is not believed
 SEVERAL = 3
 UNPROTECTED = "nothing keeps these patients out of two splits: give an ann_file with a column of patients"
@@ -76,10 +78,11 @@ def _header(file: str, _: tuple[int, int]) -> tuple[str, ...]:
     nothing = ("",) * len(TAGS)
     try:
         with open(file, "rb") as stream:
-            if not is_dicom(file, stream.read(132)):
+            if not is_dicom(file, stream.read(132)) or is_deflated(stream):
                 return nothing
-        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True)
-        return tuple(str(data.get(tag) or "").strip() for tag in TAGS.values())
+            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(TAGS.values()), force=True)
+        values = (str(data.get(tag) or "").strip() for tag in TAGS.values())
+        return tuple(value if len(value) <= LONGEST else "" for value in values)
     except Exception:
         # pydicom raises all kinds of errors for damaged files; reading the image says what is wrong
         return nothing

@@ -12,12 +12,33 @@ def _folded(name: str) -> str:
     return "".join(name.casefold().split()).replace("_", "").replace("-", "")
 
 
-class Table(dict[str, np.ndarray]):
-    """Columns of a csv by name, as strings; `lines` are those of the file where rows begin, from 1, (n,)."""
+# characters of a field in an array, whose fields all take as much memory as the longest; no path or id is longer
+LONGEST = 1024
 
-    def __init__(self, columns: dict[str, np.ndarray], file: Path, lines: np.ndarray) -> None:
+
+class Table(dict[str, np.ndarray]):
+    """Columns of a csv by name, as strings; `lines` are those of the file where rows begin, from 1, (n,).
+
+    A column becomes an array when it is first read; a field of more than 1,024 characters in it is an error.
+    """
+
+    def __init__(self, columns: dict[str, Sequence[str]], file: Path, lines: np.ndarray) -> None:
         super().__init__(columns)
         self.file, self.lines = file, lines
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        fields = self.texts(column)
+        if isinstance(fields, np.ndarray):
+            return fields
+        for row, field in enumerate(fields):
+            if len(field) > LONGEST:
+                raise self.error(row, f"{len(field)} characters in column {column!r}: is a quote missing?")
+        self[column] = np.array(fields)
+        return self[column]
+
+    def texts(self, column: str) -> Sequence[str]:
+        """The fields of a column of any length, (n,)."""
+        return super().__getitem__(column)
 
     def error(self, row: int, text: str) -> ValueError:
         """An error to raise for a row, counted from 0."""
@@ -105,11 +126,13 @@ def read_csv(file: Path, required: Sequence[str] = (), only: Sequence[str] | Non
         raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     if not rows:
         raise ValueError(f"{file}: the table has no rows")
-    columns = dict(zip(wanted, map(np.array, zip(*rows, strict=True)), strict=True))
-    return Table(columns, file, np.array(lines))
+    return Table(dict(zip(wanted, zip(*rows, strict=True), strict=True)), file, np.array(lines))
 
 
 def read_list(file: Path) -> np.ndarray:
     """Reads one name per line; empty lines and lines that begin with # are skipped."""
-    lines = (line.strip() for line in _text(file, "list").splitlines())
+    lines = [line.strip() for line in _text(file, "list").splitlines()]
+    for row, line in enumerate(lines, 1):
+        if len(line) > LONGEST:
+            raise ValueError(f"{file}, row {row}: {len(line)} characters; one name per line is expected")
     return np.array([line for line in lines if line and not line.startswith("#")], dtype=str)

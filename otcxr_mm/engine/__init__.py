@@ -1,5 +1,6 @@
 """Hooks, loops and the bfloat16 wrapper, registered as `otcxr_mm.X`."""
 
+from ..utils import loaders as _loaders  # noqa: F401  init_cfg and load_from load data
 from .amp import BFloat16OptimWrapper
 from .hooks.audit import LeakAuditHook
 from .hooks.checkpoint import AtomicCheckpointHook

@@ -1,5 +1,6 @@
 """The algorithm and its parts, registered as `otcxr_mm.X`."""
 
+from ..utils import loaders as _loaders  # noqa: F401  init_cfg and load_from load data
 from .data_preprocessor import CXRDataPreprocessor
 from .heads import KNNHead, OTHead, VICRegHead
 from .losses import CovarianceLoss, MaskedAsymmetricLoss, MaskedBCELoss, MaskLoss, TransportLoss, VarianceLoss

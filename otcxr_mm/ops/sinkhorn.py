@@ -43,6 +43,8 @@ class Transport:
 def as_marginal(given: Tensor | None, cost: Tensor, dim: int) -> Tensor:
     """A marginal, (B, n) or (n,), as (B, n) in the dtype of `cost`; uniform with mass 1 if None."""
     shape = (cost.shape[0], cost.shape[dim])
+    if not cost.is_floating_point():
+        raise ValueError(f"cost must be of floating point, got {cost.dtype}: convert it with cost.float()")
     return cost.new_full(shape, 1 / shape[1]) if given is None else given.to(cost).expand(shape)
 
 
@@ -100,7 +102,7 @@ def sinkhorn(
         The solution, float32 (float64 stays float64).
 
     Raises:
-        ValueError: For a cost of another shape, eps <= 0, rho <= 0 or another `grad`.
+        ValueError: For a cost of another shape or of integers, eps <= 0, rho <= 0 or another `grad`.
 
     Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced).
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..utils.escape import plain_text
 from .build import Table
 from .text import percent, title
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _MARKERS = "osD^vPX<>ph*"
 
 
+@plain_text
 def table_picture(table: Table) -> "Figure":
     """Dots with 95 % intervals: one panel per protocol, the columns of the table from left to right.
 

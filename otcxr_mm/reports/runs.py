@@ -2,14 +2,17 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-_KEYS = ("task", "method", "protocol", "config", "seed", "fraction", "draw", "train", "test", "details")
+# the parts of a record and of its test, and the arrays with a column per class, by task
+_KINDS = {"task": str, "method": str, "protocol": str, "config": str, "seed": int | None, "fraction": int | float}
+_KINDS |= {"draw": int, "train": dict, "test": dict, "details": dict}
+_TESTED = {"type": str, "split": str, "sha256": str, "images": int, "patients": int, "classes": list}
+_COLUMNS = {"classification": ("labels", "scores"), "segmentation": ("dice", "iou", "hd95", "pixels")}
 
 
 @dataclass(eq=False)
@@ -73,9 +76,29 @@ def _read(file: Path) -> Run:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         with np.load(file.with_name("predictions.npz")) as archive:
-            return Run(file.parent, dict(archive), **{key: record[key] for key in _KEYS})
-    except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            run = Run(file.parent, dict(archive), **{key: record[key] for key in _KINDS})
+        _check(run)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # json, zipfile, zlib and numpy raise anything at damaged files
         raise ValueError(f"{file}: not a readable record ({error!r}). Test this run again: otcxr test") from error
+    return run
+
+
+def _check(run: Run) -> None:
+    """Raises a TypeError or ValueError unless the parts of a record are what tables take them for."""
+    parts = [(key, vars(run)[key], kinds) for key, kinds in _KINDS.items()]
+    for key, value, kinds in parts + [(key, run.test[key], kinds) for key, kinds in _TESTED.items()]:
+        if not isinstance(value, kinds):
+            raise TypeError(f"{key} is {value!r:.60}")
+    if not all(isinstance(name, str) for name in run.classes):
+        raise TypeError(f"classes are {run.classes!r:.60}")
+    images, columns = len(run.arrays["patient"]), _COLUMNS[run.task]
+    for name in ("patient", "sample_idx", *columns):
+        array = run.arrays[name]
+        shape = (images, len(run.classes)) if name in columns else (images,)
+        if array.shape != shape or not images or array.dtype.kind not in "biuf":
+            raise ValueError(f"{name} has the shape {array.shape} and dtype {array.dtype}, not numbers {shape}")
 
 
 def rename(runs: Sequence[Run], names: Mapping[str, str]) -> None:

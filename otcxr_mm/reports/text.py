@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.statistics.bootstrap import FEWEST
+from ..utils.escape import for_csv, for_markdown
 from ..utils.markdown import markdown
 from .build import Table, joined
 from .runs import Run, short
@@ -17,11 +18,10 @@ _LATEX = str.maketrans({character: "\\" + character for character in "&%$#_{}"})
 
 def table_markdown(table: Table) -> str:
     """The table, its differences, and what the figures mean."""
-    lines = [f"## {title(table)}", ""]
+    lines = [f"## {for_markdown(title(table))}", ""]
     for grid in _grids(table):
-        head, *rows = ([text.replace("|", r"\|") for text in row] for row in (grid.columns, *grid.to_numpy()))
-        lines += [*markdown(head, rows), ""]
-    return "\n".join([*lines, *(f"- {note}" for note in notes(table))]) + "\n"
+        lines += [*markdown(list(grid.columns), grid.to_numpy().tolist()), ""]
+    return "\n".join([*lines, *(f"- {for_markdown(note)}" for note in notes(table))]) + "\n"
 
 
 def table_latex(table: Table) -> str:
@@ -43,7 +43,7 @@ def table_csv(tables: Sequence[Table]) -> str:
         common |= {f"test_{key}": test[key] for key in ("type", "split", "sha256")}
         common |= {key: test[key] for key in ("images", "patients")}
         rows += [{**common, **cell} for cell in table.cells.drop(columns="difference_runs").to_dict("records")]
-    return pd.DataFrame(rows, dtype=object).to_csv(index=False)
+    return for_csv(pd.DataFrame(rows, dtype=object)).to_csv(index=False)
 
 
 def title(table: Table) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from .escape import for_markdown
+
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a Markdown table with columns aligned in plain text as well; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    cells = [[for_markdown(str(cell)).replace("|", r"\|") for cell in row] for row in (head, *rows)]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(head))]
     right = [bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(head))]
 

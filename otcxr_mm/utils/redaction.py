@@ -15,10 +15,10 @@ SECTIONS = _words("""
 # arguments of data sets; any other may name a folder, a hospital or a patient, in words or by number
 DATASET = _words("""
     type dataset datasets pipeline times split within split_by_hash fraction draw views ages sexes skip_missing
-    max_broken test_mode size seed
+    max_broken test_mode size seed pairs share max_gap
 """)
 # arguments whose values are names of code
-NAMES = ("type", "_scope_", "model_name", "attribute")
+NAMES = ("type", "_scope_", "model_name", "attribute", "constructor")
 # all other strings that are kept
 CHOICES = _words("""
     mmpretrain mmseg otcxr_mm train val test train_val all PA AP LL LATERAL M F pytorch caffe t s b l h tiny small base

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..utils.escape import plain_text
 from .views import COLOURS
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def choose(dice: np.ndarray, pixels: np.ndarray, count: int) -> dict[str, np.nda
     return {"worst": worst, "median": rest[start : start + count], "best": best}
 
 
+@plain_text
 def overlay_sheet(rows: dict[str, Sequence[Overlay]], classes: Sequence[str], title: str = "") -> "Figure":
     """Draws a sheet of radiographs with the contours of their masks, and the Dice coefficients below.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..utils.escape import plain_text
 from .stats import COLOURS
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = 5
 
 
+@plain_text
 def picture(rows: Sequence[Mapping]) -> "Figure":
     """One reliability diagram per class, with a point per bin whose area shows the number of images.
 

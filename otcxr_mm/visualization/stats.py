@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..utils.escape import plain_text
 from ..utils.markdown import markdown
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _text(value: str | float) -> str:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
+@plain_text
 def picture(found: dict) -> "Figure":
     """Draws grey values and known ages from what :func:`otcxr_mm.datasets.summary.statistics` returned."""
     from matplotlib.figure import Figure

@@ -10,6 +10,7 @@ import torch
 from ..datasets import BaseCXRDataset
 from ..datasets.inspection import leaves
 from ..ops.geometry import cell_centres, to_image, to_view
+from ..utils.escape import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +76,7 @@ def _pair(dataset: BaseCXRDataset, idx: int, show_ids: bool) -> ViewPair:
     return ViewPair(image, tuple(np.asarray(view[0], np.float32) for view in info["inputs"]), matrices, caption)
 
 
+@plain_text
 def contact_sheet(pairs: Sequence[ViewPair]) -> "Figure":
     """Draws radiographs with the outlines of both crops, and the views, in which equal numbers mark equal places."""
     from matplotlib.figure import Figure

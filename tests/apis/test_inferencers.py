@@ -27,7 +27,7 @@ def test_findings_are_named_and_a_broken_file_keeps_its_place(tmp_path, images):
     found = inferencer(str(images), batch_size=2, workers=1)
     assert [result["path"] for result in found] == [str(images / f"{i}.png") for i in range(5)]
     assert ["error" in result for result in found] == [False, False, False, True, False]
-    assert "3.png: truncated, damaged, or not an image" in found[3]["error"]
+    assert "3.png: truncated, damaged, or not a PNG" in found[3]["error"]
     assert list(found[0]["scores"]) == list(CLASSES)
     assert found[0]["positive"] == {}  # no test, no thresholds
     samples = inferencer(str(images), return_datasamples=True)

@@ -124,7 +124,7 @@ def no_record(checkpoint, record, run):
         (hostile_part, r"type='os\.system' is not a part"),
         (hostile_scope, "_scope_='antigravity' is not a part"),
         (hostile_weights, r"lacks 1 of the model's weights, layer4\.1\.conv2\.weight first"),
-        (no_record, r"backbone\.json: not the JSON of a backbone"),
+        (no_record, r"backbone\.json: not the record of a backbone"),
     ],
 )
 def test_what_the_files_name_is_not_run(tmp_path, change, message):

@@ -60,14 +60,6 @@ def test_a_misspelt_name_in_a_config(config, said):
     assert re.match(said.replace("?", r"\?"), message(MODELS.build, config))
 
 
-def test_a_file_that_is_no_checkpoint(tmp_path):
-    path = tmp_path / "a.pth"
-    path.write_text("hello")
-    assert message(torch.load, path).startswith(f"{path}: truncated, damaged, or not a checkpoint at all")
-    torch.save({"dataset": Broken()}, path)
-    assert message(torch.load, path, weights_only=True).startswith(f"{path}: holds pickled objects")
-
-
 def test_a_long_message_is_cut():
     assert message_of(ValueError("\n".join("abcdef"))).splitlines()[-1] == "... and 4 more lines"
 

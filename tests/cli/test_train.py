@@ -76,7 +76,7 @@ def test_an_earlier_run_is_not_overwritten(tmp_path, apply):
     apply("--overwrite")
     apply("--estimate")
     remove_run(str(tmp_path))
-    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
+    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("[!.]*") if p.is_file()) == sorted(kept)
     refuse_to_overwrite(str(tmp_path))
 
 

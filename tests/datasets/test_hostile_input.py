@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import struct
+import tracemalloc
 import zlib
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from otcxr_mm.datasets.tables import read_csv
 from tests.conftest import write_image
 from tests.datasets.dicoms import write_dicom
 from tests.datasets.layouts import LAYOUTS, npz
@@ -94,6 +96,7 @@ ERRORS = [
         "t.csv: these patients appear in more than one split: p1 (test, train)",
     ),
     ("csv", "img/0.png", instead(os.mkfifo), "images are missing, first {}/img/0.png"),
+    ("csv", "t.csv", replace("p1,", "p" * 1025 + ","), "t.csv, row 4: 1025 characters in column 'patient'"),
     # NIH
     ("nih", NIH_TABLE, replace("Patient ID", "PatientID"), "v2020.csv: no column 'Patient ID'; the columns are"),
     ("nih", NIH_TABLE, replace("Hernia", "Hernya"), "v2020.csv, row 4: unknown finding 'Hernya'"),
@@ -218,3 +221,17 @@ def test_what_other_programs_write_is_read(tmp_path, sound, file, change):
     np.testing.assert_array_equal(data.records.labels, truth)
     assert [data[i]["img"].shape for i in range(len(data))] == [(24, 30)] * len(data)
     assert not len(data.broken)
+
+
+def test_a_long_field_costs_its_own_length(tmp_path):
+    lines = ["path,patient,note", *(f"{i}.png,{i}," for i in range(20_000)), f"x.png,1,{'a' * 10_000}"]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    tracemalloc.start()
+    table = read_csv(tmp_path / "t.csv")
+    assert table["path"][-1] == "x.png"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+    assert len(table.texts("note")[-1]) == 10_000
+    with pytest.raises(ValueError, match=r"t.csv, row 20002: 10000 characters in column 'note'"):
+        table["note"]

@@ -32,7 +32,7 @@ def test_every_finding_has_its_heading_and_every_heading_its_finding():
 
 REQUIRES = [
     "numpy",
-    "torch>=2.1",
+    "torch>=2.6",
     "torchvision",
     'onedl-mmengine>=0.10.12; extra == "onedl"',
     'onedl-mmpretrain>=1.3.6; extra == "onedl"',
@@ -75,7 +75,7 @@ def test_a_sound_environment_has_no_problem(packages, base):
     ("base", "changes", "name", "problem", "remedy"),
     [
         (ONEDL, {"otcxr_mm": None}, "missing-package", "otcxr_mm is not installed", "pip install -e ."),
-        (ONEDL, {"torch": None}, "missing-package", "torch is not installed", 'pip install "torch>=2.1"'),
+        (ONEDL, {"torch": None}, "missing-package", "torch is not installed", 'pip install "torch>=2.6"'),
         (ONEDL, {"onedl-mmengine": None}, "missing-package", "onedl-mmengine", '"onedl-mmengine>=0.10.12"'),
         (ONEDL, {"mmcv-lite": None}, "missing-package", "mmcv-lite", 'pip install --no-deps "mmcv-lite>=2.2.0"'),
         (MM, {"mmengine": "0.9.0"}, "wrong-version", "mmengine 0.9.0", "mmengine>=0.10.7"),

@@ -130,13 +130,22 @@ def test_one_checkpoint_is_refused():
             dict(batch_size=64, drop_last=True),
             "9 images per process and batches of 64 with drop_last=True make no iter",
         ),
-        (dict(batch_size=1, drop_last=True), "9 images in batches of 1 leave a batch of 1: set .* another batch_size"),
+        (
+            dict(batch_size=1, drop_last=True),
+            "9 images in batches of 1 leave a batch of 1: set .*batch_size to at least 2",
+        ),
         (dict(batch_size=4), "9 images in batches of 4 leave a batch of 1: set .*drop_last=True"),
     ],
 )
 def test_empty_epochs_and_batches_of_one_are_refused_before_training(cfg, loader, message):
     cfg.train_dataloader.update(loader)
     with pytest.raises(ValueError, match=message):
+        _ = Runner.from_cfg(cfg).train_loop
+
+
+def test_processes_with_different_numbers_of_batches_are_refused(cfg, monkeypatch):
+    monkeypatch.setattr("otcxr_mm.engine.loops.train.all_gather_object", lambda length: [length, length - 1])
+    with pytest.raises(ValueError, match=r"processes have \[3, 2\] batches per epoch.*round_up=True"):
         _ = Runner.from_cfg(cfg).train_loop
 
 

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 
+from otcxr_mm.utils.files import write_whole
 from tests.conftest import ROOT, write_image
 from tests.journeys.conftest import otcxr  # noqa: F401
 from tests.journeys.planted import write_csv
@@ -116,6 +117,28 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(start, tmp_path, uninterrupted
     assert_same(final(tmp_path), uninterrupted)
 
 
+def test_a_second_start_leaves_the_first_alone(start, tmp_path, uninterrupted):
+    first = start(tmp_path, "--verbose", options=("default_hooks.checkpoint.interval=2",))
+    wait_for(first, 3)
+    os.kill(first.pid, signal.SIGSTOP)  # in whatever it was doing
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    for second in [start(tmp_path, *command) for command in (("--resume",), ("--overwrite",), ())]:
+        assert second.wait().status == 1
+        assert re.search(rf"in use by process {first.pid} on .*--work-dir DIR", second.out)
+    assert before == {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    os.kill(first.pid, signal.SIGCONT)
+    finish(first)
+    assert_same(final(tmp_path), uninterrupted)
+
+
+def test_of_many_starts_one_trains(start, tmp_path):
+    runs = [start(tmp_path, options=("train_cfg.max_epochs=1",)).wait for _ in range(10)]
+    runs = [wait() for wait in runs]
+    assert sorted(run.status for run in runs) == [0, *[1] * 9]
+    assert all(re.search("in use by process|already holds a run", run.out) for run in runs if run.status)
+    assert torch.load(tmp_path / "iter_6.pth", weights_only=True)["meta"]["iter"] == 6
+
+
 def test_resume_without_a_checkpoint_starts_from_the_beginning(start, tmp_path):
     short = ("train_cfg.max_epochs=1", "train_dataloader.batch_size=22")
     assert f"no checkpoint in {tmp_path} yet" in finish(start(tmp_path, "--resume", options=short))
@@ -139,3 +162,20 @@ def test_a_checkpoint_is_whole_or_not_there(tmp_path):
         process.kill()
         process.wait()
         assert (tmp_path / "c.pth").stat().st_size == 50_000_000
+    write_whole(tmp_path / "c.pth", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.pth"]  # what the killed ones left is gone
+
+
+def test_a_second_signal_during_a_save_ends_the_run_at_once(python):
+    script = (
+        "import io, os, signal, threading, torch\n"
+        "from otcxr_mm.engine.hooks.checkpoint import SIGNALS, AtomicCheckpointHook\n"
+        "hook = AtomicCheckpointHook()\n"
+        "hook.previous = {number: signal.signal(number, hook._on_signal) for number in SIGNALS}\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "while hook.asked_to_end:\n"
+        "    torch.save([torch.zeros(1000) for _ in range(3000)], io.BytesIO())\n"
+    )
+    result = python("-c", script, check=False)
+    assert (result.returncode, result.stderr) == (130, "")

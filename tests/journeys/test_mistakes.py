@@ -181,7 +181,7 @@ MISTAKES = {
     "other-depth": Mistake(f"{TEST} --cfg-options model.backbone.depth=34", "lacks", "this config wrote"),
     "other-head": Mistake(f"{TEST} --cfg-options model.head.num_classes=3", r"head\.fc.*\(2, 128\)", "this config"),
     "pretraining": Mistake("test linear.py work_dirs/pretrain/epoch_1.pth", "lacks", "this config wrote"),
-    "cut": Mistake(TEST, "linear.pth: truncated", "copy it again", lambda f: cut(f / "work_dirs/linear/linear.pth")),
+    "cut": Mistake(TEST, "linear.pth: damaged", "copy it again", lambda f: cut(f / "work_dirs/linear/linear.pth")),
     "backbone": Mistake(PROBE, "tensors", "depth", change("linear.py", "dict(base_ch", "dict(depth=34, base_ch")),
     "no-backbone": Mistake(PROBE, "backbone.pth", "pre-train first", lambda f: (f / BACKBONE).unlink()),
     "text": Mistake(PROBE, "backbone.pth.*not a checkpoint", "copy", lambda f: (f / BACKBONE).write_text("hello")),

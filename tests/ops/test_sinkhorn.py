@@ -172,6 +172,7 @@ def test_divergence_is_zero_only_between_equal_measures(eps):
         ({"eps": 0}, "eps, the weight of the entropy, must be > 0, got 0"),
         ({"rho": 0.0}, "rho, the weight of the relaxed marginals"),
         ({"grad": "exact"}, "'envelope' or 'unroll', got 'exact'"),
+        ({"cost": torch.ones(2, 4, 4, dtype=torch.int64)}, "cost must be of floating point, got torch.int64"),
         ({"cost": torch.zeros(4, 4)}, r"\(B, N, M\).*got \(4, 4\)"),
     ],
 )

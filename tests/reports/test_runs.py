@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from otcxr_mm.reports.text import title
 from tests.evaluation.records import CLASSES, replace_arrays, write_run
 
 DRAWS = 30
+ARRAYS = ("patient", "sample_idx", "labels", "scores")
 
 
 def test_runs_on_other_images_are_grouped_apart_and_not_compared(tmp_path):
@@ -42,6 +45,35 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path, name, kept):
         load_runs([tmp_path])
     file.unlink()
     with pytest.raises(FileNotFoundError, match=name):
+        load_runs([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(task="regression"),
+        dict(protocol=None),
+        dict(seed="a"),
+        dict(fraction="1"),
+        dict(test="x"),
+        dict(test=dict(classes=["a", 1, "b"])),
+        dict(test=dict(classes=["a"])),
+        dict(test=dict(sha256=None)),
+        dict(arrays=dict(scores=np.zeros((120, 3), "U5"))),
+        dict(arrays=dict(patient=np.zeros((120, 2)))),
+        dict(arrays=dict(labels=np.zeros(()))),
+        dict(arrays={name: np.zeros((0, 3)[: 1 + (name in ("labels", "scores"))]) for name in ARRAYS}),
+    ],
+    ids=str,
+)
+def test_a_record_of_other_kinds_is_an_error(tmp_path, changes):
+    arrays = changes.pop("arrays", {})
+    if isinstance(changes.get("test"), str):
+        record = json.loads((write_run(tmp_path / "run") / "results.json").read_text())
+        (tmp_path / "run" / "results.json").write_text(json.dumps(record | changes))
+    else:
+        replace_arrays(write_run(tmp_path / "run", **changes), **arrays)
+    with pytest.raises(ValueError, match="results.json: not a readable record"):
         load_runs([tmp_path])
 
 

@@ -177,6 +177,20 @@ def test_names_with_special_characters_stay_whole(tmp_path):
     assert not re.search(r"(?<!\\)[%_#]", latex)
 
 
+def test_names_that_look_like_code_are_text(tmp_path):
+    classes = ["$a$b$", "<script>alert(1)</script>", r"$\x$"]
+    write_run(tmp_path / "a", "=cmd|' /C calc'!A0", test=dict(classes=classes))
+    write_run(tmp_path / "b", "<img src=x>\n# $b$", test=dict(classes=classes))
+    (table,) = tables(tmp_path, by="class")
+    table_picture(table).savefig(tmp_path / "a.png")
+    text = table_markdown(table)
+    assert r"\<script>" in text
+    assert not re.search(r"(?<!\\)<|^# ", text, re.M)
+    cells = [value for row in csv.reader(io.StringIO(table_csv([table]))) for value in row]
+    assert "'=cmd|' /C calc'!A0" in cells
+    assert not [value for value in cells if value.startswith(("=", "@", "+"))]
+
+
 def test_csv_holds_every_cell_unrounded(tmp_path):
     for draw in range(2):
         write_run(tmp_path / f"a{draw}", "a, b", draw=draw, seed=draw)

@@ -49,14 +49,14 @@ class SIIMPneumothorax(ImagesById):
         image, image_of = np.unique(table["ImageId"], return_inverse=True)
         paths, labels = self.image_paths(image), np.zeros((len(image), 1), np.float32)
         self.outlines: dict[str, list[np.ndarray]] = {}
-        for row in np.flatnonzero(table["EncodedPixels"] != "-1").tolist():
+        for row in (row for row, text in enumerate(table.texts("EncodedPixels")) if text != "-1"):
             self.outlines.setdefault(str(paths[image_of[row]]), []).append(self._runs(table, row))
             labels[image_of[row]] = 1
         return Records(paths, labels=labels)
 
     @staticmethod
     def _runs(table: Table, row: int) -> np.ndarray:
-        text = str(table["EncodedPixels"][row])
+        text = table.texts("EncodedPixels")[row]
         try:
             runs = np.array(text.split(), dtype=np.int32)
         except (ValueError, OverflowError):

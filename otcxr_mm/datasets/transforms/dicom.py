@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 
+from .dicom_frames import check_frame, is_deflated
 from .errors import MAX_PIXELS, BrokenImageError, WhiteError, white_of
 
 WHITE = np.float32(255)
@@ -39,8 +40,11 @@ def read_dicom(path: str, raw: bytes, max_value: int | None) -> np.ndarray:
             f"{path}: reading DICOM needs pydicom 3: pip install pydicom python-gdcm (the extra otcxr_mm[dicom])"
         ) from None
     try:
+        stream = io.BytesIO(raw)
+        if is_deflated(stream):
+            raise BrokenImageError(f"{path}: a deflated DICOM is not read: rewrite it with dcmconv +te")
         # without the 128 bytes of preamble only the name says that it is DICOM
-        data = pydicom.dcmread(io.BytesIO(raw), force=raw[128:132] != b"DICM")
+        data = pydicom.dcmread(stream, force=raw[128:132] != b"DICM")
         _check(path, data)
         if not hasattr(data.file_meta, "TransferSyntaxUID"):
             data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
@@ -52,6 +56,7 @@ def read_dicom(path: str, raw: bytes, max_value: int | None) -> np.ndarray:
                     f"{path}: nothing installed decompresses {syntax.name}: pip install python-gdcm "
                     "(the extra otcxr_mm[dicom])"
                 )
+        check_frame(path, data)
         return _grey(path, data, max_value)
     except (BrokenImageError, WhiteError, ImportError):
         raise
@@ -72,6 +77,9 @@ def _check(path: str, data: object) -> None:
             f"{path}: DICOM with {frames} frames, {samples} samples per pixel, {photometric}; only one frame of "
             "MONOCHROME1 or MONOCHROME2 can be read: take it out of the list"
         )
+    for tag in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+        if not np.isfinite(np.asarray(data.get(tag) or 0, float)).all():
+            raise BrokenImageError(f"{path}: {tag} is {data.get(tag)}, not a finite number: take it out of the list")
     if not 0 < data.Rows * data.Columns <= MAX_PIXELS:
         raise BrokenImageError(f"{path}: {data.Columns} x {data.Rows} pixels; at most {MAX_PIXELS:,} can be read")
 
@@ -104,6 +112,10 @@ def _grey(path: str, data: object, max_value: int | None) -> np.ndarray:
         high = min(high, max_value or high)
     else:
         low, high = sorted((low, high))  # a negative slope turns them round; a window is spread over them as they are
-    scale = 255 / (high - low)
-    grey = np.clip((values.astype(np.float64) - low) * scale, 0, 255).astype(np.float32)
+    if not np.isfinite([low, high, values.min(), values.max()]).all():
+        raise BrokenImageError(f"{path}: its rescale, window or look-up table gives values that are not finite")
+    values = values.astype(np.float64)
+    values -= low
+    values *= 255 / (high - low)
+    grey = np.clip(values, 0, 255, out=values).astype(np.float32)
     return WHITE - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey

@@ -2,6 +2,8 @@
 
 # more are refused before they are decoded; a detector of 43 cm at 0.1 mm has 18.5 million
 MAX_PIXELS = 100_000_000
+# what they take at most, 16 bits in four channels; a larger file is not even read
+MAX_BYTES = 8 * MAX_PIXELS
 
 
 class BrokenImageError(ValueError):

@@ -10,9 +10,10 @@ from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
 from .dicom import is_dicom, read_dicom
-from .errors import MAX_PIXELS, BrokenImageError, MissingImageError, white_of
+from .errors import MAX_BYTES, MAX_PIXELS, BrokenImageError, MissingImageError, white_of
 
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG, _JPEG_START, _JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
 
 
 def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
@@ -32,22 +33,25 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
     """
     if not os.path.isfile(path):  # reading a pipe would wait for ever
         raise MissingImageError(f"{path}: no such image file; look at data_root and the list that names it")
+    if (size := os.path.getsize(path)) > MAX_BYTES:
+        raise BrokenImageError(f"{path}: {size:,} bytes, more than any image of {MAX_PIXELS:,} pixels takes")
     try:
         raw = Path(path).read_bytes()
     except OSError as error:
         raise BrokenImageError(f"{path}: cannot be read ({error.strerror})") from None
     if is_dicom(str(path), raw):
         return read_dicom(str(path), raw, max_value)
-    if _pixels_of(raw) > MAX_PIXELS:
+    pixels = _pixels_of(raw)
+    if pixels > MAX_PIXELS:
         raise BrokenImageError(f"{path}: more than {MAX_PIXELS:,} pixels: shrink it, or take it out of the list")
     # older OpenCV fills what a truncated JPEG lacks with grey and says nothing
     truncated = raw.startswith(_JPEG_START) and _JPEG_END not in raw[-1024:]
     try:
-        img = None if truncated or not raw else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+        img = None if truncated or not pixels else cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         img = None
     if img is None:
-        reason = "the file is empty" if not raw else "truncated, damaged, or not an image that OpenCV can read"
+        reason = "the file is empty" if not raw else "truncated, damaged, or not a PNG, JPEG, TIFF or BMP"
         raise BrokenImageError(f"{path}: {reason} ({len(raw)} bytes): copy it again, or take it out of the list")
     if img.ndim == 3:
         code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}.get(img.shape[2])
@@ -60,16 +64,21 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
 
 
 def _pixels_of(raw: bytes) -> float:
-    """Width x height that an image's header says, 0 if it says nothing; nothing is decoded."""
+    """Width x height of an image, or of its tiles if they are larger; 0 if it is of no type that is read.
+
+    It is what the header says; nothing is decoded.
+    """
     from PIL import Image
 
+    if raw.startswith(_PNG) and raw[12:16] == b"IHDR":  # Pillow reads the text in a PNG, too, which may be damaged
+        return int.from_bytes(raw[16:20], "big") * int.from_bytes(raw[20:24], "big")
     try:
-        with Image.open(io.BytesIO(raw)) as header:
-            return header.width * header.height
+        with Image.open(io.BytesIO(raw), formats=("JPEG", "TIFF", "BMP")) as header:
+            tags = getattr(header, "tag_v2", {})
+            return max(header.width * header.height, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_HEIGHT, 0))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return float("inf")
-    except Exception:
-        # Pillow raises anything at damaged headers; OpenCV has the last word
+    except Exception:  # Pillow raises anything at damaged headers
         return 0
 
 

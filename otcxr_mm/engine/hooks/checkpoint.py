@@ -19,6 +19,7 @@ from mmengine.utils import apply_to
 
 from ...registry import HOOKS
 from ...utils.files import write_whole
+from ...utils.locks import hold, release
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -55,6 +56,11 @@ def _kill_workers() -> None:
             process.kill()
 
 
+def _end_at_once(number: int, frame: object) -> None:
+    """Ends the process in the middle of whatever it does: an exception from within torch.save would not end well."""
+    os._exit(128 + number)
+
+
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook, with atomic writes and a checkpoint when the job is asked to end.
@@ -63,6 +69,8 @@ class AtomicCheckpointHook(CheckpointHook):
     `interrupted.pth`, and ends with status 143 or 130; `--resume` continues from there, even in the middle of an epoch.
     A second signal ends the run at once. Weights that are not finite are never saved.
 
+    While a run trains, its work dir is locked against others.
+
     Args:
         interval: Epochs (iterations with ``by_epoch=False``) between checkpoints.
         max_keep_ckpts: As in MMEngine, but not 1, because the old file is removed before the new one is written.
@@ -70,6 +78,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Raises:
         ValueError: For ``max_keep_ckpts=1``, or before training if a checkpoint would fall between two optimiser steps.
+        RuntimeError: Before training, if another process trains in the work dir.
         FloatingPointError: Instead of saving weights that are NaN or infinite.
     """
 
@@ -82,9 +91,10 @@ class AtomicCheckpointHook(CheckpointHook):
         super().__init__(interval=interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.asked_to_end: signal.Signals | None = None
         self.previous: dict = {}  # signal handlers from before training
+        self.has_locked = False
 
     def before_train(self, runner: Runner) -> None:
-        """Installs the signal handlers, and removes files that a killed run left half-written."""
+        """Locks the work dir, removes files that a killed run left half-written, and installs the signal handlers."""
         super().before_train(runner)
         counts = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
         if not self.by_epoch and self.interval % counts:
@@ -93,6 +103,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 f"multiple of accumulative_counts={counts}"
             )
         if is_main_process():
+            self.has_locked = hold(runner.work_dir)
             for leftover in glob.glob(os.path.join(glob.escape(self.out_dir), "*.pth.tmp.*")):
                 os.remove(leftover)
         if not hasattr(runner.train_loop, "run_iter"):  # no iterations between which it could be interrupted
@@ -134,7 +145,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.asked_to_end = signal.Signals(number)
-        self._give_back()
+        for each in self.previous:
+            signal.signal(each, _end_at_once)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: dict | None = None
@@ -156,12 +168,18 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.logger.info(
             f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; continue with --resume"
         )
+        self._give_back()
         raise SystemExit(128 + self.asked_to_end)
 
     def after_train(self, runner: Runner) -> None:
         """Restores the signal handlers."""
         super().after_train(runner)
         self._give_back()
+
+    def after_run(self, runner: Runner) -> None:
+        """Unlocks the work dir, unless the command holds it until it ends."""
+        if self.has_locked:
+            release(runner.work_dir)
 
     def _give_back(self) -> None:
         for number, handler in self.previous.items():

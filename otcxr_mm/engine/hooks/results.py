@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from ...registry import HOOKS
+from ...utils.escape import for_csv
 from ...utils.files import write_whole
 from ...utils.versions import versions
 from ..provenance import COUNTED, KEY, RANDOM_INIT, describe_data, file_record, shareable_part
@@ -117,7 +118,7 @@ def _csv(details: Mapping) -> str:
             columns |= {f"{name}_low": values.str[0], f"{name}_high": values.str[1]}
         elif not values.map(lambda value: isinstance(value, list)).any():
             columns[name] = values
-    return pd.DataFrame(columns).convert_dtypes().to_csv(index=False, lineterminator="\n")
+    return for_csv(pd.DataFrame(columns).convert_dtypes()).to_csv(index=False, lineterminator="\n")
 
 
 def _reliability_picture(details: Mapping, path: Path) -> None:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from ...datasets import BaseCXRDataset
 from ...datasets.inspection import data_sha256
+from ...utils.checkpoints import load_checkpoint
 from ...utils.files import write_whole
 from ...version import __version__
 from ..model import unwrap_model
@@ -38,9 +39,10 @@ def features_of(runner: Runner, loader: DataLoader, width: int, folder: Path) ->
     Raises:
         ValueError: If the backbone and neck give another number of features.
     """
-    key = [_key(runner, loader) if is_main_process() else None]
-    file = folder / f"{key[0]}.pth" if key[0] else None
-    found = [file is not None and file.is_file()]
+    key = _key(runner, loader) if is_main_process() else None
+    file = folder / f"{key}.pth" if key else None
+    stored = _stored(file, runner) if file is not None and file.is_file() else None
+    found = [stored is not None]
     broadcast_object_list(found)
     if not found[0]:
         x, y = extract(runner, loader, width)
@@ -50,11 +52,19 @@ def features_of(runner: Runner, loader: DataLoader, width: int, folder: Path) ->
             write_whole(file, buffer.getbuffer())
             runner.logger.info(f"features of {len(x)} images written to {file}, {file.stat().st_size / 1e6:.0f} MB")
         return x, y
-    if not is_main_process():
-        return NOTHING
+    return NOTHING if stored is None else stored
+
+
+def _stored(file: Path, runner: Runner) -> Features | None:
+    """Features and labels from a file; None, with a warning, if it is damaged."""
+    try:
+        state = load_checkpoint(file)
+        stored = state["features"], state["labels"]
+    except (ValueError, KeyError) as error:
+        runner.logger.warning(f"features are computed again, because they cannot be read: {error}")
+        return None
     runner.logger.info(f"features read from {file}")
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    return state["features"], state["labels"]
+    return stored
 
 
 @torch.no_grad()

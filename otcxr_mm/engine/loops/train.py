@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-from mmengine.dist import get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader, Sampler
@@ -55,7 +55,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     Raises:
         ValueError: Before training, unless exactly one of `max_epochs` and `max_iters` is given, and if an epoch has no
-            iteration, or OTCXR would get a batch of one image.
+            iteration, OTCXR would get a batch of one image, or the processes have different numbers of batches.
     """
 
     def __init__(
@@ -90,10 +90,17 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
                 "set train_dataloader.batch_size to at most that, or drop_last=False"
             )
         last = batch if loader.drop_last else images % batch or batch
+        lengths = all_gather_object(len(loader))
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f"the processes have {lengths} batches per epoch, and some would wait for the others: use a sampler "
+                "that gives each the same number, such as DefaultSampler with round_up=True"
+            )
         if isinstance(unwrap_model(self.runner), OTCXR) and get_world_size() == 1 and last == 1:
+            way_out = "drop_last=True or another batch_size" if batch > 1 else "batch_size to at least 2"
             raise ValueError(
                 f"OTCXR's statistics need at least 2 images per batch, and {images} images in batches of {batch} leave "
-                "a batch of 1: set train_dataloader.drop_last=True or another batch_size, or take more images"
+                f"a batch of 1: set train_dataloader.{way_out}"
             )
         return len(loader)
 
