@@ -1,0 +1,114 @@
+"""MIMIC-CXR-JPG (Johnson et al., arXiv:1901.07042) as PhysioNet ships it, and the DICOM files of MIMIC-CXR."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...registry import DATASETS
+from ..records import Records, visits_in_order
+from ..table import Table, rows_of
+from ..tables import NUMBERS, read_csv
+from .report_labels import CLASSES, CODED, ReportLabels
+
+TABLE = "mimic-cxr-2.0.0-{}.csv"
+LABELERS = ("chexpert", "negbio")
+TIMES = ("StudyDate", "StudyTime")
+
+
+@DATASETS.register_module()
+class MIMICCXR(ReportLabels):
+    """377,110 radiographs of 65,379 patients with 14 labels mined from reports by CheXpert's labeler or by NegBio.
+
+    The folder as downloaded: `mimic-cxr-2.0.0-metadata.csv.gz`, `mimic-cxr-2.0.0-split.csv.gz`,
+    `mimic-cxr-2.0.0-chexpert.csv.gz` or `mimic-cxr-2.0.0-negbio.csv.gz`, each also unpacked (`.csv`), and
+    `files/p10/p10000032/s50414267/*.jpg`. For the DICOM files of MIMIC-CXR, which has the same tree, put the three
+    tables of MIMIC-CXR-JPG beside `files/` and set ``suffix='.dcm'``. Labels belong to studies; those of studies
+    without a row are unknown. Dates are shifted by patient, which keeps the order of a patient's studies: visits are
+    numbered in that order. Ages and sexes are not in these tables.
+
+    Args:
+        data_root: That folder.
+        split: ``'train'``, ``'validate'``, ``'test'`` (official, by patient) or ``'all'``; with `split_file` or
+            `split_by_hash` a split of that.
+        labeler: ``'chexpert'`` or ``'negbio'``, whose labels to read.
+        img_prefix: Folder of the images.
+        suffix: Extension of the images.
+        **kwargs: See :class:`~otcxr_mm.datasets.collections.report_labels.ReportLabels`.
+    """
+
+    SPLITS = ("train", "validate", "test")
+    collection = "MIMIC-CXR"
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = "train",
+        labeler: str = "chexpert",
+        img_prefix: str = "files",
+        suffix: str = ".jpg",
+        **kwargs: object,
+    ) -> None:
+        if labeler not in LABELERS:
+            raise ValueError(f"MIMICCXR: labeler must be one of {list(LABELERS)}, got {labeler!r}")
+        self.labeler, self.img_prefix, self.suffix = labeler, img_prefix, suffix
+        super().__init__(data_root, split=split, **kwargs)
+
+    def load_records(self) -> Records:
+        """Reads the three tables."""
+        table = read_csv(
+            self._table("metadata"),
+            ("dicom_id", "subject_id", "study_id"),
+            only=("ViewPosition",),
+            coded=dict.fromkeys(TIMES, NUMBERS),
+        )
+        table.require_inside("dicom_id")
+        split = self._splits(table)
+        wanted = np.isin(split, self.splits_to_read)
+        if not wanted.any():
+            raise ValueError(f"{self._table('split')}: no image is in {list(self.splits_to_read)}")
+        if not wanted.all():
+            table.keep(wanted)
+            split = split[wanted]
+        patient, study = table.integers("subject_id"), table.integers("study_id")
+        return Records(
+            path=self._paths(table),
+            patient=table.pop("subject_id"),
+            view=table.get("ViewPosition"),
+            split=split,
+            labels=self._labels(study),
+            visit=visits_in_order(patient, study, self._times(table)),
+            study=table.pop("study_id"),
+        )
+
+    def _table(self, name: str) -> Path:
+        plain = self.root / TABLE.format(name)
+        return plain if plain.is_file() else plain.with_suffix(".csv.gz")
+
+    def _splits(self, table: Table) -> np.ndarray:
+        splits = read_csv(self._table("split"), ("dicom_id", "split"), only=())
+        splits.require_values("split", self.SPLITS)
+        splits.require_unique("dicom_id")
+        rows = rows_of(splits["dicom_id"], table["dicom_id"])
+        if (rows < 0).any():
+            row = int(np.flatnonzero(rows < 0)[0])
+            raise table.error(row, f"dicom_id {table['dicom_id'][row]} has no row in {splits.file}")
+        return splits["split"][rows]
+
+    def _paths(self, table: Table) -> np.ndarray:
+        images, patients, studies = (table[name].tolist() for name in ("dicom_id", "subject_id", "study_id"))
+        del table["dicom_id"]
+        start, end = f"{self.img_prefix}/" if self.img_prefix else "", self.suffix
+        return np.array(
+            [f"{start}p{p[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images, patients, studies, strict=True)]
+        )
+
+    def _labels(self, study: np.ndarray) -> np.ndarray:
+        table = read_csv(self._table(self.labeler), ("study_id", *CLASSES), only=(), coded=CODED)
+        table.require_unique("study_id")
+        return self.take_labels(table, rows_of(table.integers("study_id"), study))
+
+    @staticmethod
+    def _times(table: Table) -> np.ndarray:
+        """Date and time of each image as one number, such as 21800506213014.5; NaN without columns of them."""
+        date, time = map(table.numbers, TIMES)
+        return date * 1e6 + time
