@@ -42,11 +42,14 @@ class Table(dict[str, np.ndarray]):
 
     def require_unique(self, column: str) -> None:
         """Raises a ValueError if a field of the column is in several rows."""
-        _, first, place = np.unique(self[column], return_index=True, return_inverse=True)
-        twice = np.flatnonzero(first[place] != np.arange(len(place)))
-        if len(twice):
-            name, line = self[column][twice[0]], self.lines[first[place[twice[0]]]]
-            raise self.error(twice[0], f"{column} {name} is also in row {line}: keep one of them")
+        fields = self[column].tolist()
+        if len(set(fields)) == len(fields):
+            return
+        row_of: dict[str, int] = {}
+        for row, field in enumerate(fields):
+            if row_of.setdefault(field, row) != row:
+                line = self.lines[row_of[field]]
+                raise self.error(row, f"{column} {field} is also in row {line}: keep one of them")
 
     def keep(self, rows: np.ndarray) -> None:
         """Drops all rows but these (mask or indices)."""
@@ -63,7 +66,7 @@ class Table(dict[str, np.ndarray]):
     def integers(self, column: str) -> np.ndarray:
         """A column of whole numbers, int64 (n,); anything else is an error."""
         try:
-            return self[column].astype(np.int64)
+            return np.fromiter(map(int, self[column].tolist()), np.int64, len(self.lines))
         except (ValueError, OverflowError):
             fields = enumerate(self[column].tolist())
             wrong = next((row for row, text in fields if not (text.isascii() and text.isdigit() and len(text) < 19)), 0)

@@ -2,15 +2,21 @@
 
 import csv
 import gzip
+import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
 from .table import Table
+
+CHUNK = 1024  # rows
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class _Numbers(dict[str, float]):
@@ -33,8 +39,9 @@ def _opened(file: Path, what: str) -> Iterator[TextIO]:
         raise FileNotFoundError(f"{file}: no such {what}: put it there, or name another below data_root")
     packed = file.suffix.lower() == ".gz"
     try:
-        with (gzip.open if packed else open)(file, "rt", encoding="utf-8-sig", newline="") as stream:
-            yield stream
+        with (gzip.open if packed else open)(file, "rb") as raw:
+            # the reader of gzip is slow line by line
+            yield io.TextIOWrapper(io.BufferedReader(raw, 1 << 18), encoding="utf-8-sig", newline="")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: save the {what} as UTF-8 ({error})") from None
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -54,57 +61,69 @@ def _check_header(file: Path, header: list[str], required: Sequence[str]) -> Non
 
 
 class _Columns:
-    """Columns of a csv while it is read: fields become arrays chunk by chunk, which saves most of the memory.
+    """Columns of a csv while it is read: rows become arrays chunk by chunk, which saves time and most of the memory.
 
     Args:
-        wanted: Places of the columns in a row, by name.
+        header: Names of the fields of a row.
+        wanted: Names of the columns to keep.
         coded: See :func:`read_csv`.
         file: The table, named in errors.
     """
 
-    CHUNK = 8192  # rows
-
-    def __init__(self, wanted: dict[str, int], coded: Mapping[str, Mapping[str, float]], file: Path) -> None:
-        self.wanted, self.coded, self.file = wanted, coded, file
+    def __init__(
+        self, header: list[str], wanted: Sequence[str], coded: Mapping[str, Mapping[str, float]], file: Path
+    ) -> None:
+        self.width, self.coded, self.file = len(header), coded, file
+        self.place = {name: header.index(name) for name in wanted}
         self.parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-        self.rows: list[list[str]] = []
-        self.lines: list[int] = []
+        self.lines: list[np.ndarray] = []
 
-    def add(self, row: list[str], line: int) -> None:
-        """Adds a row, which begins in a line of the file."""
-        self.rows.append(row)
-        self.lines.append(line)
-        if len(self.rows) == self.CHUNK:
-            self.flush()
+    def add(self, rows: list[list[str]], first: int, last: int) -> None:
+        """Adds rows, which are the lines from `first` to `last` of the file."""
+        lines = np.arange(first, last + 1)
+        if len(lines) > len(rows):  # a field in quotes may hold several lines
+            counts = [1 + sum(len(LINE_END.findall(field)) for field in row) for row in rows]
+            lines = first + np.cumsum([0, *counts[:-1]])
+        if set(map(len, rows)) != {self.width}:
+            for row, line in zip(rows, lines.tolist(), strict=True):
+                self._check(row, line)
+            lines = lines[[bool(row) for row in rows]]
+            rows = [row for row in rows if row]
+        for name, place in self.place.items() if rows else ():
+            if name in self.coded:
+                self.parts[name].append(np.array(self._numbers(name, rows, lines), np.float64))
+            else:
+                self.parts[name].append(np.array([row[place].strip() for row in rows]))
+        self.lines.append(lines)
 
-    def flush(self) -> None:
-        """Turns the rows added since the last time into arrays."""
-        columns = list(zip(*self.rows, strict=False))
-        for name, place in self.wanted.items():
-            fields = list(map(str.strip, columns[place]))
-            self.parts[name].append(self._numbers(name, fields) if name in self.coded else np.array(fields))
-        self.rows = []
-
-    def _numbers(self, name: str, fields: list[str]) -> np.ndarray:
-        codes = self.coded[name]
-        try:
-            return np.array([codes[text] for text in fields], np.float64)
-        except KeyError as error:
-            line = self.lines[len(self.lines) - len(fields) + fields.index(error.args[0])]
+    def _check(self, row: list[str], line: int) -> None:
+        # a field too many is a comma without quotes: everything after it is in the wrong column
+        if row and (len(row) < self.width or any(row[self.width :])):
             raise ValueError(
-                f"{self.file}, row {line}: {error.args[0]!r} in column {name!r}; expected "
+                f"{self.file}, row {line}: {len(row)} fields, but the header has {self.width}: {str(row)[:200]}"
+            )
+
+    def _numbers(self, name: str, rows: list[list[str]], lines: np.ndarray) -> list[float]:
+        codes, place = self.coded[name], self.place[name]
+        try:
+            return [codes[row[place]] for row in rows]
+        except KeyError:
+            pass
+        try:
+            return [codes[row[place].strip()] for row in rows]
+        except KeyError as error:
+            row = [row[place].strip() for row in rows].index(error.args[0])
+            raise ValueError(
+                f"{self.file}, row {lines[row]}: {error.args[0]!r} in column {name!r}; expected "
                 + (f"one of {list(codes)}" if codes else "a number")
             ) from None
 
     def table(self) -> Table:
         """All that was added."""
-        if self.rows:
-            self.flush()
-        if not self.lines:
+        lines = np.concatenate(self.lines) if self.lines else ()
+        if not len(lines):
             raise ValueError(f"{self.file}: the table has no rows")
-        return Table(
-            {name: np.concatenate(self.parts.pop(name)) for name in self.wanted}, self.file, np.array(self.lines)
-        )
+        return Table({name: np.concatenate(self.parts.pop(name)) for name in self.place}, self.file, lines)
 
 
 def read_csv(
@@ -134,18 +153,12 @@ def read_csv(
             header = [name.strip() for name in next(reader, [])]
             _check_header(file, header, required)
             keep = None if only is None else {*required, *only, *coded}
-            wanted = {name: i for i, name in enumerate(header) if name and (keep is None or name in keep)}
-            columns = _Columns(wanted, coded, file)
-            line, width = reader.line_num + 1, len(header)
-            for row in reader:
-                # a field too many is a comma without quotes: everything after it is in the wrong column
-                if len(row) != width and row and (len(row) < width or any(row[width:])):
-                    raise ValueError(
-                        f"{file}, row {line}: {len(row)} fields, but the header has {width}: {str(row)[:200]}"
-                    )
-                if row:
-                    columns.add(row, line)
-                line = reader.line_num + 1
+            wanted = [name for name in header if name and (keep is None or name in keep)]
+            columns = _Columns(header, wanted, coded, file)
+            first = reader.line_num + 1
+            while rows := list(islice(reader, CHUNK)):
+                columns.add(rows, first, reader.line_num)
+                first = reader.line_num + 1
         except csv.Error as error:
             raise ValueError(f"{file}, row {reader.line_num}: {error}") from None
     return columns.table()

@@ -114,7 +114,8 @@ def main() -> None:
     parser.add_argument("--open", nargs=2, metavar=("SET", "FOLDER"), help="what a process that is measured does")
     args = parser.parse_args()
     if args.open:
-        return open_set(*args.open)
+        open_set(*args.open)
+        return
     rows = []
     for name, (make, _) in SETS.items():
         with tempfile.TemporaryDirectory() as folder:

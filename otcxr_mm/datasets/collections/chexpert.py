@@ -14,7 +14,7 @@ from ..tables import read_csv
 from .report_labels import CLASSES, CODED, ReportLabels
 
 TABLES = {"train": "train.csv", "valid": "valid.csv", "test": "test_labels.csv"}
-PATH = re.compile(r"(?:[^/]+/)?(train|valid|test)/(patient\d+)/study(\d+)/(view\d+_(frontal|lateral)\.\w+)")
+PATH = re.compile(r"(?:[^/]+/)?(train|valid|test)/(patient\d+)/study(\d+)/(view\d+_(?:frontal|lateral)\.\w+)")
 ABOUT = ("Sex", "Age", "AP/PA")
 
 
@@ -58,23 +58,31 @@ class CheXpert(ReportLabels):
         required = ("Path",) if split == "test" else ("Path", *CLASSES)
         table = read_csv(file, required, only=ABOUT, coded=CODED)
         labels = self.take_labels(table)
-        found = list(map(PATH.fullmatch, table["Path"].tolist()))
-        if None in found:
-            row = found.index(None)
-            text = f"{str(table['Path'][row])!r} in column 'Path' is not like"
-            raise table.error(row, f"{text} {split}/patient00001/study1/view1_frontal.jpg")
-        split_of, patient, study, image, side = zip(*map(re.Match.groups, found), strict=True)
+        split_of, patient, study, image = self._parse(table)
         place = self._places(split_of, patient)
         return Records(
             path=np.array([f"{p}/study{s}/{i}" for p, s, i in zip(place, study, image, strict=True)]),
             patient=np.array(patient),
-            view=self._views(table, np.array(side)),
-            split=np.full(len(found), split),
+            view=self._views(table, image),
+            split=np.full(len(image), split),
             labels=labels,
             age=parse_ages(table["Age"], file) if "Age" in table else None,
             sex=parse_sexes(table["Sex"], file) if "Sex" in table else None,
             study=np.array(study),
         )
+
+    @staticmethod
+    def _parse(table: Table) -> tuple[list[str], ...]:
+        """Split, patient, study and file name of each image."""
+        columns: tuple[list[str], ...] = ([], [], [], [])
+        for row, path in enumerate(table.pop("Path").tolist()):
+            parts = PATH.fullmatch(path)
+            if parts is None:
+                text = f"{path!r} in column 'Path' is not like train/patient00001/study1/view1_frontal.jpg"
+                raise table.error(row, text)
+            for column, part in zip(columns, parts.groups(), strict=True):
+                column.append(part)
+        return columns
 
     def _places(self, split: Sequence[str], patient: Sequence[str]) -> list[str]:
         """Folder of the patient of each image."""
@@ -86,10 +94,10 @@ class CheXpert(ReportLabels):
         return [folder_of.get(p) or f"{folder_of.get(s, s)}/{p}" for s, p in zip(split, patient, strict=True)]
 
     @staticmethod
-    def _views(table: Table, side: np.ndarray) -> np.ndarray:
+    def _views(table: Table, image: Sequence[str]) -> np.ndarray:
         """AP or PA of frontal images, 'LATERAL', or '' for frontal images of unknown position."""
-        frontal = table["AP/PA"] if "AP/PA" in table else np.full(len(side), "")
-        return np.where(side == "lateral", "LATERAL", frontal)
+        lateral = ["lateral" in name for name in image]
+        return np.where(lateral, "LATERAL", table.get("AP/PA", ""))
 
     def image_id(self, path: str) -> str:
         """Patient, study and view of an image by its path, for the leak audit: file names repeat."""

@@ -1,5 +1,7 @@
 """MIMIC-CXR-JPG (Johnson et al., arXiv:1901.07042) as PhysioNet ships it, and the DICOM files of MIMIC-CXR."""
 
+from collections import defaultdict
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -62,21 +64,24 @@ class MIMICCXR(ReportLabels):
             coded=dict.fromkeys(TIMES, NUMBERS),
         )
         table.require_inside("dicom_id")
-        split = self._splits(table)
+        images = table.pop("dicom_id").tolist()
+        split = self._splits(table, images)
         wanted = np.isin(split, self.splits_to_read)
         if not wanted.any():
             raise ValueError(f"{self._table('split')}: no image is in {list(self.splits_to_read)}")
         if not wanted.all():
             table.keep(wanted)
-            split = split[wanted]
+            split, images = split[wanted], list(compress(images, wanted.tolist()))
         patient, study = table.integers("subject_id"), table.integers("study_id")
+        visit = visits_in_order(patient, study, self._times(table))
+        labels = self._labels(study)
         return Records(
-            path=self._paths(table),
+            path=self._paths(images, patient.tolist(), study.tolist()),
             patient=table.pop("subject_id"),
             view=table.get("ViewPosition"),
             split=split,
-            labels=self._labels(study),
-            visit=visits_in_order(patient, study, self._times(table)),
+            labels=labels,
+            visit=visit,
             study=table.pop("study_id"),
         )
 
@@ -84,22 +89,30 @@ class MIMICCXR(ReportLabels):
         plain = self.root / TABLE.format(name)
         return plain if plain.is_file() else plain.with_suffix(".csv.gz")
 
-    def _splits(self, table: Table) -> np.ndarray:
-        splits = read_csv(self._table("split"), ("dicom_id", "split"), only=())
-        splits.require_values("split", self.SPLITS)
-        splits.require_unique("dicom_id")
-        rows = rows_of(splits["dicom_id"], table["dicom_id"])
-        if (rows < 0).any():
-            row = int(np.flatnonzero(rows < 0)[0])
-            raise table.error(row, f"dicom_id {table['dicom_id'][row]} has no row in {splits.file}")
-        return splits["split"][rows]
+    def _splits(self, table: Table, images: list[str]) -> np.ndarray:
+        """Split of each image, (n,)."""
+        file, names = self._table("split"), {name: i for i, name in enumerate(self.SPLITS)}
+        # of each image its place, -1 for those that the table of images does not have
+        place_of = defaultdict(lambda: -1, zip(images, range(len(images)), strict=True))
+        if len(place_of) < len(images):
+            row, place = next((i, place_of[name]) for i, name in enumerate(images) if place_of[name] != i)
+            raise table.error(place, f"dicom_id {images[row]} is also in row {table.lines[row]}: keep one of them")
+        splits = read_csv(file, ("dicom_id", "split"), only=(), coded={"dicom_id": place_of, "split": names})
+        place, number = splits["dicom_id"].astype(np.int64), np.full(len(images), -1)
+        counts = np.bincount(place[place >= 0], minlength=len(images))
+        if counts.max() > 1:
+            row = int(np.flatnonzero(place == counts.argmax())[-1])
+            raise splits.error(row, f"dicom_id {images[counts.argmax()]} is in several rows: keep one of them")
+        number[place[place >= 0]] = splits["split"][place >= 0]
+        if (number < 0).any():
+            row = int(np.flatnonzero(number < 0)[0])
+            raise table.error(row, f"dicom_id {images[row]} has no row in {file}")
+        return np.array(self.SPLITS)[number]
 
-    def _paths(self, table: Table) -> np.ndarray:
-        images, patients, studies = (table[name].tolist() for name in ("dicom_id", "subject_id", "study_id"))
-        del table["dicom_id"]
+    def _paths(self, images: list[str], patients: list[int], studies: list[int]) -> np.ndarray:
         start, end = f"{self.img_prefix}/" if self.img_prefix else "", self.suffix
         return np.array(
-            [f"{start}p{p[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images, patients, studies, strict=True)]
+            [f"{start}p{str(p)[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images, patients, studies, strict=True)]
         )
 
     def _labels(self, study: np.ndarray) -> np.ndarray:
