@@ -155,7 +155,18 @@ def brax(folder):
     for i in range(N):
         path = f"images/id_{i // 2}/Study_{i}/Series_{i}/image-{i}.png"
         images(folder, [path])
-        rows.append((i, path.replace("images", "Anonymized_DICOMs"), path, f"id_{i // 2}", "F", 50 + i, i, 20080101))
+        rows.append(
+            (
+                i,
+                path.replace("images", "Anonymized_DICOMs"),
+                path,
+                f"id_{i // 2}",
+                "F",
+                50 if i else "85 or more",
+                i,
+                20080101,
+            )
+        )
         rows[-1] += (*marks(Edema="1.0" if i % 2 else ""), "PA", 24, 30, "X")
     write_csv(folder / "master_spreadsheet_update.csv", BRAX_HEADER, rows)
 

@@ -79,6 +79,7 @@ def test_brax(tmp_path):
     assert data.records.view.tolist() == ["PA"] * 6
     assert column(data, "Edema") == [0, 1, 0, 1, 0, 1]
     assert data.records.study.tolist() == list("012345")
+    assert data.records.age.tolist() == [85, *[50] * 5]
     with pytest.raises(FileNotFoundError, match="Anonymized_DICOMs"):
         otcxr_mm.BRAX(tmp_path, dicom=True).full_init()
 

@@ -50,7 +50,7 @@ PRETRAINING = sorted(name for name, cfg in CONFIGS.items() if "export" in cfg.de
 EVALUATIONS = sorted(set(CONFIGS) - set(PRETRAINING) - {"supervised_r18_synthetic"})
 # those with data sets of their own; their evaluations follow no other
 TWINS = {f"otcxr_r50_{name}": f"linear_r50_{name}" for name in ("chexpert", "mimic", "padchest", "all")}
-# those, and others that share a network with another one, or whose network no shipped evaluation has, are evaluated once
+# evaluated once: those, and others that share a network with another one, or whose network no evaluation has
 ONCE = {
     **TWINS,
     "otcxr_r50_imagenet_nih": "linear_r50_nih",

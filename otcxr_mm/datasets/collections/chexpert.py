@@ -106,11 +106,11 @@ class CheXpert(ReportLabels):
 
 @DATASETS.register_module()
 class BRAX(ReportLabels):
-    """40,967 radiographs of 19,351 patients in Brazil with CheXpert's 14 labels, mined from reports in Portuguese.
+    """40,967 radiographs in 24,959 studies in Brazil with CheXpert's 14 labels, mined from reports in Portuguese.
 
     The folder as downloaded from PhysioNet: `master_spreadsheet_update.csv`, or the older `master_spreadsheet.csv`, and
-    `images/` (PNG) or `Anonymized_DICOMs/`. Studies are accession numbers. Dates are anonymised, and whether they keep
-    the order of a patient's studies is not documented, so visits are unknown. No splits are published.
+    `images/` (PNG) or `Anonymized_DICOMs/`. Studies are accession numbers. Dates are fictitious, so visits are unknown.
+    Ages are given in groups of five years; '85 or more' is read as 85. No splits are published.
 
     Args:
         data_root: That folder.
@@ -138,7 +138,11 @@ class BRAX(ReportLabels):
             patient=table["PatientID"],
             view=table.get("ViewPosition"),
             labels=self.take_labels(table),
-            age=parse_ages(table["PatientAge"], table.file) if "PatientAge" in table else None,
+            age=self._ages(table) if "PatientAge" in table else None,
             sex=parse_sexes(table["PatientSex"], table.file) if "PatientSex" in table else None,
             study=table["AccessionNumber"],
         )
+
+    @staticmethod
+    def _ages(table: Table) -> np.ndarray:
+        return parse_ages(np.char.replace(table["PatientAge"], " or more", ""), table.file)

@@ -9,7 +9,7 @@ import numpy as np
 from ...registry import DATASETS
 from ..records import Records, visits_in_order
 from ..table import Table, rows_of
-from ..tables import NUMBERS, read_csv
+from ..tables import CHUNK, NUMBERS, read_csv
 from .report_labels import CLASSES, CODED, ReportLabels
 
 TABLE = "mimic-cxr-2.0.0-{}.csv"
@@ -72,11 +72,11 @@ class MIMICCXR(ReportLabels):
         if not wanted.all():
             table.keep(wanted)
             split, images = split[wanted], list(compress(images, wanted.tolist()))
-        patient, study = table.integers("subject_id"), table.integers("study_id")
-        visit = visits_in_order(patient, study, self._times(table))
+        study = table.integers("study_id")
+        visit = visits_in_order(table.integers("subject_id"), study, self._times(table))
         labels = self._labels(study)
         return Records(
-            path=self._paths(images, patient.tolist(), study.tolist()),
+            path=self._paths(table, images),
             patient=table.pop("subject_id"),
             view=table.get("ViewPosition"),
             split=split,
@@ -109,11 +109,20 @@ class MIMICCXR(ReportLabels):
             raise table.error(row, f"dicom_id {images[row]} has no row in {file}")
         return np.array(self.SPLITS)[number]
 
-    def _paths(self, images: list[str], patients: list[int], studies: list[int]) -> np.ndarray:
+    def _paths(self, table: Table, images: list[str]) -> np.ndarray:
+        patients, studies = table["subject_id"], table["study_id"]
         start, end = f"{self.img_prefix}/" if self.img_prefix else "", self.suffix
-        return np.array(
-            [f"{start}p{str(p)[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images, patients, studies, strict=True)]
-        )
+        lengths = (*map(np.char.str_len, (patients, studies)), np.fromiter(map(len, images), int, len(images)))
+        width = len(f"{start}p10/p/s/{end}") + sum(int(length.max()) for length in lengths)
+        # filled chunk by chunk: half a million strings of Python beside their array would take another 100 MB
+        paths = np.empty(len(images), f"<U{width}")
+        for first in range(0, len(images), CHUNK):
+            part = slice(first, first + CHUNK)
+            people, exams = patients[part].tolist(), studies[part].tolist()
+            paths[part] = [
+                f"{start}p{p[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images[part], people, exams, strict=True)
+            ]
+        return paths
 
     def _labels(self, study: np.ndarray) -> np.ndarray:
         table = read_csv(self._table(self.labeler), ("study_id", *CLASSES), only=(), coded=CODED)
@@ -124,4 +133,6 @@ class MIMICCXR(ReportLabels):
     def _times(table: Table) -> np.ndarray:
         """Date and time of each image as one number, such as 21800506213014.5; NaN without columns of them."""
         date, time = map(table.numbers, TIMES)
+        for column in TIMES:
+            table.pop(column, None)
         return date * 1e6 + time

@@ -52,7 +52,7 @@ LABEL = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 @DATASETS.register_module()
 class PadChest(BaseCXRDataset):
-    """160,861 radiographs of 67,625 patients in Spain in up to six projections, with 193 labels from reports.
+    """More than 160,000 radiographs of 67,000 patients in Spain, in six projections, with 193 labels from reports.
 
     The folder as downloaded: `PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv`, also gzipped, and the images, in
     the publisher's numbered folders (`0/`, `1/`, ..., the column ImageDir) or all in one. The labels of 27 % of the
@@ -67,8 +67,7 @@ class PadChest(BaseCXRDataset):
         data_root: That folder.
         ann_file: The table; '' for the publisher's name.
         img_prefix: Folder of the images or of their numbered folders.
-        labelled_by: ``'Physician'`` or ``'RNN_model'``, to keep images labelled so alone (the column MethodLabel); None
-            for all.
+        labelled_by: Value of the column MethodLabel to keep, such as ``'Physician'``; None for all.
         **kwargs: See :class:`BaseCXRDataset`, also for errors.
     """
 
