@@ -57,9 +57,14 @@ class Table(dict[str, np.ndarray]):
         for name in self:
             self[name] = self[name][rows]
 
-    def require_inside(self, column: str) -> None:
-        """Raises a ValueError if a field is not the name of a file, or the path of one below a folder."""
-        for row, text in enumerate(self[column].tolist()):
+    def require_inside(self, column: str, fields: Sequence[str] | None = None) -> None:
+        """Raises a ValueError if a field is not the name of a file, or the path of one below a folder.
+
+        Args:
+            column: Name of the column.
+            fields: What it holds, if it was read as codes.
+        """
+        for row, text in enumerate(self[column].tolist() if fields is None else fields):
             if not text or text[0] in "/\\" or ".." in text and ".." in text.replace("\\", "/").split("/"):
                 raise self.error(row, f"{text!r} in column {column!r} must be a path below the folder of the data set")
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -90,10 +91,9 @@ class _Columns:
             lines = lines[[bool(row) for row in rows]]
             rows = [row for row in rows if row]
         for name, place in self.place.items() if rows else ():
-            if name in self.coded:
-                self.parts[name].append(np.array(self._numbers(name, rows, lines), np.float64))
-            else:
-                self.parts[name].append(np.array([row[place].strip() for row in rows]))
+            fields = map(itemgetter(place), rows)
+            column = self._numbers(name, list(fields), lines) if name in self.coded else list(map(str.strip, fields))
+            self.parts[name].append(np.array(column))
         self.lines.append(lines)
 
     def _check(self, row: list[str], line: int) -> None:
@@ -103,16 +103,18 @@ class _Columns:
                 f"{self.file}, row {line}: {len(row)} fields, but the header has {self.width}: {str(row)[:200]}"
             )
 
-    def _numbers(self, name: str, rows: list[list[str]], lines: np.ndarray) -> list[float]:
-        codes, place = self.coded[name], self.place[name]
+    def _numbers(self, name: str, fields: list[str], lines: np.ndarray) -> np.ndarray:
+        codes = self.coded[name]
         try:
-            return [codes[row[place]] for row in rows]
-        except KeyError:
-            pass
+            if codes is NUMBERS:
+                return np.fromiter((float(text or "nan") for text in fields), np.float64, len(fields))
+            return np.fromiter(map(codes.__getitem__, fields), np.float64, len(fields))
+        except (KeyError, ValueError):
+            fields = list(map(str.strip, fields))
         try:
-            return [codes[row[place].strip()] for row in rows]
+            return np.array([codes[text] for text in fields], np.float64)
         except KeyError as error:
-            row = [row[place].strip() for row in rows].index(error.args[0])
+            row = fields.index(error.args[0])
             raise ValueError(
                 f"{self.file}, row {lines[row]}: {error.args[0]!r} in column {name!r}; expected "
                 + (f"one of {list(codes)}" if codes else "a number")

@@ -57,15 +57,19 @@ class MIMICCXR(ReportLabels):
 
     def load_records(self) -> Records:
         """Reads the three tables."""
+        # numbered as they come
+        place_of: defaultdict[str, int] = defaultdict()
+        place_of.default_factory = place_of.__len__
         table = read_csv(
             self._table("metadata"),
             ("dicom_id", "subject_id", "study_id"),
             only=("ViewPosition",),
-            coded=dict.fromkeys(TIMES, NUMBERS),
+            coded={"dicom_id": place_of, **dict.fromkeys(TIMES, NUMBERS)},
         )
-        table.require_inside("dicom_id")
-        images = table.pop("dicom_id").tolist()
-        split = self._splits(table, images)
+        images = list(place_of)
+        self._check_images(table, images)
+        split = self._splits(table, images, place_of)
+        del place_of
         wanted = np.isin(split, self.splits_to_read)
         if not wanted.any():
             raise ValueError(f"{self._table('split')}: no image is in {list(self.splits_to_read)}")
@@ -89,14 +93,19 @@ class MIMICCXR(ReportLabels):
         plain = self.root / TABLE.format(name)
         return plain if plain.is_file() else plain.with_suffix(".csv.gz")
 
-    def _splits(self, table: Table, images: list[str]) -> np.ndarray:
+    @staticmethod
+    def _check_images(table: Table, images: list[str]) -> None:
+        place = table.pop("dicom_id")
+        twice = np.flatnonzero(place != np.arange(len(place)))
+        if len(twice):
+            row, first = int(twice[0]), int(place[twice[0]])
+            raise table.error(row, f"dicom_id {images[first]} is also in row {table.lines[first]}: keep one of them")
+        table.require_inside("dicom_id", images)
+
+    def _splits(self, table: Table, images: list[str], place_of: defaultdict[str, int]) -> np.ndarray:
         """Split of each image, (n,)."""
         file, names = self._table("split"), {name: i for i, name in enumerate(self.SPLITS)}
-        # of each image its place, -1 for those that the table of images does not have
-        place_of = defaultdict(lambda: -1, zip(images, range(len(images)), strict=True))
-        if len(place_of) < len(images):
-            row, place = next((i, place_of[name]) for i, name in enumerate(images) if place_of[name] != i)
-            raise table.error(place, f"dicom_id {images[row]} is also in row {table.lines[row]}: keep one of them")
+        place_of.default_factory = lambda: -1  # images that the table does not have
         splits = read_csv(file, ("dicom_id", "split"), only=(), coded={"dicom_id": place_of, "split": names})
         place, number = splits["dicom_id"].astype(np.int64), np.full(len(images), -1)
         counts = np.bincount(place[place >= 0], minlength=len(images))
@@ -110,11 +119,12 @@ class MIMICCXR(ReportLabels):
         return np.array(self.SPLITS)[number]
 
     def _paths(self, table: Table, images: list[str]) -> np.ndarray:
+        """Paths of the images, (n,); empties their list of names."""
         patients, studies = table["subject_id"], table["study_id"]
         start, end = f"{self.img_prefix}/" if self.img_prefix else "", self.suffix
-        lengths = (*map(np.char.str_len, (patients, studies)), np.fromiter(map(len, images), int, len(images)))
-        width = len(f"{start}p10/p/s/{end}") + sum(int(length.max()) for length in lengths)
-        # filled chunk by chunk: half a million strings of Python beside their array would take another 100 MB
+        width = len(f"{start}p10/p/s/{end}") + max(map(len, images))
+        width += sum(column.dtype.itemsize // 4 for column in (patients, studies))  # 4 bytes a letter
+        # chunk by chunk, freeing the names: half a million strings of Python beside the array would take another 100 MB
         paths = np.empty(len(images), f"<U{width}")
         for first in range(0, len(images), CHUNK):
             part = slice(first, first + CHUNK)
@@ -122,6 +132,7 @@ class MIMICCXR(ReportLabels):
             paths[part] = [
                 f"{start}p{p[:2]}/p{p}/s{s}/{i}{end}" for i, p, s in zip(images[part], people, exams, strict=True)
             ]
+            images[part] = [""] * len(people)
         return paths
 
     def _labels(self, study: np.ndarray) -> np.ndarray:
