@@ -7,6 +7,7 @@ from mmengine.dataset import ConcatDataset
 import otcxr_mm
 from otcxr_mm.datasets.label_spaces import LABEL_SPACES
 from otcxr_mm.datasets.records import visits_in_order
+from otcxr_mm.datasets.tables import CHUNK, NUMBERS, read_csv
 from tests.datasets import layouts
 from tests.datasets.layouts import CHEXPERT_HEADER
 from tests.journeys.planted import write_csv
@@ -291,3 +292,30 @@ def test_pairs_prefer_the_same_study(tmp_path):
     assert partners(max_gap=1) == [{1}, {0}, {0, 1}, {4}, {3}, set()]
     # the images of one study alone, whether or not its time is known
     assert partners(max_gap=0) == [{1}, {0}, set(), {4}, {3}, set()]
+
+
+# tables -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_are_named_by_their_line_after_fields_of_several_lines(tmp_path, end):
+    lines = ["a,b", '1,"two', 'lines"', "", "1,x", "2,y", "3,z"]
+    (tmp_path / "t.csv").write_bytes(end.join(lines).encode())
+    with pytest.raises(ValueError, match="t.csv, row 6: '2' in column 'a'; expected one of"):
+        read_csv(tmp_path / "t.csv", coded={"a": {"1": 0.0}})
+    table = read_csv(tmp_path / "t.csv", coded={"a": NUMBERS})
+    assert table.lines.tolist() == [2, 5, 6, 7]
+    assert table["a"].tolist() == [1, 1, 2, 3]
+    assert table["b"][0].split() == ["two", "lines"]
+
+
+def test_a_table_longer_than_a_chunk(tmp_path):
+    rows = [f"{i},{'x' * (i % 7)}" for i in range(3 * CHUNK + 5)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b", *rows]))
+    table = read_csv(tmp_path / "t.csv", coded={"a": NUMBERS})
+    np.testing.assert_array_equal(table["a"], np.arange(len(rows)))
+    np.testing.assert_array_equal(table.lines, np.arange(len(rows)) + 2)
+    assert table["b"].tolist() == [row.split(",")[1] for row in rows]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b", *rows, "q,"]))
+    with pytest.raises(ValueError, match=f"row {len(rows) + 2}: 'q' in column 'a'; expected a number"):
+        read_csv(tmp_path / "t.csv", coded={"a": NUMBERS})
