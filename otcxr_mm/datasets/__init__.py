@@ -1,8 +1,11 @@
 """Chest X-ray data sets and their transforms, registered as `otcxr_mm.X`."""
 
 from .base import BaseCXRDataset
+from .collections.chexpert import BRAX, CheXpert
 from .collections.medmnist import MedMNISTCXR
+from .collections.mimic import MIMICCXR
 from .collections.nih import NIHChestXray14
+from .collections.padchest import PadChest
 from .collections.rsna import RSNAPneumonia
 from .collections.siim import SIIMPneumothorax
 from .collections.vinbig import VinBigCXR, VinDrCXR
@@ -17,11 +20,14 @@ from .synthetic import SyntheticCXR
 from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackViews, PhotometricCXR, TwoViewCrop
 
 __all__ = [
+    "BRAX",
     "BaseCXRDataset",
     "CSVLabeledCXR",
     "CXRSegmentation",
+    "CheXpert",
     "FlipCXR",
     "LoadCXR",
+    "MIMICCXR",
     "MaskedCrop",
     "MedMNISTCXR",
     "NIHChestXray14",
@@ -29,6 +35,7 @@ __all__ = [
     "PackMasks",
     "PackViews",
     "PackedImages",
+    "PadChest",
     "PatientPairs",
     "PhotometricCXR",
     "RSNAPneumonia",

@@ -12,6 +12,7 @@ from mmengine.dataset.base_dataset import force_full_init
 from mmengine.logging import print_log
 
 from .broken import BrokenImages
+from .label_spaces import label_space
 from .labels import align_classes, align_labels
 from .packed import PackedImages
 from .pairs import PatientPairs
@@ -28,9 +29,9 @@ class BaseCXRDataset(BaseDataset):
     """Base of the chest X-ray data sets; a subclass implements :meth:`load_records`.
 
     The input of the pipeline holds `img_path`, `image` (the path below `data_root`), `sample_idx`, `patient_id`,
-    `collection` (which the id belongs to), `view_position`, `age` (years, NaN if unknown) and `sex`. With labels, it
-    also holds `gt_score` (float32 (C,), NaN if unknown) and their names `classes`; with packed images, also `img`
-    (H, W), which LoadCXR uses.
+    `study_id`, `collection` (which the ids belong to), `view_position`, `age` (years, NaN if unknown) and `sex`. With
+    labels, it also holds `gt_score` (float32 (C,), NaN if unknown) and their names `classes`; with packed images, also
+    `img` (H, W), which LoadCXR uses.
 
     With :class:`otcxr_mm.ReproducibilityHook`, every random draw of the pipeline depends only on (seed, epoch, index).
 
@@ -53,9 +54,10 @@ class BaseCXRDataset(BaseDataset):
             ``(('train', 0.7), ('val', 0.1), ('test', 0.2))``.
         within: With `split_by_hash`, the source's split to divide, such as NIH's ``'train_val'``; None for all images.
         classes: Names of the labels to return, in this order; or a mapping from each name to the data set's own name,
-            or to None if the data set does not have it. Classes that the data set does not have are NaN, so data sets
-            with the same `classes` can be concatenated; a name that is close to one of its own is an error. Default:
-            the data set's own classes.
+            or to None if the data set does not have it; or the name of a label space that several data sets share,
+            such as ``'chexpert5'`` (:data:`.label_spaces.LABEL_SPACES`), whose findings are found under the data set's
+            own names. Classes that the data set does not have are NaN, so data sets with the same `classes` can be
+            concatenated; a name that is close to one of its own is an error. Default: the data set's own classes.
         views: View positions to keep, such as ``('PA', 'AP')``; None keeps all.
         ages: Youngest and oldest age to keep, in years, inclusive; None keeps all.
         sexes: Sexes to keep, of ``'M'`` and ``'F'``; None keeps all.
@@ -93,7 +95,7 @@ class BaseCXRDataset(BaseDataset):
         split_file: str | None = None,
         split_by_hash: Sequence[tuple[str, float]] | None = None,
         within: str | None = None,
-        classes: Sequence[str] | Mapping[str, str | None] | None = None,
+        classes: str | Sequence[str] | Mapping[str, str | None] | None = None,
         views: Sequence[str] | None = None,
         ages: tuple[float, float] | None = None,
         sexes: Sequence[str] | None = None,
@@ -128,6 +130,8 @@ class BaseCXRDataset(BaseDataset):
             )
         own, names = tuple(self.label_names()), ()
         self._columns: np.ndarray | None = None
+        if isinstance(classes, str):
+            classes = label_space(classes, own, type(self).__name__)
         if classes is not None or own:
             names, self._columns = align_classes(own, own if classes is None else classes, type(self).__name__)
         metainfo = {"classes": names} if names else None
@@ -298,6 +302,7 @@ class BaseCXRDataset(BaseDataset):
             "image": str(records.path[idx]),
             "sample_idx": idx if idx >= 0 else len(records) + idx,
             "patient_id": str(records.patient[idx]),
+            "study_id": str(records.study[idx]),
             "collection": self.collection or self._root,
             "view_position": str(records.view[idx]),
             "age": float(records.age[idx]),

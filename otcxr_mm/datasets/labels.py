@@ -53,6 +53,8 @@ def align_classes(
 
 def align_labels(labels: np.ndarray | None, columns: np.ndarray, n: int) -> np.ndarray:
     """Labels (n, C) of the wanted classes, float32; NaN for classes the data set does not have."""
+    if labels is not None and np.array_equal(columns, np.arange(labels.shape[1])):
+        return labels.astype(np.float32, copy=False)
     aligned = np.full((n, len(columns)), np.nan, np.float32)
     if labels is not None:
         aligned[:, columns >= 0] = labels[:, columns[columns >= 0]]

@@ -23,13 +23,15 @@ class PatientPairs:
     """Draws another image of the same patient, which the second view of a sample is cut from.
 
     Both images are in the data set, so a pair is never across splits, and both have the same projection: frontal with
-    frontal, lateral with lateral, unknown with unknown. Draws depend on (seed, epoch, image), as all others do.
+    frontal, lateral with lateral, unknown with unknown. Another image of the same study, where studies are known, comes
+    before images of other studies. Draws depend on (seed, epoch, image), as all others do.
 
     Args:
         records: Images of the data set.
         share: Probability that an image gets a partner if there is one, in (0, 1].
-        max_gap: Largest difference between the visits of a pair, such as 1 for consecutive ones; images whose visit is
-            unknown get no partner. None: any two images of the patient.
+        max_gap: Largest difference between the visits of a pair, such as 1 for consecutive ones, 0 for one study or
+            visit alone; images whose visit is unknown only get a partner of the same study. None: any two images of the
+            patient.
         source: The data set, named in errors.
 
     Raises:
@@ -43,6 +45,7 @@ class PatientPairs:
             raise ValueError(f"{source}: pairs.max_gap must be at least 0, or None, got {max_gap}")
         self.share, self.max_gap, self.visit = share, max_gap, records.visit
         group = self._groups(records)
+        self.study, siblings = self._studies(records, group)
         # the rows of a group lie next to each other, in the order of visits; each image knows where its group is
         self.rows = np.lexsort((self.visit, group))
         ordered = group[self.rows]
@@ -52,7 +55,9 @@ class PatientPairs:
         if max_gap is not None:
             together &= np.diff(self.visit[self.rows]) <= max_gap
         # images with a partner before or behind them
-        self.count = int((np.append(together, False) | np.insert(together, 0, False)).sum())
+        neighbours = np.zeros(len(records), dtype=bool)
+        neighbours[self.rows] = np.append(together, False) | np.insert(together, 0, False)
+        self.count = int((neighbours | siblings).sum())
         if not self.count:
             raise ValueError(f"{source}: pairs: {self._why_none(records)}")
 
@@ -64,6 +69,14 @@ class PatientPairs:
         patients = normal_ids(records.patient)
         group = np.unique(np.stack([patients, kinds], 1), axis=0, return_inverse=True)[1].reshape(-1)
         return np.where(patients == "", -1, group)
+
+    @staticmethod
+    def _studies(records: Records, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the study of each image, -1 if unknown, and whether its group has another image of it; (n,)."""
+        names, study = np.unique(np.asarray(records.study).astype(str), return_inverse=True)
+        study[(names[study] == "") | (group < 0)] = -1
+        _, place, counts = np.unique(group * (len(names) + 1) + study, return_inverse=True, return_counts=True)
+        return study, (counts[place] > 1) & (study >= 0)
 
     def _why_none(self, records: Records) -> str:
         if not (np.asarray(records.patient) != "").any():
@@ -78,8 +91,9 @@ class PatientPairs:
         """Rows of the images that may be the partner of an image, (k,)."""
         rows = self.rows[self.start[row] : self.stop[row]]
         rows = rows[rows != row]
-        if self.max_gap is None or not len(rows):
-            return rows
+        siblings = rows[(self.study[rows] == self.study[row]) & (self.study[row] >= 0)]
+        if len(siblings) or self.max_gap is None:
+            return siblings if len(siblings) else rows
         return rows[np.abs(self.visit[rows] - self.visit[row]) <= self.max_gap]
 
     def draw(self, row: int) -> int | None:

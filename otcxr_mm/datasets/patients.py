@@ -19,8 +19,10 @@ _ABOUT = (
 
 def _normal_id(patient: str) -> str:
     if not (patient.isascii() and patient.isdigit()):
-        patient = " ".join(unicodedata.normalize("NFKC", patient).casefold().split())
-        patient = re.sub(r"^([0-9]+)\.0*$", r"\1", patient)
+        patient = patient if patient.isascii() else unicodedata.normalize("NFKC", patient)
+        patient = " ".join(patient.casefold().split())
+        if "." in patient:
+            patient = re.sub(r"^([0-9]+)\.0*$", r"\1", patient)
     return patient.lstrip("0") or "0" if patient.isdigit() else patient
 
 
@@ -80,6 +82,8 @@ def check_patient_disjoint(patient: np.ndarray, split: np.ndarray, source: str) 
         split: Split of each image, (n,); '' for none.
         source: The data set, named in the error.
     """
+    if len(set(np.asarray(split).tolist()) - {""}) < 2:
+        return
     splits_of: dict[str, set[str]] = {}
     for one, name in {*zip(normal_ids(patient).tolist(), np.asarray(split).tolist(), strict=True)}:
         if one and name:

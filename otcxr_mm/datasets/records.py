@@ -1,7 +1,7 @@
 """Images of a data set as columns, and what publishers write in their columns of age and sex."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -28,6 +28,7 @@ class Records:
         sex: 'M', 'F' or '' for unknown, (n,).
         visit: Number that orders the images of a patient in time, such as NIH's Follow-up #, float32 (n,); NaN if
             unknown.
+        study: Study (examination) that an image is of, (n,), distinct within a patient; '' if unknown.
     """
 
     path: np.ndarray
@@ -38,10 +39,11 @@ class Records:
     age: np.ndarray | None = None
     sex: np.ndarray | None = None
     visit: np.ndarray | None = None
+    study: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.path)
-        for name in ("patient", "view", "split", "sex"):
+        for name in ("patient", "view", "split", "sex", "study"):
             if getattr(self, name) is None:
                 setattr(self, name, np.full(n, ""))
         for name in ("age", "visit"):
@@ -55,6 +57,14 @@ class Records:
         """The records of some rows (indices, mask or slice)."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return Records(**{name: None if column is None else column[rows] for name, column in columns.items()})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Records"]) -> "Records":
+        """The records of several tables, one after the other; all or none of them have labels."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
+        return cls(**{name: None if arrays[0] is None else np.concatenate(arrays) for name, arrays in columns.items()})
 
 
 def _years(text: str) -> float:
@@ -91,6 +101,37 @@ def _number(text: str) -> float:
 def parse_visits(text: np.ndarray, source: object) -> np.ndarray:
     """Numbers of visits, float32 (n,); arguments and unknown fields as for :func:`parse_ages`."""
     return _parsed(text, _number, "numbers of visits", source).astype(np.float32)
+
+
+def visits_in_order(patient: np.ndarray, study: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Numbers the studies of each patient from 0 in the order of time, float32 (n,).
+
+    Args:
+        patient: Patient of each image, (n,).
+        study: Study of each image, (n,), distinct within a patient.
+        time: When it was taken, (n,), on any scale; NaN if unknown. The earliest image of a study counts.
+
+    Returns:
+        Number of the study of each image; NaN for studies of unknown time.
+    """
+    order = np.lexsort((study, patient))
+    begins = _begins(patient[order], study[order])
+    images = np.diff(np.append(begins, len(order)))  # of each study
+    person, start = patient[order][begins], np.fmin.reduceat(time[order], begins)
+    in_time = np.lexsort((start, person))
+    first = _begins(person[in_time])
+    number = np.empty(len(begins), np.float32)
+    number[in_time] = np.arange(len(begins)) - np.repeat(first, np.diff(np.append(first, len(begins))))
+    number[np.isnan(start)] = np.nan
+    visit = np.empty(len(order), np.float32)
+    visit[order] = np.repeat(number, images)
+    return visit
+
+
+def _begins(*columns: np.ndarray) -> np.ndarray:
+    """Rows at which the value of a sorted column changes, with the first row."""
+    changes = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return np.flatnonzero(np.append(True, changes))
 
 
 def parse_sexes(text: np.ndarray, source: object) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Which records of a data set are kept: of a split, by view, age and sex, and those whose image exists."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,14 +23,16 @@ def of_split(records: Records, split: str, source: str) -> Records:
     chosen = records.split == split
     if not chosen.any():
         raise ValueError(f"{source}: split {split!r} is empty; the splits are {split_counts(records) or 'none'}")
-    return records.take(chosen)
+    # a copy of half a million paths takes 150 MB
+    return records if chosen.all() else records.take(chosen)
 
 
 def check_repetition(records: Records, source: str) -> None:
     """Raises a ValueError if two records name the same image."""
-    paths, first, counts = np.unique(records.path, return_index=True, return_counts=True)
-    if len(paths) < len(records):
-        twice = records.path[first[counts > 1].min()]
+    paths = records.path.tolist()
+    if len(set(paths)) < len(paths):
+        count = Counter(paths)
+        twice = next(path for path in paths if count[path] > 1)
         raise ValueError(f"{source}: {twice} is listed in several rows: keep one of them")
 
 

@@ -103,6 +103,113 @@ def npz(folder, **changed):
     np.savez_compressed(folder / "pneumoniamnist.npz", **{**arrays, **changed})
 
 
+FINDINGS = ("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema")
+FINDINGS += ("Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other")
+FINDINGS += ("Fracture", "Support Devices")
+# as published: CheXpert's train.csv, BRAX's master_spreadsheet_update.csv, MIMIC-CXR-JPG's and PadChest's tables
+CHEXPERT_HEADER = ",".join(("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS))
+BRAX_HEADER = ",".join(
+    (
+        *("", "DicomPath", "PngPath", "PatientID", "PatientSex", "PatientAge", "AccessionNumber", "StudyDate"),
+        *(*FINDINGS, "ViewPosition", "Rows", "Columns", "Manufacturer"),
+    )
+)
+MIMIC_METADATA = (
+    "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate,StudyTime,"
+    "ProcedureCodeSequence_CodeMeaning,ViewCodeSequence_CodeMeaning,PatientOrientationCodeSequence_CodeMeaning"
+)
+MIMIC_LABELS = ",".join(("subject_id", "study_id", *sorted(FINDINGS)))
+PADCHEST_HEADER = (
+    ",ImageID,ImageDir,StudyDate_DICOM,StudyID,PatientID,PatientBirth,PatientSex_DICOM,ViewPosition_DICOM,Projection,"
+    "MethodProjection,Pediatric,Modality_DICOM,Manufacturer_DICOM,PhotometricInterpretation_DICOM,"
+    "PixelRepresentation_DICOM,PixelAspectRatio_DICOM,SpatialResolution_DICOM,BitsStored_DICOM,WindowCenter_DICOM,"
+    "WindowWidth_DICOM,Rows_DICOM,Columns_DICOM,XRayTubeCurrent_DICOM,Exposure_DICOM,ExposureInuAs_DICOM,ExposureTime,"
+    "RelativeXRayExposure_DICOM,ReportID,Report,MethodLabel,Labels,Localizations,LabelsLocalizationsBySentence,"
+    "labelCUIS,LocalizationsCUIS"
+)
+
+
+def marks(order=FINDINGS, **found):
+    """A row's labels, such as marks(Edema="1.0"); blank where not named, with _ for a space."""
+    by_name = {name.replace("_", " "): mark for name, mark in found.items()}
+    assert set(by_name) <= set(order)
+    return [by_name.get(name, "") for name in order]
+
+
+def chexpert(folder, small="-small"):
+    rows = {"train": [], "valid": []}
+    for i in range(N):
+        split = "train" if i < 4 else "valid"
+        side = "lateral" if i == 1 else "frontal"
+        path = f"{split}/patient{i // 2 + 1:05d}/study{i % 2 + 1}/view1_{side}.jpg"
+        images(folder, [path])
+        found = [dict(Edema="1.0"), dict(Edema="-1.0"), dict(No_Finding="1.0"), dict(Edema="0.0")][i % 4]
+        about = ("Female" if i % 2 else "Male", 60 + i, side.capitalize(), "" if i == 1 else "AP")
+        rows[split].append((f"CheXpert-v1.0{small}/{path}", *about, *marks(**found)))
+    for split, lines in rows.items():
+        write_csv(folder / f"{split}.csv", CHEXPERT_HEADER, lines)
+
+
+def brax(folder):
+    rows = []
+    for i in range(N):
+        path = f"images/id_{i // 2}/Study_{i}/Series_{i}/image-{i}.png"
+        images(folder, [path])
+        rows.append(
+            (
+                i,
+                path.replace("images", "Anonymized_DICOMs"),
+                path,
+                f"id_{i // 2}",
+                "F",
+                50 if i else "85 or more",
+                i,
+                20080101,
+            )
+        )
+        rows[-1] += (*marks(Edema="1.0" if i % 2 else ""), "PA", 24, 30, "X")
+    write_csv(folder / "master_spreadsheet_update.csv", BRAX_HEADER, rows)
+
+
+def mimic_names(i):
+    """dicom_id, subject_id and study_id of an image; images 0 and 1 are of one study."""
+    return f"{i:08x}-bde0afdd-112c0b34-7bc16630-4e384014", 10000032 + i // 3, 50414267 + (i // 2 if i < 2 else i)
+
+
+def mimic(folder, packed=False):
+    metadata, splits, labels = [], [], {}
+    for i in range(N):
+        image, patient, study = mimic_names(i)
+        images(folder / "files" / f"p{str(patient)[:2]}" / f"p{patient}" / f"s{study}", [f"{image}.jpg"])
+        view = "LATERAL" if i == 1 else "PA"
+        # the last study of a patient has the earliest date
+        metadata.append((image, patient, study, "CHEST", view, 24, 30, 21800506 - i % 3 // 2, "213014.531", "", "", ""))
+        splits.append((image, study, patient, "train" if i < 3 else "test"))
+        labels[study] = (patient, study, *marks(sorted(FINDINGS), Edema=["1.0", "-1.0", "0.0", ""][i % 4]))
+    write_csv(folder / "mimic-cxr-2.0.0-metadata.csv", MIMIC_METADATA, metadata)
+    write_csv(folder / "mimic-cxr-2.0.0-split.csv", "dicom_id,study_id,subject_id,split", splits)
+    write_csv(folder / "mimic-cxr-2.0.0-chexpert.csv", MIMIC_LABELS, list(labels.values())[:-1])
+    for file in folder.glob("*.csv") if packed else ():
+        (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+
+
+PADCHEST_LABELS = ("['pleural effusion', ' laminar atelectasis']", "['normal']", "['unchanged']")
+PADCHEST_LABELS += ("['hydropneumothorax', 'scoliosis']", "['']", '["air bronchogram"]')
+
+
+def padchest(folder):
+    columns, rows = PADCHEST_HEADER.split(","), []
+    for i, labels in enumerate(PADCHEST_LABELS):
+        images(folder / str(i % 2), [f"{i}_00-{i}.png"])
+        row = dict(ImageID=f"{i}_00-{i}.png", ImageDir=i % 2, StudyDate_DICOM=20140915 - i, StudyID=f"s{i}")
+        row |= dict(PatientID=f"p{i // 2}", PatientBirth=1950.0 if i else "", PatientSex_DICOM="F", Projection="PA")
+        row |= dict(MethodLabel="Physician" if i < 4 else "RNN_model", Report='"derrame, sin cambios"')
+        row["Labels"] = '"' + labels.replace('"', '""') + '"'
+        rows.append([row.get(name, "") for name in columns])
+    write_csv(folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", PADCHEST_HEADER, rows)
+
+
 LAYOUTS = {
     "csv": (
         own_csv,
@@ -113,6 +220,13 @@ LAYOUTS = {
     "vindr": (vindr, otcxr_mm.VinDrCXR),
     "rsna": (rsna, otcxr_mm.RSNAPneumonia),
     "siim": (siim, otcxr_mm.SIIMPneumothorax),
+    "chexpert": (chexpert, otcxr_mm.CheXpert),
+    "brax": (brax, otcxr_mm.BRAX),
+    "mimic": (
+        lambda folder: mimic(folder, packed=False),
+        lambda root, **kw: otcxr_mm.MIMICCXR(root, split="all", **kw),
+    ),
+    "padchest": (padchest, otcxr_mm.PadChest),
     "masks": (masks, otcxr_mm.CXRSegmentation),
     "npz": (npz, lambda root, **kw: otcxr_mm.MedMNISTCXR(root, "pneumoniamnist.npz", **kw)),
 }

@@ -1,5 +1,6 @@
 """Damaged and contradictory input: an error that names the file, or a counted skip; never a hang or a wrong label."""
 
+import gzip
 import os
 import re
 import signal
@@ -78,8 +79,102 @@ def npz_with(**changed):
     return lambda file: npz(file.parent, **changed)
 
 
+def encoded(name):
+    return raw(lambda data: data.decode().encode(name))
+
+
+def gzipped(share=1.0):
+    def change(file):
+        packed = gzip.compress(file.read_bytes())
+        file.with_name(f"{file.name}.gz").write_bytes(packed[: int(share * len(packed))])
+        file.unlink()
+
+    return change
+
+
+def last_row(old="", new=""):
+    """Repeats the last row with a change."""
+
+    def change(file):
+        row = file.read_text().splitlines()[-1]
+        assert old in row
+        append(row.replace(old, new, 1))(file)
+
+    return change
+
+
+TRAIN, BRAX, PADCHEST = (
+    "train.csv",
+    "master_spreadsheet_update.csv",
+    "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv",
+)
+META, SPLIT, LABELS = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("metadata", "split", "chexpert"))
+# tables of the hospitals' sets: layout, table, a required column
+TABLES = [
+    ("chexpert", TRAIN, "Path"),
+    ("brax", BRAX, "PngPath"),
+    ("mimic", META, "dicom_id"),
+    ("mimic", SPLIT, "split"),
+    ("mimic", LABELS, "study_id"),
+    ("padchest", PADCHEST, "Labels"),
+]
 # layout, file, what is done to it, what the message names besides the folder
 ERRORS = [
+    *(
+        case
+        for layout, file, key in TABLES
+        for case in (
+            (layout, file, os.remove, "no such table" if layout != "padchest" else "the table of PadChest"),
+            (layout, file, instead(lambda file: file.mkdir()), file),
+            (layout, file, text(""), f"{file}: no column"),
+            (layout, file, lambda file: file.write_text(file.read_text().splitlines()[0]), f"{file}: the table has no"),
+            (layout, file, replace(key, f"{key}2"), f"{file}: no column '{key}'"),
+            (layout, file, replace(key, f"{key},{key}"), "appears twice"),
+            (layout, file, replace(",", ";", -1), "columns are separated by ';'"),
+            (layout, file, encoded("utf-16"), f"{file}: save the table as UTF-8"),
+            (layout, file, raw(lambda data: data + b"M\xfcller"), "as UTF-8"),
+            (layout, file, append('"'), "unexpected end of data"),
+            (layout, file, append("a,b"), "2 fields, but the header has"),
+            (layout, file, raw(lambda data: data.rstrip() + b",x"), "fields, but the header has"),
+            (layout, file, append("1"), "1 fields, but the header has"),
+        )
+    ),
+    ("chexpert", TRAIN, last_row(), "train/patient00002/study2/view1_frontal.jpg is listed in several rows"),
+    ("chexpert", TRAIN, replace("1.0,", "2.0,"), "train.csv, row 2: '2.0' in column 'Edema'; expected one of"),
+    ("chexpert", TRAIN, replace("CheXpert-v1.0-small/train", "/etc"), "train.csv, row 2: '/etc/patient00001/"),
+    ("chexpert", TRAIN, replace("train/patient00001", "train/../p"), "is not like train/patient00001/study1/view1_f"),
+    ("chexpert", TRAIN, replace("view1_frontal", "view1"), "train.csv, row 2: 'CheXpert-v1.0-small/train/patient0"),
+    ("brax", BRAX, replace("images/id_0", "/images/id_0"), "row 2: '/images/id_0/Study_0/Series_0/image-0.png' in"),
+    ("brax", BRAX, replace("images/id_0", "images/../../id_0"), "must be a path below the folder of the data set"),
+    ("brax", BRAX, replace("images/id_0", "images\\..\\..\\id_0"), "must be a path below the folder of the data"),
+    ("brax", BRAX, last_row(), "image-5.png is listed in several rows"),
+    ("brax", BRAX, replace("1.0,", "yes,"), "row 3: 'yes' in column 'Edema'; expected one of"),
+    ("mimic", META, last_row(), f"{META}, row 8: dicom_id 00000005-bde0afdd-112c0b34-7bc16630-4e384014 is also in row"),
+    ("mimic", META, replace("0000000", "../0000"), f"{META}, row 2: '../00000-bde0afdd"),
+    ("mimic", META, replace("10000032", "p10000032"), f"{META}, row 2: 'p10000032' in column 'subject_id' is not a"),
+    ("mimic", META, replace("50414267", ""), f"{META}, row 2: '' in column 'study_id' is not a number"),
+    ("mimic", META, replace("50414267", "9" * 20), "in column 'study_id' is not a number"),
+    (
+        "mimic",
+        META,
+        replace("21800506", "2180-05-06"),
+        f"{META}, row 2: '2180-05-06' in column 'StudyDate'; expected a",
+    ),
+    ("mimic", META, replace("00000000-", "10000000-"), f"{META}, row 2: dicom_id 10000000-bde0afdd-112c0b34-7bc16630"),
+    ("mimic", SPLIT, last_row("test", "train"), f"{SPLIT}, row 8: dicom_id 00000005-bde0afdd-112c0b34-7bc16630"),
+    ("mimic", SPLIT, replace("train", "validation"), f"{SPLIT}, row 2: 'validation' in column 'split'"),
+    ("mimic", SPLIT, replace("train", "test"), "these patients appear in more than one split: 10000032"),
+    ("mimic", LABELS, last_row(), f"{LABELS}, row 6: study_id 50414271 is also in row 5: keep one of them"),
+    ("mimic", LABELS, replace("-1.0", "1.5"), f"{LABELS}, row 2: '1.5' in column 'Edema'"),
+    ("mimic", LABELS, gzipped(0.7), f"{LABELS}.gz: damaged, or not gzipped"),
+    ("mimic", LABELS, lambda file: file.rename(f"{file}.gz"), f"{LABELS}.gz: damaged, or not gzipped"),
+    ("padchest", PADCHEST, last_row(), "1/5_00-5.png is listed in several rows"),
+    ("padchest", PADCHEST, replace("['normal']", "normal"), "row 3: 'normal' in column 'Labels' is not a list"),
+    ("padchest", PADCHEST, replace("20140915", "15/09/2014"), "row 2: '15/09/2014' in column 'StudyDate_DICOM'; exp"),
+    ("padchest", PADCHEST, replace("0_00-0.png", "../0_00-0.png"), "row 2: '../0_00-0.png' in column 'ImageID' must"),
+    ("padchest", PADCHEST, replace("0_00-0.png,0", "0_00-0.png,/etc"), "row 2: '/etc' in column 'ImageDir' must be"),
+    ("padchest", PADCHEST, replace("0_00-0.png,0", "0_00-0.png,"), "row 2: '' in column 'ImageDir' must be"),
+    ("padchest", "1/1_00-1.png", os.remove, "1 of 6 listed images are missing"),
     # any csv
     ("csv", "t.csv", replace("p0,train,30", "p0,train,x,30"), "t.csv, row 2: 7 fields, but the header has 6"),
     ("csv", "t.csv", replace("31,1,0", "31,1,0.5"), "t.csv, row 3: '0.5' in column 'Edema'"),
@@ -201,6 +296,26 @@ def test_a_broken_image_is_skipped_and_named(tmp_path, sound, layout, file, dama
     data.test_mode = True
     with no_hang(), pytest.raises(ValueError, match=re.escape(reason)):
         data[broken]
+
+
+@pytest.mark.parametrize(("layout", "file", "key"), TABLES, ids=name_of)
+@pytest.mark.parametrize(
+    "change",
+    [
+        raw(lambda data: b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n")),
+        raw(lambda data: data.replace(b"\n", b"\n\n").rstrip()),
+        lambda file: file.write_text("\n".join(f'"x, ""{i}""",{line}' for i, line in enumerate(file.open()))),
+        lambda file: file.rename(file.with_name("x")) and file.symlink_to("x"),
+    ],
+    ids=["bom and windows", "blank lines", "a column more, in quotes", "link"],
+)
+def test_tables_that_other_programs_wrote_are_read(tmp_path, sound, layout, file, key, change):
+    build = sound(layout)
+    truth = build().records
+    change(tmp_path / file)
+    found = build().records
+    for name in ("path", "patient", "labels", "visit", "study"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(truth, name))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.datasets.dicoms import write_dicom
+from tests.datasets.layouts import CHEXPERT_HEADER, FINDINGS, MIMIC_LABELS, MIMIC_METADATA, PADCHEST_HEADER, marks
 
-from .planted import COUNTS, SIDE, SMALL, Planted, backgrounds, cases, disc, names, write, write_csv
+from .planted import COUNTS, SIDE, SMALL, Case, Planted, backgrounds, cases, disc, names, write, write_csv
 
 NIH = ("Pneumonia", "Infiltration", "Edema", "Atelectasis", "Effusion", "Cardiomegaly", "Mass", "Nodule")
 NIH += ("Pneumothorax", "Consolidation", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia")
@@ -118,4 +119,76 @@ def medmnist(root: Path, data: Path) -> Planted:
             planted.add(f"{len(rows) - 1:06d}", "test", case.labels)
     root.mkdir(parents=True)
     np.savez_compressed(root / "chestmnist_128.npz", **{name: np.stack(rows) for name, rows in arrays.items()})
+    return planted
+
+
+CHEXPERT5 = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+HALVES = (("train", 0.9), ("val", 0.1))
+
+
+def found(case: Case, order: Sequence[str]) -> list[str]:
+    """A row's labels by CheXpert's labeler: a finding that is not there is blank, or 0.0 for every second image."""
+    absent = "0.0" if len(case.positive) % 2 else ""
+    named = {name: "1.0" if name in case.positive else absent for name in CHEXPERT5}
+    return marks(order, **{name.replace(" ", "_"): mark for name, mark in named.items()})
+
+
+def chexpert(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
+    """As Stanford ships it; the test images are `valid`."""
+    planted, rows = Planted(root), {"train": [], "valid": []}
+    patients = {**names("patient{:05d}", HALVES), "test": map("patient9{:04d}".format, count())}
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), CHEXPERT5, counts, patients)):
+        split = "valid" if case.split == "test" else "train"
+        path = f"{split}/{case.patient}/study{i % 2 + 1}/view{i}_frontal.jpg"
+        write(root / path, case.pixels)
+        about = ("Female", 20 + i, "Frontal", "AP")
+        rows[split].append((f"CheXpert-v1.0-small/{path}", *about, *found(case, FINDINGS)))
+        planted.add(f"view{i}_frontal", case.split, case.labels, case.patient)
+    for split, lines in rows.items():
+        write_csv(root / f"{split}.csv", CHEXPERT_HEADER, lines)
+    return planted
+
+
+def mimic(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
+    """As PhysioNet ships it, in three tables."""
+    planted, metadata, splits, labels = Planted(root), [], [], []
+    patients = {split: map(str, count(10000032 + 10000 * k)) for k, split in enumerate(counts)}
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), CHEXPERT5, counts, patients)):
+        image, study = f"{i:08x}-bde0afdd-112c0b34-7bc16630-4e384014", 50414267 + i
+        write(root / "files" / f"p{case.patient[:2]}" / f"p{case.patient}" / f"s{study}" / f"{image}.jpg", case.pixels)
+        metadata.append((image, case.patient, study, "CHEST", "PA", 128, 128, 21800506 + i, "213014.531", "", "", ""))
+        splits.append((image, study, case.patient, "validate" if case.split == "val" else case.split))
+        labels.append((case.patient, study, *found(case, sorted(FINDINGS))))
+        planted.add(image, case.split, case.labels, case.patient)
+    write_csv(root / "mimic-cxr-2.0.0-metadata.csv", MIMIC_METADATA, metadata)
+    write_csv(root / "mimic-cxr-2.0.0-split.csv", "dicom_id,study_id,subject_id,split", splits)
+    write_csv(root / "mimic-cxr-2.0.0-chexpert.csv", MIMIC_LABELS, labels)
+    return planted
+
+
+# a label of PadChest in each group
+PADCHEST = {
+    "Atelectasis": "laminar atelectasis",
+    "Effusion": "loculated pleural effusion",
+    "Infiltration": "infiltrates",
+}
+PADCHEST |= {"Edema": "pulmonary edema", "Fibrosis": "pulmonary fibrosis", "Hernia": "hiatal hernia"}
+PADCHEST |= {"Nodule": "multiple nodules", "Pneumonia": "atypical pneumonia", "Consolidation": "air bronchogram"}
+
+
+def padchest(root: Path, data: Path, counts: Mapping[str, int] = COUNTS) -> Planted:
+    """As BIMCV ships it: PNG of 16 bits in numbered folders."""
+    planted, rows, classes = Planted(root), [], [name for name in NIH if name != "Infiltration"]
+    for i, case in enumerate(cases(backgrounds(data / "nih" / "images"), classes, counts, names("p{}"))):
+        image = f"2168401113{i:05d}_00-{i % 7}.png"
+        write(root / str(i % 3) / image, case.pixels.astype(np.uint16) * 257)
+        row = dict(ImageID=image, ImageDir=i % 3, StudyDate_DICOM=20100101 + i, StudyID=f"s{i}", PatientID=case.patient)
+        row |= dict(PatientBirth=1950, PatientSex_DICOM="M", Projection=("PA", "AP_horizontal")[i % 2])
+        labels = [PADCHEST.get(name, name.replace("_", " ").lower()) for name in case.positive] or ["normal"]
+        row |= dict(MethodLabel="Physician", Labels=f'"{labels}"')
+        rows.append([row.get(name, "") for name in PADCHEST_HEADER.split(",")])
+        # what shows consolidation shows infiltrates
+        labels = {**case.labels, "Infiltration": case.labels["Consolidation"]}
+        planted.add(Path(image).stem, case.split, labels, case.patient)
+    write_csv(root / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", PADCHEST_HEADER, rows)
     return planted

@@ -18,6 +18,7 @@ VIEW_COLUMNS = ("View Position", "view")
 AGE_COLUMNS = ("Patient Age", "Age")
 SEX_COLUMNS = ("Patient Gender", "Patient Sex", "Sex", "Gender")
 VISIT_COLUMNS = ("Follow-up #", "visit", "visit number")
+STUDY_COLUMNS = ("Study ID", "study", "accession number")
 
 
 @DATASETS.register_module()
@@ -28,7 +29,7 @@ class UnlabeledCXR(BaseCXRDataset):
         data_root: A folder, searched with its subfolders except hidden ones; or the folder that the paths in the list
             or csv are relative to.
         ann_file: A list (`.txt`, one path per line) or a csv with a column of paths and optionally of patients, splits,
-            views, ages, sexes and numbers of visits; '' for all images of the folder.
+            views, ages, sexes, studies and numbers of visits; '' for all images of the folder.
         img_prefix: Folder between `data_root` and the paths of `ann_file`.
         path_column: Column of paths; default: the first of Image Index, path, filename, image, image_id, regardless of
             case, spaces, hyphens and underscores.
@@ -87,6 +88,8 @@ class UnlabeledCXR(BaseCXRDataset):
             records.sex = parse_sexes(table[column], table.file)
         for column in table.alike(VISIT_COLUMNS)[:1]:
             records.visit = parse_visits(table[column], table.file)
+        for column in table.alike(STUDY_COLUMNS)[:1]:
+            records.study = table[column]
         return records
 
     def _prefixed(self, path: np.ndarray) -> np.ndarray:
