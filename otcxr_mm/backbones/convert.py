@@ -13,6 +13,9 @@ from ..utils.building import build_untrusted
 from ..utils.checkpoints import latest_checkpoint, trained_config
 from .weights import backbone_tensors, convert_stem, describe_backbone, read_checkpoint, stem_of, write_backbone
 
+# files of a folder for the Hugging Face Hub, as timm and transformers name them
+HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"
+
 
 def export_backbone(
     source: str | os.PathLike,
@@ -45,11 +48,13 @@ def export_backbone(
         ValueError: For a file that cannot be read, a checkpoint without a config, an architecture that the library does
             not have, or another suffix.
     """
-    path = _weights(Path(source).expanduser())
+    path = find_weights(Path(source).expanduser())
     width = f"_{channels}ch" if channels else ""
     out = Path(out).expanduser() if out else path.with_name(f"backbone_{layout}{width}.pth")
     if out.suffix not in (".pth", ".safetensors"):
-        raise ValueError(f"{out}: the name must end in .pth or .safetensors")
+        raise ValueError(
+            f"{out}: the name must end in .pth or .safetensors (of a graph in .onnx or .pt2; a folder has no suffix)"
+        )
     for file in (out, out.with_suffix(".json")):
         if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
             raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
@@ -65,7 +70,8 @@ def export_backbone(
     return out
 
 
-def _weights(source: Path) -> Path:
+def find_weights(source: Path) -> Path:
+    """The checkpoint to export of a work dir, or the file itself."""
     path = Path(latest_checkpoint(str(source)) or source / "backbone.pth") if source.is_dir() else source
     if not path.is_file():
         raise FileNotFoundError(f"{source}: neither a checkpoint nor a folder with one, or with backbone.pth")
@@ -82,12 +88,15 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     Raises:
         ValueError: For a checkpoint without a config that can be read, or a `backbone.pth` without its JSON.
     """
-    beside = path.with_suffix(".json")
+    folder = path.name == HUB_WEIGHTS
+    beside = path.with_name(HUB_CONFIG) if folder else path.with_suffix(".json")
     if "state_dict" not in checkpoint and beside.is_file():
         try:
             record = json.loads(beside.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{beside}: not the JSON of a backbone ({error})") from None
+        if folder and isinstance(record, dict):
+            record = record.get("otcxr_mm")
         if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
             raise ValueError(f"{beside}: not the JSON of a backbone: it has no entry backbone")
         return backbone_tensors(checkpoint), record
