@@ -51,7 +51,7 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
 
     Args:
         source: Work dir of a run, a checkpoint, a `backbone.pth` with its JSON, or a folder of
-            :func:`otcxr_mm.backbones.export_folder`; or what was read before.
+            :func:`otcxr_mm.export_folder`; or what was read before.
         whole: Whether a whole model is wanted. Of a work dir, the checkpoint is then taken that `otcxr test` takes;
             otherwise its `backbone.pth`, if there is one.
 

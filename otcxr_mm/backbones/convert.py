@@ -10,7 +10,7 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import latest_checkpoint, trained_config
+from ..utils.checkpoints import best_checkpoint, latest_checkpoint, trained_config
 from .weights import backbone_tensors, convert_stem, describe_backbone, read_checkpoint, stem_of, write_backbone
 
 # files of a folder for the Hugging Face Hub, as timm and transformers name them
@@ -72,7 +72,8 @@ def export_backbone(
 
 def find_weights(source: Path) -> Path:
     """The checkpoint to export of a work dir, or the file itself."""
-    path = Path(latest_checkpoint(str(source)) or source / "backbone.pth") if source.is_dir() else source
+    found = latest_checkpoint(str(source)) or best_checkpoint(str(source)) or source / "backbone.pth"
+    path = Path(found) if source.is_dir() else source
     if not path.is_file():
         raise FileNotFoundError(f"{source}: neither a checkpoint nor a folder with one, or with backbone.pth")
     return path

@@ -129,7 +129,10 @@ def _same(ours: nn.Module, theirs: nn.Module, images: torch.Tensor) -> bool:
 def _card(name: str, record: dict, config: dict) -> str:
     """The model card: what it is, how to use it, how it was trained, and what it is not for."""
     model = ((record.get("config") or {}).get("model") or {}).get("type", "unknown")
-    images = (record.get("train") or {}).get("images", "unknown")
+    images, epochs, iterations = (
+        found or "unknown"
+        for found in ((record.get("train") or {}).get("images"), record.get("epochs"), record.get("iterations"))
+    )
     use = ""
     if config:
         use = f"""With timm, normalise as `pretrained_cfg` says (images from 0 to 1):
@@ -146,7 +149,7 @@ tags: [radiology, chest-x-ray, self-supervised]
 ---
 # {name}
 
-A `{record["backbone"]["type"]}` for frontal chest radiographs, trained with `{model}` of otcxr_mm.
+A `{record["backbone"]["type"]}` for chest radiographs, trained in the model `{model}` with otcxr_mm.
 
 {use}With otcxr_mm, files as they are:
 
@@ -160,7 +163,7 @@ features = model.embed(["a.png", "b.dcm"])
 | images in training | {images} |
 | size in pixels | {record["size"]} |
 | mean, standard deviation (0 to 255) | {record["mean"]}, {record["std"]} |
-| epochs, iterations | {record.get("epochs", "unknown")}, {record.get("iterations", "unknown")} |
+| epochs, iterations | {epochs}, {iterations} |
 
 The settings of the training are in `config.json`, under `otcxr_mm`. To add before you publish it: the license, the
 data, and what was measured.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .config_file import import_datasets, set_environment
 from .console import ArgumentParser, command
 
 
@@ -36,6 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     suffix = Path(args.out).suffix if args.out else ".pth"
     if suffix in ("", ".onnx", ".pt2") and (args.format or args.channels):
         parser.error("--format and --channels are for files of weights, .pth or .safetensors")
+    set_environment()
+    import_datasets({})
     if suffix in (".onnx", ".pt2"):
         from ..apis.graphs import export_graph
 

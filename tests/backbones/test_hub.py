@@ -77,4 +77,4 @@ def test_nothing_is_overwritten_unasked(tmp_path):
         otcxr_mm.export_folder(tmp_path, tmp_path / "hub")
     assert [path.name for path in (tmp_path / "hub").iterdir()] == ["README.md"]
     otcxr_mm.export_folder(tmp_path, tmp_path / "hub", force=True)
-    assert "for frontal chest radiographs" in (tmp_path / "hub" / "README.md").read_text()
+    assert "for chest radiographs" in (tmp_path / "hub" / "README.md").read_text()
