@@ -107,7 +107,9 @@ def build_backbone(trained: Trained) -> tuple[nn.Module, dict]:
     state, record = backbone_of(trained.path, trained.checkpoint)
     scope = trained.scope or (record.get("config") or {}).get("default_scope")
     backbone = build_untrusted(record["backbone"], MODELS, scope, trained.path)
-    fill(backbone, under_names_of(backbone, state), trained.path)
+    # the names may be timm's there
+    state = under_names_of(backbone, state) if trained.path.name == HUB_WEIGHTS else state
+    fill(backbone, state, trained.path)
     if record.get("channels") is None:
         stem = stem_of(state)
         record = {**record, "channels": state[stem].shape[1] if stem else 1}

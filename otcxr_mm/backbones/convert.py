@@ -89,14 +89,15 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     Raises:
         ValueError: For a checkpoint without a config that can be read, or a `backbone.pth` without its JSON.
     """
-    folder = path.name == HUB_WEIGHTS
-    beside = path.with_name(HUB_CONFIG) if folder else path.with_suffix(".json")
+    beside = path.with_suffix(".json")
+    if hub := path.name == HUB_WEIGHTS and not beside.is_file():
+        beside = path.with_name(HUB_CONFIG)
     if "state_dict" not in checkpoint and beside.is_file():
         try:
             record = json.loads(beside.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{beside}: not the JSON of a backbone ({error})") from None
-        if folder and isinstance(record, dict):
+        if hub and isinstance(record, dict):
             record = record.get("otcxr_mm")
         if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
             raise ValueError(f"{beside}: not the JSON of a backbone: it has no entry backbone")
