@@ -60,7 +60,7 @@ def run(notebook: dict, shell: Callable[[str], None] = shell) -> dict:
             shown = run_cell(source, names)
         # no paths of this machine, and no optional package that is missing
         text = printed.getvalue().replace(f"{os.getcwd()}/", "").replace(f"{ROOT}/", "")
-        text = "".join(line for line in text.splitlines(True) if "Could not import" not in line)
+        text = "".join(line for line in text.splitlines(True) if line.strip() and "Could not import" not in line)
         cell["execution_count"] = number
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": text.splitlines(True)}] if text else []
         if shown is not None:
