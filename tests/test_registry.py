@@ -9,7 +9,8 @@ from otcxr_mm import registry
 REGISTRIES = [kind for kind in vars(registry).values() if isinstance(kind, Registry)]
 # no part of a config
 PLAIN = {"__version__", "ops", "BaseCXRDataset", "PackedImages", "PatientPairs", "Records", "Atoms", "Tokens"}
-PLAIN |= {"export_backbone", "load_backbone", "load_backbone_weights", "pack_images", "save_backbone"}
+PLAIN |= {"export_backbone", "export_folder", "export_graph", "load_backbone", "load_backbone_weights"}
+PLAIN |= {"pack_images", "save_backbone"}
 PLAIN |= {"CXRBackbone", "CXRClassifierInferencer", "CXRFeatureInferencer", "CXRSegmentorInferencer"}
 
 

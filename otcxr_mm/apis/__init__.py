@@ -3,6 +3,7 @@
 from .backbone import CXRBackbone, load_backbone
 from .classifier import CXRClassifierInferencer
 from .features import CXRFeatureInferencer
+from .graphs import export_graph
 from .segmentor import CXRSegmentorInferencer
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "CXRClassifierInferencer",
     "CXRFeatureInferencer",
     "CXRSegmentorInferencer",
+    "export_graph",
     "load_backbone",
 ]

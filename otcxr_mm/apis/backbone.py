@@ -138,8 +138,9 @@ def load_backbone(
     no code in them is run. To fill a network of your own instead, use :func:`otcxr_mm.load_backbone_weights`.
 
     Args:
-        source: Work dir of a run, one of its checkpoints, or a `backbone.pth` (or `.safetensors`) with its JSON. Of a
-            work dir, `backbone.pth` is taken, or else the checkpoint that `otcxr test` takes.
+        source: Work dir of a run, one of its checkpoints, a `backbone.pth` (or `.safetensors`) with its JSON, or a
+            folder of :func:`otcxr_mm.export_folder`. Of a work dir, `backbone.pth` is taken, or else the checkpoint
+            that `otcxr test` takes.
         device: Default: the CPU.
         size: Side in pixels to resize images to, instead of that of the training.
         max_value: White level of 16-bit files, instead of that of the training; see :class:`otcxr_mm.LoadCXR`.

@@ -9,7 +9,8 @@ import torch
 from mmengine.dataset import Compose
 from torch import nn
 
-from ..backbones.convert import backbone_of
+from ..backbones.convert import HUB_WEIGHTS, backbone_of
+from ..backbones.names import under_names_of
 from ..backbones.preprocessing import WHITE
 from ..backbones.weights import stem_of
 from ..datasets.transforms.loading import LoadCXR
@@ -49,7 +50,8 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
     """Finds and reads weights.
 
     Args:
-        source: Work dir of a run, a checkpoint, or a `backbone.pth` with its JSON; or what was read before.
+        source: Work dir of a run, a checkpoint, a `backbone.pth` with its JSON, or a folder of
+            :func:`otcxr_mm.export_folder`; or what was read before.
         whole: Whether a whole model is wanted. Of a work dir, the checkpoint is then taken that `otcxr test` takes;
             otherwise its `backbone.pth`, if there is one.
 
@@ -63,7 +65,8 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
     if path.is_dir():
         exported = path / "backbone.pth"
         found = None if whole or not exported.is_file() else exported
-        path = Path(found or best_checkpoint(str(path)) or exported)
+        hub = path / HUB_WEIGHTS
+        path = Path(found or best_checkpoint(str(path)) or (hub if hub.is_file() else exported))
     if not path.is_file():
         raise FileNotFoundError(
             f"{source}: no weights here: name the work dir of a run, one of its checkpoints, or a backbone.pth"
@@ -104,6 +107,8 @@ def build_backbone(trained: Trained) -> tuple[nn.Module, dict]:
     state, record = backbone_of(trained.path, trained.checkpoint)
     scope = trained.scope or (record.get("config") or {}).get("default_scope")
     backbone = build_untrusted(record["backbone"], MODELS, scope, trained.path)
+    # the names may be timm's there
+    state = under_names_of(backbone, state) if trained.path.name == HUB_WEIGHTS else state
     fill(backbone, state, trained.path)
     if record.get("channels") is None:
         stem = stem_of(state)

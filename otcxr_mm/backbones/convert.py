@@ -10,8 +10,11 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import latest_checkpoint, load_checkpoint, trained_config
+from ..utils.checkpoints import best_checkpoint, latest_checkpoint, load_checkpoint, trained_config
 from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
+
+# files of a folder for the Hugging Face Hub, as timm and transformers name them
+HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"
 
 
 def export_backbone(
@@ -45,11 +48,13 @@ def export_backbone(
         ValueError: For a file that cannot be read, a checkpoint without a config, an architecture that the library does
             not have, or another suffix.
     """
-    path = _weights(Path(source).expanduser())
+    path = find_weights(Path(source).expanduser())
     width = f"_{channels}ch" if channels else ""
     out = Path(out).expanduser() if out else path.with_name(f"backbone_{layout}{width}.pth")
     if out.suffix not in (".pth", ".safetensors"):
-        raise ValueError(f"{out}: the name must end in .pth or .safetensors")
+        raise ValueError(
+            f"{out}: the name must end in .pth or .safetensors (of a graph in .onnx or .pt2; a folder has no suffix)"
+        )
     for file in (out, out.with_suffix(".json")):
         if file.exists() and (not force or file.with_suffix("").resolve() == path.with_suffix("").resolve()):
             raise FileExistsError(f"{file} is there already: name another file, or overwrite it with --force")
@@ -65,8 +70,10 @@ def export_backbone(
     return out
 
 
-def _weights(source: Path) -> Path:
-    path = Path(latest_checkpoint(str(source)) or source / "backbone.pth") if source.is_dir() else source
+def find_weights(source: Path) -> Path:
+    """The checkpoint to export of a work dir, or the file itself."""
+    found = latest_checkpoint(str(source)) or best_checkpoint(str(source)) or source / "backbone.pth"
+    path = Path(found) if source.is_dir() else source
     if not path.is_file():
         raise FileNotFoundError(f"{source}: neither a checkpoint nor a folder with one, or with backbone.pth")
     return path
@@ -83,8 +90,10 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
         ValueError: For a checkpoint without a config that can be read, or a `backbone.pth` without its JSON.
     """
     beside = path.with_suffix(".json")
+    if hub := path.name == HUB_WEIGHTS and not beside.is_file():
+        beside = path.with_name(HUB_CONFIG)
     if "state_dict" not in checkpoint and beside.is_file():
-        return backbone_tensors(checkpoint), _record(beside)
+        return backbone_tensors(checkpoint), _record(beside, hub)
     cfg = trained_config(checkpoint)
     if cfg is None or not isinstance(cfg.get("model"), dict) or "backbone" not in cfg["model"]:
         raise ValueError(
@@ -99,12 +108,14 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     return backbone_tensors(checkpoint), record
 
 
-def _record(file: Path) -> dict:
+def _record(file: Path, hub: bool) -> dict:
+    """The record of a backbone: the JSON beside its weights, or an entry of the config of a hub's folder."""
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
+        record = record["otcxr_mm"] if hub else record
         str(record["backbone"]["type"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not the record of a backbone ({error}): copy it again with its .pth") from None
+        raise ValueError(f"{file}: not the record of a backbone ({error}): copy it again with its weights") from None
     return record
 
 

@@ -104,6 +104,8 @@ def test_masks_have_the_size_of_the_original(tmp_path):
     assert inferencer.columns[-1] == "cardiothoracic_ratio"
     with pytest.raises(ValueError, match="is not a classifier"):
         otcxr_mm.CXRClassifierInferencer(tmp_path)
+    with pytest.raises(ValueError, match="MaskSegmentor is not a classifier"):
+        otcxr_mm.export_graph(tmp_path, tmp_path / "a.pt2")
 
 
 def test_the_cardiothoracic_ratio_of_known_shapes():

@@ -68,6 +68,9 @@ def test_scripts_are_the_commands(python):
         ("list-cfg no-such", 1, "no config has 'no-such'"),
         ("copy-cfg no-such", 1, "no config of otcxr_mm has this name"),
         ("export gone", 1, "gone: neither a checkpoint nor a folder with one"),
+        ("export gone --out x.pt2", 1, "gone: no weights here"),
+        ("export gone --out x", 1, "gone: neither a checkpoint nor a folder with one"),
+        ("export gone --out x --format timm", 2, "--format and --channels are for files of weights"),
     ],
 )
 def test_every_failure_has_a_status_and_a_line(arguments, status, message, otcxr, monkeypatch):

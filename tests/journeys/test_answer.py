@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import time
+import zipfile
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +15,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from tests.conftest import ROOT
 from tests.datasets.dicoms import write_dicom
 
 pytestmark = pytest.mark.xdist_group("hospital")
 SECRET = "SECRET^PATIENT"
+INFERENCE = ROOT / "docs" / "inference.md"
 PARQUET = any(map(find_spec, ("pyarrow", "fastparquet")))
 
 
@@ -42,6 +47,50 @@ def test_predictions_are_those_of_the_test(otcxr, hospital):
     assert refused.status == 1 and "found.csv is there already" in refused.out
     refused = otcxr("predict", "work_dirs/mine", "hospital/images", "--out", "other.csv", cwd=folder)
     assert refused.status == 1 and "OTCXR is not a classifier" in refused.out
+
+
+def test_exported_graphs_give_the_probabilities_of_the_test(otcxr, hospital):
+    import otcxr_mm
+
+    folder = hospital.root.parent
+    tested = np.load(folder / "work_dirs" / "labels" / "predictions.npz")
+    model = otcxr_mm.load_backbone(folder / "work_dirs" / "labels" / "linear.pth")
+    images = model.preprocess([folder / "hospital" / image for image in tested["image"]])
+    done = otcxr("export", "work_dirs/labels", "--out", "labels.pt2", cwd=folder, check=True)
+    assert [line for line in done.lines if "OneDL" not in line] == ["labels.pt2: written"]
+    program = torch.export.load(folder / "labels.pt2")
+    np.testing.assert_allclose(program.module()(images).detach(), tested["scores"], rtol=0, atol=1e-5)
+    with zipfile.ZipFile(folder / "labels.pt2") as archive:
+        contents = [archive.read(name) for name in archive.namelist()]
+
+    onnxruntime = pytest.importorskip("onnxruntime")
+    done = otcxr("export", "work_dirs/labels", "--out", "labels.onnx", cwd=folder, check=True)
+    assert [line for line in done.lines if "OneDL" not in line] == ["labels.onnx: written"]
+    session = onnxruntime.InferenceSession(folder / "labels.onnx")
+    (found,) = session.run(["probabilities"], {"images": images.numpy()})
+    np.testing.assert_allclose(found, tested["scores"], rtol=0, atol=1e-4)
+    metadata = session.get_modelmeta().custom_metadata_map
+    results = json.loads((folder / "work_dirs" / "labels" / "results.json").read_text())
+    assert json.loads(metadata["classes"]) == tested["classes"].tolist()
+    assert json.loads(metadata["weights_sha256"]) == results["checkpoint"]["sha256"]
+    rows = results["details"]["classes"]
+    assert json.loads(metadata["thresholds"]) == {row["name"]: row["at_threshold"]["threshold"] for row in rows}
+    contents.append((folder / "labels.onnx").read_bytes())
+    for secret in (str(ROOT), str(folder), "site-packages", tested["image"][0]):
+        assert not [1 for content in contents if secret.encode() in content], secret
+
+
+def test_the_pages_program_gives_the_probabilities_of_the_test(otcxr, hospital, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    folder = hospital.root.parent
+    otcxr("export", "work_dirs/labels", "--out", tmp_path / "classifier.onnx", cwd=folder, check=True)
+    tested = np.load(folder / "work_dirs" / "labels" / "predictions.npz")
+    shutil.copy(folder / "hospital" / str(tested["image"][0]), tmp_path / "a.png")
+    program = re.search(r"^```python\n# with_onnx\.py\n(.*?)^```", INFERENCE.read_text(), re.M | re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(program, names)
+    np.testing.assert_allclose(names["probabilities"], tested["scores"][:1], rtol=0, atol=1e-4)
 
 
 def test_features_are_those_of_python_and_images_that_look_alike_are_found(otcxr, hospital):
