@@ -47,5 +47,6 @@ napoleon_use_rtype = False
 
 # every name must resolve, but for those of other libraries, which have no pages here
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|torch|mmengine|pandas|collections\.abc|os|pathlib)\..*|Figure|Axes|BrokenImageError|.*\.(Table|Trained|ImageClassifier)")
+    ("py:.*", r"(numpy|torch|mmengine|mmpretrain|pandas|collections\.abc|os|pathlib)\..*|Figure|Axes|BrokenImageError"),
+    ("py:.*", r"(.*\.)?(Table|Trained|Image|Unread)"),
 ]

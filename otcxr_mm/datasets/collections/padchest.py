@@ -58,7 +58,7 @@ class PadChest(BaseCXRDataset):
     the publisher's numbered folders (`0/`, `1/`, ..., the column ImageDir) or all in one. The labels of 27 % of the
     reports are by physicians, those of the others by a network trained on these.
 
-    Classes are NIH's 14 findings, as groups of PadChest's labels (`GROUPS` in this module), or any of PadChest's own, named in
+    Classes are NIH's 14 findings, as groups of PadChest's labels (`GROUPS`), or any of PadChest's own, named in
     `classes`. A finding that a report does not name is negative. Where the only labels are 'unchanged', 'exclude' or
     'suboptimal study', all findings are unknown (NaN). Visits are studies in the order of their dates. No splits are
     published.
