@@ -10,7 +10,7 @@ REGISTRIES = [kind for kind in vars(registry).values() if isinstance(kind, Regis
 # no part of a config
 PLAIN = {"__version__", "ops", "BaseCXRDataset", "PackedImages", "PatientPairs", "Records", "Atoms", "Tokens"}
 PLAIN |= {"export_backbone", "export_folder", "export_graph", "load_backbone", "load_backbone_weights"}
-PLAIN |= {"pack_images", "save_backbone"}
+PLAIN |= {"match_images", "pack_images", "save_backbone"}
 PLAIN |= {"CXRBackbone", "CXRClassifierInferencer", "CXRFeatureInferencer", "CXRSegmentorInferencer"}
 
 

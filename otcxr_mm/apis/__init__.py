@@ -4,6 +4,7 @@ from .backbone import CXRBackbone, load_backbone
 from .classifier import CXRClassifierInferencer
 from .features import CXRFeatureInferencer
 from .graphs import export_graph
+from .match import match_images
 from .segmentor import CXRSegmentorInferencer
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "CXRSegmentorInferencer",
     "export_graph",
     "load_backbone",
+    "match_images",
 ]

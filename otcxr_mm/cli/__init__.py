@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": ("otcxr_mm.cli.predict", "Write findings, or areas of structures, of images to a table."),
     "embed": ("otcxr_mm.cli.embed", "Write the features of images."),
     "similar": ("otcxr_mm.cli.similar", "Find the images of an archive that look alike."),
+    "match": ("otcxr_mm.cli.match", "Draw which region of one image corresponds to which of another."),
     "export": ("otcxr_mm.cli.export", "Export a backbone for another library."),
     "table": ("otcxr_mm.cli.table", "Make tables of test results for a paper."),
     "compare": ("otcxr_mm.cli.compare", "Compare two tested runs, paired by patient."),
