@@ -51,7 +51,7 @@ class CXRBackbone(nn.Module):
             ValueError: If an image cannot be read; names it.
         """
         found = find_images(images)
-        tensors = [_read(entry).float() for batch in batches(found, self.steps, 32, workers) for entry in batch]
+        tensors = [entry.require().float() for batch in batches(found, self.steps, 32, workers) for entry in batch]
         return torch.stack(tensors)
 
     def feature_maps(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -95,7 +95,7 @@ class CXRBackbone(nn.Module):
         found, rows = find_images(images), []
         for batch in batches(found, self.steps, batch_size, workers):
             for entry in batch:
-                _read(entry)
+                entry.require()
             rows += self.features(batch)
         return torch.stack(rows)
 
@@ -113,12 +113,6 @@ class CXRBackbone(nn.Module):
         if training:
             self.train()
         return [rows.get(entry.index) for entry in batch]
-
-
-def _read(entry: Prepared) -> Tensor:
-    if entry.tensor is None:
-        raise ValueError(entry.reason)
-    return entry.tensor
 
 
 def load_backbone(

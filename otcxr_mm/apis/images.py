@@ -57,6 +57,12 @@ class Prepared:
     shape: tuple[int, int] = (0, 0)
     reason: str = ""
 
+    def require(self) -> Tensor:
+        """The tensor; or a ValueError with the reason, if there is none."""
+        if self.tensor is None:
+            raise ValueError(self.reason)
+        return self.tensor
+
 
 def grey_of(pixels: np.ndarray, name: str) -> np.ndarray:
     """An array as :func:`.loading.read_grey` would return it.

@@ -48,10 +48,7 @@ def match_images(
         raise ValueError(f"{trained.path}: {type(model).__name__} has no transport: name a pre-training with OTCXR")
     record = preprocessing_of(trained.cfg)
     (entries,) = batches(find_images([first, second]), record_steps(record), 2, 0)
-    for entry in entries:
-        if entry.tensor is None:
-            raise ValueError(entry.reason)
-    views = [entry.tensor[None] for entry in entries]
+    views = [entry.require()[None] for entry in entries]
     # both show their whole image
     frame = torch.eye(2, 3).expand(1, 2, 2, 3)
     feats = [model.backbone(view) for view in model.data_preprocessor({"inputs": views})["inputs"]]

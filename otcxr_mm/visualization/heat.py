@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-SIDE = 384  # height of a panel in pixels
+from .panels import grey_panel, tinted
+
 STRENGTH = 0.55  # opacity of the warmest place
 BAND = 24  # for the text
 
@@ -19,16 +20,14 @@ def heat_png(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> bytes:
         image: As the network sees it, (H, W) on the scale 0 to 255.
         maps: (h, w), at least 0, over the same area, by what to write above them.
     """
-    size = (max(1, round(SIDE * image.shape[1] / image.shape[0])), SIDE)
-    grey = cv2.resize(np.clip(np.rint(image), 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-    base = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    base = grey_panel(image)
+    size = base.shape[1::-1]
     panels = [_panel(base, "image")]
     for text, heat in maps.items():
         heat = cv2.resize(heat.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
         heat = heat / max(float(heat.max()), 1e-12)
         colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-        opacity = (STRENGTH * heat)[..., None]
-        panels.append(_panel(np.rint(base * (1 - opacity) + colours * opacity).astype(np.uint8), text))
+        panels.append(_panel(tinted(base, colours, (STRENGTH * heat)[..., None]), text))
     return cv2.imencode(".png", np.hstack(panels))[1].tobytes()
 
 

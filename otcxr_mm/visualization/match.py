@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-SIDE = 384  # height of a panel in pixels
+from .panels import grey_panel, tinted
+
 STRENGTH = 0.45  # opacity of the colours
 
 
@@ -31,9 +32,7 @@ def match_png(first: np.ndarray, second: np.ndarray, plan: np.ndarray, grid: tup
 
 
 def _panel(image: np.ndarray, colours: np.ndarray, opacity: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    size = (max(1, round(SIDE * image.shape[1] / image.shape[0])), SIDE)
-    grey = cv2.resize(np.clip(np.rint(image), 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+    base = grey_panel(image)
     layers = np.concatenate([colours, opacity[:, None]], 1).reshape(*grid, 4).astype(np.float32)
-    layers = cv2.resize(layers, size, interpolation=cv2.INTER_LINEAR)
-    share = STRENGTH * layers[:, :, 3:]
-    return np.rint(grey[:, :, None] * (1 - share) + layers[:, :, :3] * share).astype(np.uint8)
+    layers = cv2.resize(layers, base.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return tinted(base, layers[:, :, :3], STRENGTH * layers[:, :, 3:])
