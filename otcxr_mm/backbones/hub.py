@@ -11,7 +11,7 @@ from ..registry import MODELS
 from ..utils.building import build_untrusted
 from ..utils.checkpoints import load_checkpoint
 from ..utils.files import write_whole
-from .convert import HUB_CONFIG, HUB_WEIGHTS, backbone_of, find_weights
+from .convert import HUB_CONFIG, HUB_WEIGHTS, backbone_of, find_weights, same_features
 from .names import under_names_of
 
 State = dict[str, torch.Tensor]
@@ -57,7 +57,6 @@ def export_folder(source: str | os.PathLike, out: str | os.PathLike, force: bool
         raise ValueError(f"{path}: no size of the images is recorded")
     ours = build_untrusted(record["backbone"], MODELS, (record.get("config") or {}).get("default_scope"), path)
     ours.load_state_dict(state)
-    ours.eval()  # does not return the module in MMPretrain
     config, state = _for_timm(ours, state, record)
     write_whole(out / CARD, _card(out.resolve().name, record, config).encode())
     write_whole(out / HUB_CONFIG, (json.dumps({**config, "otcxr_mm": record}, indent=2) + "\n").encode())
@@ -74,10 +73,10 @@ def _for_timm(ours: nn.Module, state: State, record: dict) -> tuple[dict, State]
     size = [record["size"]] * 2 if isinstance(record["size"], int) else list(record["size"])
     channels = arguments["in_chans"]
     try:
-        theirs = timm.create_model(name, num_classes=0, **arguments).eval()
+        theirs = timm.create_model(name, num_classes=0, **arguments)
         filled = _under_names_of_timm(ours, theirs, state)
         theirs.load_state_dict(filled)
-        if not _same(ours, theirs, torch.randn(2, channels, *size)):
+        if not same_features(ours, theirs, torch.randn(2, channels, *size)):
             return {}, state
     except (RuntimeError, AssertionError, TypeError, ValueError):  # no such model, other shapes or arguments
         return {}, state
@@ -117,13 +116,6 @@ def _under_names_of_timm(ours: nn.Module, theirs: nn.Module, state: State) -> St
     names = {value.data_ptr(): name for name, value in theirs.state_dict().items()}
     given = under_names_of(ours, theirs.state_dict())
     return {names[v.data_ptr()]: state[name] for name, v in given.items() if v.data_ptr() in names and name in state}
-
-
-@torch.no_grad()
-def _same(ours: nn.Module, theirs: nn.Module, images: torch.Tensor) -> bool:
-    maps = ours(images)[-1]
-    features = maps.mean((2, 3)) if maps.dim() == 4 else maps
-    return torch.allclose(features, theirs(images), rtol=1e-3, atol=1e-5)
 
 
 def _card(name: str, record: dict, config: dict) -> str:
