@@ -22,7 +22,7 @@ train_dataloader = dict(
 )
 default_hooks = dict(
     # logs effective rank, spread and mean cosine of the backbone's features after each epoch
-    collapse=dict(type="otcxr_mm.CollapseMonitorHook"),
+    monitor=dict(type="otcxr_mm.TransportMonitor"),
     # writes backbone.pth and backbone.json at the end
     export=dict(type="otcxr_mm.ExportBackboneHook"),
 )

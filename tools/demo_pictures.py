@@ -5,18 +5,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from demo_dense import MASK, SIZE, Dense
+from demo_dense import MASK, Dense
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
-from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
 from otcxr_mm.utils.checkpoints import latest_checkpoint
 from otcxr_mm.visualization.features import pca_rgb
-from otcxr_mm.visualization.plans import draw_matches, plan_matches
+from otcxr_mm.visualization.plans import plan_matches
+from otcxr_mm.visualization.sheets import colour_sheet, plan_sheet
+from otcxr_mm.visualization.views import cropped_pairs
 
-NEAR = 0.15
 GREY = "#7d7d7d"  # readable on white and on black
 
 
@@ -67,33 +67,17 @@ def plans(work: Path, cfg: Config, images: np.ndarray, shown: int = 4, counted: 
 
     model = MODELS.build(cfg.model)
     load_checkpoint(model, latest_checkpoint(str(work / "pretrain_otcxr")), map_location="cpu")
-    np.random.seed(0)
-    crop, photo = TwoViewCrop(SIZE, scale=(0.3, 0.7), min_overlap=0.4, flip=0.5), PhotometricCXR()
-    pairs = [photo.transform(crop.transform({"img": img})) for img in images[:counted]]
-    matrices = torch.from_numpy(np.stack([p["view_to_image"] for p in pairs])).float()
-    views = tuple(np.stack([p["img"][view] for p in pairs]) for view in (0, 1))
-    figure, axes = plt.subplots(2, shown, figsize=(2.9 * shown, 3.2))
-    shares = []
-    for line, prior in zip(axes, (True, False), strict=True):
-        matches = plan_matches(model, views, matrices, prior)
-        shares.append(float((matches.distance <= NEAR)[matches.seen].float().mean()))
-        for k, axis in enumerate(line):
-            draw_matches(axis, views[0][k], views[1][k], matches, k, NEAR)
-    figure.tight_layout(pad=0.4)
-    return figure, (*shares, len(pairs))
+    views, matrices = cropped_pairs(images[:counted], 0, scale=(0.3, 0.7), min_overlap=0.4)
+    matches = [plan_matches(model, views, matrices, prior) for prior in (True, False)]
+    shares = [found.right()[0] for found in matches]
+    figure = plan_sheet(views, dict(zip(("with geometry", "features alone"), matches, strict=True)), shown)
+    return figure, (*shares, len(views[0]))
 
 
-def colours(dense: Dense, columns: int = 8) -> plt.Figure:
+def colours(dense: Dense) -> Figure:
     """Images, and below them each method's features as colours."""
-    figure, axes = plt.subplots(1 + len(dense.titles), columns, figsize=(1.3 * columns, 1.3 * (1 + len(dense.titles))))
-    for axis, image in zip(axes[0], dense.images, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-    for line, (name, title) in zip(axes[1:], dense.titles.items(), strict=True):
-        rgb = pca_rgb(dense.tokens[name], dense.grid)
-        for axis, picture in zip(line, rgb, strict=False):
-            axis.imshow(picture)
-        line[0].set_ylabel(title)
-    return _bare(figure, axes)
+    rows = {title: pca_rgb(dense.tokens[name], dense.grid) for name, title in dense.titles.items()}
+    return colour_sheet(dense.images, rows)
 
 
 def lungs(dense: Dense, columns: int = 8) -> plt.Figure:

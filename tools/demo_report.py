@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from demo_dense import Dense
-from demo_pictures import NEAR, colours, contact_sheet, curves, lungs, plans
+from demo_pictures import colours, contact_sheet, curves, lungs, plans
 from mmengine.config import Config
 
 from otcxr_mm.reports.page import Report
+from otcxr_mm.visualization.plans import NEAR
 
 
 def report(work: Path, metrics: dict, dense: Dense, cfg: Config, pictures: Path) -> str:

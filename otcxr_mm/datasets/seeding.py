@@ -2,11 +2,23 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
+
+
+@contextmanager
+def kept_generators() -> Iterator[None]:
+    """Puts the global generators of Python, NumPy and torch (CPU) back afterwards."""
+    states = random.getstate(), np.random.get_state(legacy=False), torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.default_generator.set_state(states[2])
 
 
 class Clock:
@@ -35,21 +47,13 @@ class Clock:
         if epoch < 0:
             yield
             return
-        # as long as all other draws of a sample together
-        own = get_worker_info() is None
-        if own:
-            states = random.getstate(), np.random.get_state(legacy=False), torch.default_generator.get_state()
-        draw = int(np.random.SeedSequence([seed, epoch, stream, index]).generate_state(1)[0])
-        random.seed(draw)
-        np.random.seed(draw)
-        torch.default_generator.manual_seed(draw)
-        try:
+        # in a worker it would take as long as all other draws of a sample together
+        with kept_generators() if get_worker_info() is None else nullcontext():
+            draw = int(np.random.SeedSequence([seed, epoch, stream, index]).generate_state(1)[0])
+            random.seed(draw)
+            np.random.seed(draw)
+            torch.default_generator.manual_seed(draw)
             yield
-        finally:
-            if own:
-                random.setstate(states[0])
-                np.random.set_state(states[1])
-                torch.default_generator.set_state(states[2])
 
     def replacement(self, index: int, attempt: int, n: int) -> int:
         """Another image in place of one that cannot be read: a draw of (seed, epoch, index, attempt) among n."""

@@ -4,7 +4,6 @@ from ..utils import loaders as _loaders  # noqa: F401  init_cfg and load_from lo
 from .amp import BFloat16OptimWrapper
 from .hooks.audit import LeakAuditHook
 from .hooks.checkpoint import AtomicCheckpointHook
-from .hooks.collapse import CollapseMonitorHook
 from .hooks.consistency import ConsistencyHook
 from .hooks.ema import EMATargetHook
 from .hooks.export import ExportBackboneHook
@@ -13,10 +12,12 @@ from .hooks.load import LoadBackboneHook
 from .hooks.manifest import RunManifestHook
 from .hooks.overlays import MaskOverlayHook
 from .hooks.positive_weight import PositiveWeightHook
+from .hooks.probe import OnlineProbeHook
 from .hooks.progress import ProgressBarHook
 from .hooks.reproducibility import ReproducibilityHook
 from .hooks.results import ResultsHook
 from .hooks.schedule import AttributeScheduleHook
+from .hooks.transport import TransportMonitor
 from .loops.linear import LinearEvalLoop
 from .loops.train import ResumableTrainLoop
 from .loops.val_then_test import ValThenTestLoop
@@ -25,7 +26,7 @@ __all__ = [
     "AtomicCheckpointHook",
     "AttributeScheduleHook",
     "BFloat16OptimWrapper",
-    "CollapseMonitorHook",
+    "TransportMonitor",
     "ConsistencyHook",
     "EMATargetHook",
     "ExportBackboneHook",
@@ -34,6 +35,7 @@ __all__ = [
     "LinearEvalLoop",
     "LoadBackboneHook",
     "MaskOverlayHook",
+    "OnlineProbeHook",
     "PositiveWeightHook",
     "ProgressBarHook",
     "ReproducibilityHook",

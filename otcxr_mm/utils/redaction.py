@@ -17,6 +17,8 @@ DATASET = _words("""
     type dataset datasets pipeline times split within split_by_hash fraction draw views ages sexes skip_missing
     max_broken test_mode size seed pairs share max_gap
 """)
+# arguments that hold configs of data sets
+DATA = ("dataset", "datasets", "labels", "masks")
 # arguments whose values are names of code
 NAMES = ("type", "_scope_", "model_name", "attribute", "constructor")
 # all other strings that are kept
@@ -47,7 +49,7 @@ def shareable(config: Mapping) -> dict:
 def _kept(key: str, value: object, in_dataset: bool = False) -> object:
     if isinstance(value, Mapping):
         return {
-            name: _kept(name, entry, name in ("dataset", "datasets") or (in_dataset and name != "pipeline"))
+            name: _kept(name, entry, name in DATA or (in_dataset and name != "pipeline"))
             for name, entry in value.items()
             if _is_shareable(name, entry) and (not in_dataset or name in DATASET)
         }

@@ -78,6 +78,12 @@ class TrackedVisualizer(UniversalVisualizer):
             backend.add_image(name, image, step)
 
     @master_only
+    def add_drawing(self, name: str, image: np.ndarray, step: int = 0) -> None:
+        """Records a picture that shows no patient; trackers get it too."""
+        for backend in self._vis_backends.values():
+            backend.add_image(name, image, step)
+
+    @master_only
     def add_scalar(self, name: str, value: float | np.ndarray | torch.Tensor, step: int = 0, **kwargs) -> None:
         """Records a number; trackers do not get anything else."""
         for backend in self._local:

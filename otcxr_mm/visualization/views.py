@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..datasets import BaseCXRDataset
+from ..datasets import BaseCXRDataset, PhotometricCXR, TwoViewCrop
 from ..datasets.inspection import leaves
+from ..datasets.seeding import kept_generators
+from ..datasets.synthetic.radiograph import generate
 from ..ops.geometry import cell_centres, to_image, to_view
 from ..utils.escape import plain_text
 
@@ -74,6 +76,33 @@ def _pair(dataset: BaseCXRDataset, idx: int, show_ids: bool) -> ViewPair:
             "does; there is nothing to compare"
         )
     return ViewPair(image, tuple(np.asarray(view[0], np.float32) for view in info["inputs"]), matrices, caption)
+
+
+def cropped_pairs(
+    images: np.ndarray, seed: int, scale: tuple[float, float] = (0.25, 1.0), min_overlap: float = 0.3
+) -> tuple[tuple[np.ndarray, np.ndarray], torch.Tensor]:
+    """Two random views of each image, for a look at plans and correspondence; the same ones for the same seed.
+
+    Args:
+        images: (n, H, W), uint8, or float32 on the scale 0 to 255.
+        seed: Of the draws; the global generators are not touched.
+        scale: See :class:`otcxr_mm.TwoViewCrop`.
+        min_overlap: See :class:`otcxr_mm.TwoViewCrop`.
+
+    Returns:
+        Both views, (n, H, H) each, and `view_to_image`, (n, 2, 2, 3).
+    """
+    crop, photo = TwoViewCrop(images.shape[1], scale, min_overlap=min_overlap, flip=0.5), PhotometricCXR()
+    with kept_generators():
+        np.random.seed(seed)
+        pairs = [photo.transform(crop.transform({"img": img})) for img in images]
+    views = tuple(np.stack([pair["img"][view] for pair in pairs]) for view in (0, 1))
+    return views, torch.from_numpy(np.stack([pair["view_to_image"] for pair in pairs])).float()
+
+
+def drawings(count: int, size: int) -> np.ndarray:
+    """Procedural radiographs of made-up patients, uint8 (count, size, size); always the same ones."""
+    return np.stack([generate(0, patient, 0, size)[0] for patient in range(count)])
 
 
 @plain_text

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from torch import Tensor
 
 from ...evaluation.statistics.auc import per_class
@@ -14,7 +14,7 @@ def best(
     scores: Callable[[float], Tensor | None],
     labels: Tensor | None,
     name: str,
-    logger: MMLogger,
+    logger: MMLogger | str,
 ) -> float:
     """The setting with the best macro AUROC on validation images, over the classes for which it is defined.
 
@@ -23,7 +23,7 @@ def best(
         scores: Gives the scores (n, C) of the validation images with a setting; called for each, in this order.
         labels: Of the validation images, (n, C), NaN for unknown; None to take the first setting.
         name: What a setting is called in the log, such as ``'weight decay {:g}'``.
-        logger: For the AUROC of each setting, and the choice.
+        logger: For the AUROC of each setting, and the choice; ``'silent'`` for none.
 
     Raises:
         ValueError: If the AUROC is not defined for any class.
@@ -40,7 +40,7 @@ def best(
                 "needed to choose: use other or more images in val_dataloader"
             )
         aurocs[setting] = float(np.nanmean(values))
-        logger.info(f"{name.format(setting)}: macro AUROC on validation images {aurocs[setting]:.4f}")
+        print_log(f"{name.format(setting)}: macro AUROC on validation images {aurocs[setting]:.4f}", logger)
     chosen = max(aurocs, key=aurocs.get) if aurocs else settings[0]
-    logger.info(f"chosen: {name.format(chosen)}")
+    print_log(f"chosen: {name.format(chosen)}", logger)
     return chosen

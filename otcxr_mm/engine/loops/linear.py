@@ -4,22 +4,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.logging import MMLogger
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ...models.heads import KNNHead
 from ...registry import LOOPS
 from ..model import unwrap_model
-from .choice import best
 from .features import Features, features_of
-from .linear_problem import LinearProblem
-
-DECAYS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-KS = (5, 10, 20, 50, 100)
+from .fits import DECAYS, KS, check_labels, fit_linear, fit_neighbours
 
 
 @LOOPS.register_module()
@@ -111,18 +105,19 @@ class LinearEvalLoop(BaseLoop):
             )
         labels = getattr(getattr(dataset, "records", None), "labels", None)
         if labels is not None:
-            _check_labels(labels, classes, self.runner.logger)
+            check_labels(labels, classes, self.runner.logger)
 
     def _fit_head(self, head: nn.Module, train: Features, val: Features | None) -> None:
         """Fits the head on the main process, which alone has features, and gives it to the others."""
         state = [None]
         if is_main_process():
             if isinstance(head, KNNHead):
-                self._choose_neighbours(head, train, val)
+                fit_neighbours(head, train, val, self.ks, self.runner.logger)
             else:
                 device = head.fc.weight.device
                 train, val = [part and tuple(x.to(device) for x in part) for part in (train, val)]
-                weight, bias = self._fit(*train, val, head.loss_module)
+                fitted = fit_linear(train, val, head.loss_module, self.decays, self._fit_iters, self.runner.logger)
+                weight, bias = fitted
                 head.fc.weight.copy_(weight)
                 head.fc.bias.copy_(bias)
             state = [{name: tensor.cpu() for name, tensor in head.state_dict().items()}]
@@ -130,60 +125,7 @@ class LinearEvalLoop(BaseLoop):
         broadcast_object_list(state)
         head.load_state_dict(state[0])
 
-    def _choose_neighbours(self, head: KNNHead, train: Features, val: Features | None) -> None:
-        """Puts the training images into the head, with the best number of neighbours."""
-        head.set_bank(*train)
-
-        def scores(k: int) -> Tensor | None:
-            head.k = k
-            return None if val is None else head((val[0].to(head.bank),))
-
-        ks = [k for k in self.ks if k <= len(train[0])] or self.ks[:1]
-        head.k = best(ks, scores, val and val[1], "{} neighbours", self.runner.logger)
-
-    def _fit(self, x: Tensor, y: Tensor, val: Features | None, loss: nn.Module) -> tuple[Tensor, Tensor]:
-        """Weight (C, D) and bias (C,) for features as they are, with the best decay."""
-        if x.numel() <= 2**27:  # a gigabyte
-            x, val = x.double(), val and (val[0].double(), val[1])
-        mean, std = x.mean(0), x.std(0) + 1e-6
-        # a channel that hardly varies on these images says nothing, and may vary on others
-        std[std < 1e-4 * std.median()] = float("inf")
-        problem, logger = LinearProblem((x - mean) / std, y, loss), self.runner.logger
-        fitted = {}
-
-        def scores(decay: float) -> Tensor | None:
-            weight, bias, converged = problem.minimise(decay, self._fit_iters)
-            fitted[decay] = weight, bias
-            if not converged:
-                logger.warning(
-                    f"weight decay {decay:g}: no convergence in {self._fit_iters} iterations: raise train_cfg.max_iters"
-                )
-            return (val[0] - mean) / std @ weight.T + bias if val is not None else None
-
-        # from strong to weak, each from where the last one ended
-        decay = best(self.decays, scores, val and val[1], "weight decay {:g}", logger)
-        if len(self.decays) > 1 and decay in (self.decays[0], self.decays[-1]):
-            logger.warning(
-                f"weight decay {decay:g} is the first or last of those tried: a value beyond it may be better "
-                "(train_cfg.decays)"
-            )
-        weight, bias = fitted[decay]
-        return weight / std, bias - (weight / std) @ mean
-
 
 def _size(head: nn.Module) -> tuple[int, int]:
     """Classes and length of the features that a head takes."""
     return tuple(head.fc.weight.shape if hasattr(head, "fc") else (head.labels.shape[1], head.bank.shape[1]))
-
-
-def _check_labels(labels: np.ndarray, classes: Sequence[str], logger: MMLogger) -> None:
-    """Warns of classes that cannot be learnt; fails if none can."""
-    counts = zip(classes, (labels == 1).sum(0), (labels == 0).sum(0), np.isnan(labels).sum(0), strict=True)
-    lacking = [
-        f"{name} ({pos} positive, {neg} negative, {nan} unknown)" for name, pos, neg, nan in counts if not (pos and neg)
-    ]
-    text = f"both positives and negatives among the {len(labels)} training images: {', '.join(lacking)}"
-    if len(lacking) == labels.shape[1]:
-        raise ValueError(f"no class has {text}. Use other or more images")
-    if lacking:
-        logger.warning(f"these classes have no meaningful scores, for lack of {text}")

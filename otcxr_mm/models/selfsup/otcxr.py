@@ -85,7 +85,7 @@ class OTCXR(BaseSelfSupervisor):
         """
         if len(inputs) != 2:
             raise ValueError(f"OTCXR takes two views, got {len(inputs)}")
-        geometry = self._geometry(data_samples, inputs[0].device)
+        geometry = self.geometry(data_samples, inputs[0].device)
         paired = [bool(sample.get("paired", False)) for sample in data_samples]
         feats = [self.backbone(view) for view in inputs]
         source, target = self.neck(*feats, plain=self.head.guard, view_to_image=geometry)
@@ -102,7 +102,7 @@ class OTCXR(BaseSelfSupervisor):
         return neck(*[backbone(view) for view in inputs], plain=self.head.guard, view_to_image=geometry)
 
     @staticmethod
-    def _geometry(data_samples: list, device: torch.device) -> Tensor | None:
+    def geometry(data_samples: list, device: torch.device) -> Tensor | None:
         """`view_to_image` of both views, (B, 2, 2, 3), if the samples have it."""
         if not data_samples or any("view_to_image" not in sample for sample in data_samples):
             return None

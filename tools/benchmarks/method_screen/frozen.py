@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from otcxr_mm.datasets import PhotometricCXR, TwoViewCrop
 from otcxr_mm.ops import correspondence, effective_rank
 from otcxr_mm.visualization.features import dense_tokens
+from otcxr_mm.visualization.views import cropped_pairs
 
 from .probes import carried, cross_validated, knn, lungs, macro_auroc, probe
 from .tasks import Task
@@ -61,15 +61,9 @@ class Frozen:
 @torch.no_grad()
 def match(frozen: Frozen, images: np.ndarray, seed: int) -> np.ndarray:
     """Counts of :func:`otcxr_mm.ops.correspondence`, (n, 4): correct, index, chance, tokens."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    crop, photo = TwoViewCrop(images.shape[1], scale=(0.25, 1.0), min_overlap=0.3, flip=0.5), PhotometricCXR()
-    pairs = [photo.transform(crop.transform({"img": img})) for img in images]
-    np.random.set_state(state)
-    matrices = torch.from_numpy(np.stack([p["view_to_image"] for p in pairs]))
+    pairs, matrices = cropped_pairs(images, seed)
     tokens, grid = [], None
-    for view in (0, 1):
-        views = np.stack([p["img"][view] for p in pairs])
+    for views in pairs:
         feats = [frozen._batch(views[start : start + 128]) for start in range(0, len(views), 128)]
         grid = tuple(feats[0][0].shape[-2:])
         tokens.append(torch.cat([dense_tokens(f)[0].cpu() for f in feats]))

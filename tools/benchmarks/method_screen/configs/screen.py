@@ -72,7 +72,7 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(
-    collapse=dict(type="otcxr_mm.CollapseMonitorHook"),
+    monitor=dict(type="otcxr_mm.TransportMonitor"),
     export=dict(type="otcxr_mm.ExportBackboneHook"),
     checkpoint=dict(max_keep_ckpts=2),
     logger=dict(interval=33),
