@@ -21,7 +21,8 @@ train_dataloader = dict(
     )
 )
 default_hooks = dict(
-    # logs effective rank, spread and mean cosine of the backbone's features after each epoch
+    # logs after each epoch what tells healthy features, weights and plans from sick ones, without a forward pass of
+    # its own; draws a few plans and features every 5 epochs, on images of nobody (docs/monitoring.md)
     monitor=dict(type="otcxr_mm.TransportMonitor"),
     # writes backbone.pth and backbone.json at the end
     export=dict(type="otcxr_mm.ExportBackboneHook"),

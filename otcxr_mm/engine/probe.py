@@ -22,6 +22,7 @@ from .model import pooled
 
 BATCH = 64
 CELL = 8  # pixels of a mask in each row and column of a token
+KEYS = {"labels": "gt_score", "masks": "gt_masks"}  # of what the pipeline packs
 FIT_ITERS = 200  # where the weakest decays need more, they are not the best
 
 
@@ -60,27 +61,23 @@ def read_images(dataset: Sequence[Mapping], kind: str) -> ProbeImages:
     Raises:
         ValueError: If they do not have them, or differ in size.
     """
-    name = type(dataset).__name__
     with kept_generators():
         items = [dataset[i] for i in range(len(dataset))]
+    samples, name = [item["data_samples"] for item in items], type(dataset).__name__
+    if KEYS[kind] not in samples[0]:
+        raise ValueError(
+            f"OnlineProbeHook: {name} gives no {kind} ({KEYS[kind]}): end its pipeline with otcxr_mm.PackCXR for "
+            "labels; with otcxr_mm.PackMasks, or dict(type='otcxr_mm.PackCXR', meta_keys=('gt_masks',)), for masks"
+        )
     sizes = sorted({tuple(item["inputs"].shape) for item in items})
     if len(sizes) > 1:
         raise ValueError(f"OnlineProbeHook: {name} gives images of the sizes {sizes}: add Resize to its pipeline")
-    inputs, samples = torch.stack([item["inputs"] for item in items]), [item["data_samples"] for item in items]
+    inputs = torch.stack([item["inputs"] for item in items])
     if kind == "labels":
-        if "gt_score" not in samples[0]:
-            raise ValueError(f"OnlineProbeHook: {name} gives no labels (gt_score); end its pipeline with PackCXR")
         labels = torch.stack([sample.gt_score.float() for sample in samples])
         return ProbeImages(inputs, labels, None, tuple(dataset.metainfo["classes"]))
-    if "gt_masks" not in samples[0]:
-        raise ValueError(
-            f"OnlineProbeHook: {name} gives no masks; end its pipeline with otcxr_mm.PackMasks, or with "
-            "dict(type='otcxr_mm.PackCXR', meta_keys=('gt_masks',)) where MMSegmentation is not installed"
-        )
     masks = np.stack([_resized(_array(sample.gt_masks) * 255, sizes[0][1:]) for sample in samples])
-    return ProbeImages(
-        inputs, None, masks, tuple(getattr(dataset, "mask_classes", ()) or map(str, range(len(masks[0]))))
-    )
+    return ProbeImages(inputs, None, masks, tuple(dataset.mask_classes))
 
 
 def _array(masks: np.ndarray | BaseDataElement) -> np.ndarray:

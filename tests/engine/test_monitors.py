@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 
 import otcxr_mm
 from otcxr_mm.engine.health import probe_problems, training_problems
@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.engine import runs
 from tests.journeys.conftest import otcxr  # noqa: F401
 
-PROBE = dict(type="otcxr_mm.OnlineProbeHook", decays=(1.0, 0.1), ks=(5,), views=4)
+PROBE = dict(type="otcxr_mm.OnlineProbeHook", interval=1, decays=(1.0,), ks=(5,), views=4)
 
 
 def labelled(folder, **more):
@@ -152,7 +152,7 @@ def test_the_last_probe_is_the_offline_evaluation(tmp_path, real_data, monkeypat
     linear.work_dir, linear.experiment_name = f"{tmp_path}/linear", f"{tmp_path.name}_linear"
     cfg = pretrain(tmp_path)
     backbone = dict(_delete_=True, **linear.model.backbone, out_indices=(2, 3))
-    cfg.merge_from_dict(dict(model=dict(backbone=backbone, neck=dict(in_channels=(32, 64)))))
+    cfg.merge_from_dict(dict(model=dict(backbone=backbone, neck=dict(in_channels=(16, 32)))))
     cfg.custom_hooks[-1].update(
         labels={split: linear[f"{split}_dataloader"].dataset.to_dict() for split in ("train", "val")},
         decays=linear.train_cfg.decays,
@@ -168,3 +168,149 @@ def test_the_last_probe_is_the_offline_evaluation(tmp_path, real_data, monkeypat
         assert online[f"probe/{kind}_auroc/{name}"][-1] == pytest.approx(
             offline[f"multilabel/auroc/{name}"][-1], abs=0.002
         )
+
+
+RESNET = dict(type="ResNet", depth=18, in_channels=1, base_channels=8, stem_channels=8, out_indices=(1, 2))
+SICK = {
+    "healthy": ({}, None),
+    "collapse": (
+        {"model.head.loss_var.loss_weight": 0.0},
+        r"collapsing: projected tokens .* deviation of 0\.0\d\d .*: raise model.head.loss_var.loss_weight \(now 0\)",
+    ),
+    "blurred plans": (
+        {"model.head.loss_ot.eps": 10.0},
+        r"plans are blurred: an atom is matched with .* of 17 on average .*: lower model.head.loss_ot.eps \(now 10\)",
+    ),
+    "learning rate": (
+        {"optim_wrapper.optimizer.lr": 0.18},
+        r"learning rate is far too high: .*: divide optim_wrapper.optimizer.lr by 10",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SICK)
+def test_a_sick_run_is_named_within_one_epoch(tmp_path, caplog, case):
+    changes, said = SICK[case]
+    cfg = pretrain(tmp_path, **{"optim_wrapper.optimizer.lr": 6e-3, "train_cfg.max_epochs": 1})
+    cfg.train_dataloader.batch_size = 4
+    cfg.train_dataloader.dataset.update(split="all", indices=80)
+    backbone = dict(_delete_=True, **RESNET, norm_cfg=dict(type="BN"))
+    cfg.merge_from_dict(dict(model=dict(ema=None, backbone=backbone, neck=dict(in_channels=(16, 32)))))
+    cfg.custom_hooks = []
+    cfg.merge_from_dict(changes)
+    train(cfg, caplog)
+    named = [line for line in caplog.text.splitlines() if re.search(r"Epoch \d: the ", line)]
+    assert len(named) == (said is not None)
+    assert all(re.search(said, line) for line in named)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"features/rank": 9.0}, "effective rank of the backbone's features, 9.0, is below 10"),
+        ({"plan/marginal_error": 0.4}, r"miss 0.40 of their masses .* raise model.head.loss_ot.n_iters \(now 50\)"),
+        ({"weights/growth": 3.0}, "learning rate is far too high"),
+        ({"plan/mass": 0.2}, None),  # a balanced plan
+    ],
+)
+def test_words_for_a_number(found, said):
+    problems = list(training_problems(found, {"features/rank": 255}, otcxr_mm.OTHead()))
+    assert len(problems) == (said is not None)
+    assert all(re.search(said, problem) for problem in problems)
+
+
+def test_little_mass_names_rho():
+    head = otcxr_mm.OTHead(loss_ot=dict(rho=0.01))
+    (problem,) = training_problems({"plan/mass": 0.2, "plan/marginal_error": 0.9}, {}, head)
+    assert "transport only 20% of the mass" in problem
+    assert "raise model.head.loss_ot.rho (now 0.01)" in problem
+
+
+def test_labels_that_leak_are_named(tmp_path, caplog):
+    """The images of the tests show their labels as plain stripes."""
+    train(pretrain(tmp_path, **{"train_cfg.max_epochs": 1}), caplog)
+    assert "Epoch 1: the probe's labels leak: features predict them with an AUROC of 1.000" in caplog.text
+    assert not list(probe_problems({"probe/linear_auroc": 0.97}))
+
+
+def test_patients_in_both_parts_of_the_probe_end_the_run(tmp_path, caplog):
+    cfg = pretrain(tmp_path)
+    cfg.custom_hooks[-1]["labels"]["val"]["split"] = "train"
+    with pytest.raises(ValueError, match=r"train and val: 24 patients"):
+        train(cfg)
+    cfg.custom_hooks[-1]["strict"], cfg.experiment_name = False, f"{cfg.experiment_name}_warned"
+    cfg.train_cfg.max_epochs = 1
+    train(cfg, caplog)
+    assert "train and val: 24 patients" in caplog.text
+    assert "48 of 48 images in labels.val are copies of images in labels.train" in caplog.text
+
+
+def test_a_probe_without_labels_is_refused():
+    with pytest.raises(ValueError, match="labels, masks or both"):
+        otcxr_mm.OnlineProbeHook()
+    with pytest.raises(ValueError, match=r"dict\(train=..., val=...\)"):
+        otcxr_mm.OnlineProbeHook(labels=dict(train={}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            dict(label_columns=dict(Virus="c_virus")),
+            r"labels.train has the classes \['Virus', .*labels.val \['Virus'\]",
+        ),
+        (dict(indices=[0]), "no class has both positives and negatives among the 1"),
+        (dict(pipeline=[dict(type="otcxr_mm.LoadCXR"), dict(type="otcxr_mm.PackViews")]), "gives no labels"),
+    ],
+)
+def test_a_probe_that_cannot_work_ends_the_run_before_it_trains(tmp_path, change, message):
+    cfg = pretrain(tmp_path)
+    labels = cfg.custom_hooks[-1]["labels"]
+    labels["val"] = {**labels["val"], **change}
+    with pytest.raises(ValueError, match=message):
+        train(cfg)
+    assert not list(Path(cfg.work_dir).glob("*.pth"))
+
+
+def test_masks_views_and_pictures_of_a_run(tmp_path):
+    """On drawn radiographs, whose lungs and heart are known; the pictures are of nobody."""
+    pipeline = [
+        dict(type="otcxr_mm.LoadCXR"),
+        dict(type="Resize", scale=(32, 32)),
+        dict(type="otcxr_mm.PackCXR", meta_keys=("gt_masks",)),
+    ]
+    drawn = dict(type="otcxr_mm.SyntheticCXR", data_root=str(tmp_path / "drawn"), patients=30, size=32)
+    masks = {split: {**drawn, "split": split, "pipeline": pipeline} for split in ("train", "val")}
+    cfg = pretrain(tmp_path, **{"default_hooks.monitor.pictures": 1})
+    cfg.custom_hooks[-1] = {**PROBE, "masks": masks, "interval": 2}
+    train(cfg)
+    found = scalars(cfg.work_dir)
+    assert len(found["probe/dice_lungs"]) == 1
+    assert 0.5 < found["probe/dice_lungs_blind"][0] < 1
+    assert 0.5 < found["probe/dice_lungs"][0] < 1
+    assert 0 <= found["probe/correspondence"][0] <= 1
+    assert found["probe/correspondence_chance"][0] < found["probe/correspondence_index"][0]
+    assert len(found["plan/right"]) == 2
+    assert found["plan/partners"][0] == pytest.approx(np.mean(found["ot_partners"][:2]), rel=1e-5)
+    pictures = sorted(path.name for path in Path(cfg.work_dir).glob("*/vis_data/vis_image/*.png"))
+    assert pictures == ["features_2.png", "features_4.png", "plans_2.png", "plans_4.png"]
+
+
+def test_pictures_of_training_images_are_theirs():
+    hook = otcxr_mm.TransportMonitor(images="training")
+    inputs = [torch.full((3, 1, 8, 8), view) + torch.arange(3).view(3, 1, 1, 1) for view in (10, 20)]
+    geometry = np.zeros((2, 2, 3), np.float32)
+    samples = [DataSample(metainfo={"view_to_image": geometry + i, "paired": i == 0}) for i in range(3)]
+    hook.batch = dict(inputs=inputs, data_samples=samples)
+    (first, second), matrices = hook._views()
+    assert first[:, 0, 0].tolist() == [11, 12, 10]  # the one whose views are of two images comes last
+    assert second[:, 0, 0].tolist() == [21, 22, 20]
+    assert matrices[:, 0, 0, 0].tolist() == [1, 2, 0]
+    with pytest.raises(ValueError, match="images is 'drawings' or 'training', got 'real'"):
+        otcxr_mm.TransportMonitor(images="real")
+
+
+def test_the_probe_tells_trackers_nothing_of_its_data(tmp_path):
+    (kept,) = [hook for hook in shareable(pretrain(tmp_path))["custom_hooks"] if "Probe" in hook["type"]]
+    numbers = {"interval": 1, "decays": [1.0], "ks": [5], "views": 4}
+    assert kept == {"type": "otcxr_mm.OnlineProbeHook", **numbers, "labels": {}}

@@ -41,6 +41,7 @@ class SyntheticCXR(BaseCXRDataset):
     """
 
     METAINFO = {"classes": CLASSES}
+    mask_classes = ("lungs", "heart")
 
     def __init__(
         self, data_root: str = "data/synthetic", patients: int = 900, size: int = 128, seed: int = 0, **kwargs: object

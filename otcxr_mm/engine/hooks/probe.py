@@ -56,7 +56,7 @@ class OnlineProbeHook(Hook):
         self,
         labels: dict | None = None,
         masks: dict | None = None,
-        interval: int = 1,
+        interval: int = 2,
         by_epoch: bool = True,
         views: int = 64,
         decays: Sequence[float] = DECAYS,
@@ -97,16 +97,16 @@ class OnlineProbeHook(Hook):
         train, val = (read_images(dataset, kind) for dataset in datasets)
         if train.names != val.names:
             raise ValueError(
-                f"OnlineProbeHook: {kind}.train has the classes {list(train.names)}, {kind}.val {list(val.names)}: give "
-                "both the same classes in the same order"
+                f"OnlineProbeHook: {kind}.train has the classes {list(train.names)}, {kind}.val {list(val.names)}: "
+                "give both the same classes in the same order"
             )
         if kind == "labels":
             for images in (train, val):
                 check_labels(images.labels.numpy(), images.names, runner.logger)
         if copies := val.copies_of(train):
             runner.logger.warning(
-                f"online probe: {copies} of {len(val)} images in {kind}.val are copies of images in {kind}.train, under "
-                "other names: its figures are too good. Take them out (`otcxr audit CONFIG --pixels` lists copies)"
+                f"online probe: {copies} of {len(val)} images in {kind}.val are copies of images in {kind}.train under "
+                "other names, so its figures are too good: remove them from one of the two"
             )
         return train, val
 

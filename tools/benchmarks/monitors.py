@@ -1,0 +1,129 @@
+"""Cost of the monitors of pre-training at their default intervals, as a share of training time.
+
+    python tools/benchmarks/monitors.py [--batch N] [--iterations N] [--out FILE]
+
+Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels and masks of 200 + 100
+images, 64 images for correspondence), and times the hooks and the iterations in the same run. The second epoch counts.
+The shares are those of an epoch of the real data: 4,293 images for the thin ResNet-18, 86,524 for the ResNet-50.
+"""
+
+import math
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from _report import arguments, finish, row
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).resolve().parents[2]
+# config, side of the views, images of an epoch
+NETWORKS = {
+    "thin ResNet-18 at 96": ("otcxr_r18_cpu.py", 96, 4293),
+    "ResNet-50 at 224": ("otcxr_r50_nih.py", 224, 86524),
+}
+PARTS = {
+    "TransportMonitor": ("before_train_epoch", "before_train_iter", "after_train_iter", "after_train_epoch", "_draw"),
+    "OnlineProbeHook": ("after_train_epoch",),
+}
+
+
+def synchronised() -> float:
+    """The time, when the device has done all that it was asked to."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def timed(function: Callable, seconds: list[float]) -> Callable:
+    """A function that adds its time to a list."""
+
+    def run(*args: object, **kwargs: object) -> object:
+        start = synchronised()
+        result = function(*args, **kwargs)
+        seconds.append(synchronised() - start)
+        return result
+
+    return run
+
+
+def build(config: str, side: int, batch: int, iterations: int, folder: str) -> object:
+    """The runner of a short training with both monitors."""
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    cfg = Config.fromfile(ROOT / "configs" / config)
+    drawn = dict(type="otcxr_mm.SyntheticCXR", data_root=f"{folder}/{side}", patients=240, size=side)
+    pipeline = [dict(type="otcxr_mm.LoadCXR"), dict(type="Resize", scale=(side, side))]
+    pack = dict(type="otcxr_mm.PackCXR", meta_keys=("gt_masks",))
+    splits = dict(split_by_hash=(("train", 0.5), ("val", 0.25), ("views", 0.25)))
+    labelled = {
+        split: dict(**drawn, **splits, split=split, indices=n, pipeline=[*pipeline, pack], test_mode=True)
+        for split, n in (("train", 200), ("val", 100))
+    }
+    views = dict(**drawn, **splits, split="views", indices=batch * iterations, pipeline=cfg.train_pipeline)
+    cfg.train_dataloader.update(batch_size=batch, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.pop("pin_memory", None)
+    cfg.train_dataloader.dataset = views
+    cfg.train_cfg.max_epochs = 2
+    cfg.param_scheduler = []
+    cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=-1)
+    del cfg.default_hooks["export"]
+    cfg.custom_hooks = [dict(type="otcxr_mm.OnlineProbeHook", labels=labelled, masks=labelled, interval=1)]
+    cfg.work_dir, cfg.log_level = tempfile.mkdtemp(dir=folder), "WARNING"
+    cfg.experiment_name = Path(cfg.work_dir).name
+    return Runner.from_cfg(cfg)
+
+
+def measure(name: str, batch: int, iterations: int, folder: str) -> list[dict]:
+    """Rows of one network."""
+    import otcxr_mm
+
+    config, side, images = NETWORKS[name]
+    runner = build(config, side, batch, iterations, folder)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for hook in runner.hooks:
+        for part in PARTS.get(type(hook).__name__, ()):
+            setattr(hook, part, timed(getattr(hook, part), seconds[type(hook).__name__, part]))
+        if isinstance(hook, otcxr_mm.TransportMonitor):
+            hook._keep_features = timed(hook._keep_features, seconds["TransportMonitor", "_keep_features"])
+    runner.train()
+    epoch = math.ceil(images / batch)
+    train = epoch * min(runner.message_hub.get_scalar("train/time").data[0][-iterations:])
+    last = {key: values[-1] for key, values in seconds.items()}
+
+    def of(part: str, kind: str = "TransportMonitor") -> float:
+        return last[kind, part]
+
+    monitor, probe = otcxr_mm.TransportMonitor(), otcxr_mm.OnlineProbeHook(labels=dict(train={}, val={}))
+    each = of("before_train_iter") + of("after_train_iter") + 2 * of("_keep_features")
+    costs = {
+        "TransportMonitor": of("before_train_epoch") + of("after_train_epoch") - of("_draw") + epoch * each,
+        "its pictures": of("_draw") / monitor.pictures,
+        "OnlineProbeHook": of("after_train_epoch", "OnlineProbeHook") / probe.interval,
+    }
+    rows = [row(f"{name}: {kind}, share of training time", cost / train) for kind, cost in costs.items()]
+    return [*rows, row(f"{name}: all monitors, share of training time", sum(costs.values()) / train, at_most=0.03)]
+
+
+def main() -> None:
+    """Prints and writes the rows."""
+    import torch
+
+    parser = arguments(__doc__)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--iterations", type=int, default=3, help="per epoch")
+    parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
+    args = parser.parse_args()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [one for name in args.networks for one in measure(name, args.batch, args.iterations, folder)]
+    finish(rows, args.out)
+
+
+if __name__ == "__main__":
+    main()
