@@ -22,6 +22,7 @@ _DUMPS = (
     "Config:\n",
     "Hooks will be executed",
     "Leak audit:\n",
+    "Leak audit of the online probe",
     "paramwise_options",
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',

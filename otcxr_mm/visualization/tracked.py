@@ -73,7 +73,7 @@ class TrackedVisualizer(UniversalVisualizer):
 
     @master_only
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
-        """Records an image; trackers do not get it."""
+        """Records an image; trackers do not get it, but see :meth:`add_drawing`."""
         for backend in self._trusted:
             backend.add_image(name, image, step)
 

@@ -66,7 +66,7 @@ def wait_for(process, iteration):
 @pytest.fixture(scope="module")
 def uninterrupted(start, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp("whole")
-    assert "effective rank" in finish(start(work_dir, "--verbose"))
+    assert "features/rank" in finish(start(work_dir, "--verbose"))
     assert (work_dir / "backbone.pth").is_file()
     return final(work_dir)
 

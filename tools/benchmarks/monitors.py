@@ -57,15 +57,15 @@ def build(config: str, side: int, batch: int, iterations: int, folder: str) -> o
     from mmengine.runner import Runner
 
     cfg = Config.fromfile(ROOT / "configs" / config)
-    drawn = dict(type="otcxr_mm.SyntheticCXR", data_root=f"{folder}/{side}", patients=240, size=side)
+    drawn = dict(type="otcxr_mm.SyntheticCXR", data_root=f"{folder}/{side}", patients=150, size=side)
     pipeline = [dict(type="otcxr_mm.LoadCXR"), dict(type="Resize", scale=(side, side))]
     pack = dict(type="otcxr_mm.PackCXR", meta_keys=("gt_masks",))
-    splits = dict(split_by_hash=(("train", 0.5), ("val", 0.25), ("views", 0.25)))
+    splits = dict(split_by_hash=(("train", 0.7), ("val", 0.3)))
     labelled = {
         split: dict(**drawn, **splits, split=split, indices=n, pipeline=[*pipeline, pack], test_mode=True)
         for split, n in (("train", 200), ("val", 100))
     }
-    views = dict(**drawn, **splits, split="views", indices=batch * iterations, pipeline=cfg.train_pipeline)
+    views = dict(**drawn, **splits, split="train", indices=batch * iterations, pipeline=cfg.train_pipeline)
     cfg.train_dataloader.update(batch_size=batch, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop("pin_memory", None)
     cfg.train_dataloader.dataset = views
@@ -82,6 +82,7 @@ def build(config: str, side: int, batch: int, iterations: int, folder: str) -> o
 def measure(name: str, batch: int, iterations: int, folder: str) -> list[dict]:
     """Rows of one network."""
     import otcxr_mm
+    from otcxr_mm.engine.hooks.transport import STEPS
 
     config, side, images = NETWORKS[name]
     runner = build(config, side, batch, iterations, folder)
@@ -100,9 +101,9 @@ def measure(name: str, batch: int, iterations: int, folder: str) -> list[dict]:
         return last[kind, part]
 
     monitor, probe = otcxr_mm.TransportMonitor(), otcxr_mm.OnlineProbeHook(labels=dict(train={}, val={}))
-    each = of("before_train_iter") + of("after_train_iter") + 2 * of("_keep_features")
+    each = 2 * epoch * of("_keep_features") + STEPS * (of("before_train_iter") + of("after_train_iter"))
     costs = {
-        "TransportMonitor": of("before_train_epoch") + of("after_train_epoch") - of("_draw") + epoch * each,
+        "TransportMonitor": of("before_train_epoch") + of("after_train_epoch") - of("_draw") + each,
         "its pictures": of("_draw") / monitor.pictures,
         "OnlineProbeHook": of("after_train_epoch", "OnlineProbeHook") / probe.interval,
     }
