@@ -3,11 +3,14 @@
 docs/monitoring.md says where the limits come from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ..models import OTHead
+from ..ops import effective_rank
 
 # of OTHead, as training logs them
 LOGGED = ("ot_marginal_error", "ot_partners", "ot_mass")
@@ -20,6 +23,25 @@ MIN_MASS = 0.5
 MAX_STEP = 0.1
 MAX_GROWTH = 2.0
 MAX_AUROC = 0.995
+
+
+def feature_numbers(parts: Collection[Tensor]) -> tuple[dict[str, float], dict[str, float]]:
+    """Effective rank, mean standard deviation and mean cosine of features, and the largest rank possible.
+
+    Args:
+        parts: Features, (n_i, D) each; without two of them there are no numbers.
+    """
+    if sum(map(len, parts)) < 2:
+        return {}, {}
+    features = torch.cat(list(parts))
+    n, mean = len(features), normalize(features, dim=1).mean(0)
+    found = {
+        "features/rank": effective_rank(features).item(),
+        "features/std": features.std(0).mean().item(),
+        # of two different features: that of all pairs, without the diagonal
+        "features/cosine": ((n * mean.dot(mean) - 1) / (n - 1)).item(),
+    }
+    return found, {"features/rank": min(n - 1, features.shape[1])}
 
 
 def training_problems(found: Mapping[str, float], limits: Mapping[str, float], head: nn.Module) -> Iterator[str]:

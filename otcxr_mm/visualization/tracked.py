@@ -81,7 +81,9 @@ class TrackedVisualizer(UniversalVisualizer):
     def add_drawing(self, name: str, image: np.ndarray, step: int = 0) -> None:
         """Records a picture that shows no patient; trackers get it too."""
         for backend in self._vis_backends.values():
-            backend.add_image(name, image, step)
+            # MLflow takes the format from the name, and no step
+            named = f"{name}_{step}.png" if isinstance(backend, MLflowVisBackend) else name
+            backend.add_image(named, image, step)
 
     @master_only
     def add_scalar(self, name: str, value: float | np.ndarray | torch.Tensor, step: int = 0, **kwargs) -> None:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from otcxr_mm import KNNHead, LinearEvalLoop, MaskedBCELoss
 from otcxr_mm.engine.loops.features import _key, extract, features_of
-from otcxr_mm.engine.loops.linear import LinearProblem
+from otcxr_mm.engine.loops.linear_problem import LinearProblem
 from tests.engine.runs import runner, some_unknown  # noqa: F401
 
 

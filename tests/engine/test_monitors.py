@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 import otcxr_mm
-from otcxr_mm.engine.health import probe_problems, training_problems
+from otcxr_mm.engine.health import feature_numbers, probe_problems, training_problems
 from otcxr_mm.engine.model import undisturbed
 from otcxr_mm.utils.redaction import shareable
 from tests.conftest import ROOT
@@ -217,6 +217,17 @@ def test_words_for_a_number(found, said):
     problems = list(training_problems(found, {"features/rank": 255}, otcxr_mm.OTHead()))
     assert len(problems) == (said is not None)
     assert all(re.search(said, problem) for problem in problems)
+
+
+def test_features_on_a_line_have_collapsed():
+    parts = [torch.randn(10, 1) * torch.ones(1, 64) for _ in range(2)]
+    found, limits = feature_numbers(parts)
+    assert found["features/rank"] == pytest.approx(1, abs=1e-3)
+    assert limits["features/rank"] == 19
+    assert "effective rank of the backbone's features, 1.0" in next(training_problems(found, limits, None))
+    found, _ = feature_numbers([torch.ones(5, 3)])
+    assert (found["features/std"], found["features/cosine"]) == pytest.approx((0, 1))
+    assert feature_numbers([torch.ones(1, 3)]) == feature_numbers([]) == ({}, {})
 
 
 def test_little_mass_names_rho():

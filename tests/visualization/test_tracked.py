@@ -132,12 +132,13 @@ def test_a_tracker_of_ones_own_gets_numbers_and_the_same_list_and_a_warning(buil
     visualizer.add_scalar("note", PATIENT)
     visualizer.add_scalar("lr", torch.tensor(0.5), step=2)
     visualizer.add_image("overlay", np.zeros((4, 4, 3), np.uint8))
+    visualizer.add_drawing("plans", np.zeros((4, 4, 3), np.uint8))
     visualizer.add_config(CONFIG_OF_USER)
     numbers = [({"sex=F": 0.5, "loss": 2.0}, 1, None), ({"lr": 0.5}, 2, None)]
-    assert tracker.told == [*numbers, {"train_cfg": {"max_epochs": 1}}]
+    assert tracker.told == [*numbers, "plans", {"train_cfg": {"max_epochs": 1}}]
     assert tracker._artifact_suffix == ()
     assert "Recorder gets scalars and a part of the config" in log.text
-    assert list(tmp_path.rglob("overlay_0.png"))
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["overlay_0.png", "plans_0.png"]
 
 
 def test_a_tracker_gets_everything_if_it_is_asked_for(build, log):

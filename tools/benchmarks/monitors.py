@@ -2,8 +2,8 @@
 
     python tools/benchmarks/monitors.py [--batch N] [--iterations N] [--out FILE]
 
-Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels and masks of 200 + 100
-images, 64 images for correspondence), and times the hooks and the iterations in the same run. The second epoch counts.
+Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels of 200 + 100 images, masks
+of 60 + 40, correspondence on 64), and times the hooks and the iterations in the same run. The second epoch counts.
 The shares are those of an epoch of the real data: 4,293 images for the thin ResNet-18, 86,524 for the ResNet-50.
 """
 
@@ -61,10 +61,11 @@ def build(config: str, side: int, batch: int, iterations: int, folder: str) -> o
     pipeline = [dict(type="otcxr_mm.LoadCXR"), dict(type="Resize", scale=(side, side))]
     pack = dict(type="otcxr_mm.PackCXR", meta_keys=("gt_masks",))
     splits = dict(split_by_hash=(("train", 0.7), ("val", 0.3)))
-    labelled = {
-        split: dict(**drawn, **splits, split=split, indices=n, pipeline=[*pipeline, pack], test_mode=True)
-        for split, n in (("train", 200), ("val", 100))
-    }
+    known = dict(**drawn, **splits, pipeline=[*pipeline, pack], test_mode=True)
+
+    def probed(train: int, val: int) -> dict:
+        return {split: dict(**known, split=split, indices=n) for split, n in (("train", train), ("val", val))}
+
     views = dict(**drawn, **splits, split="train", indices=batch * iterations, pipeline=cfg.train_pipeline)
     cfg.train_dataloader.update(batch_size=batch, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.pop("pin_memory", None)
@@ -73,7 +74,9 @@ def build(config: str, side: int, batch: int, iterations: int, folder: str) -> o
     cfg.param_scheduler = []
     cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=-1)
     del cfg.default_hooks["export"]
-    cfg.custom_hooks = [dict(type="otcxr_mm.OnlineProbeHook", labels=labelled, masks=labelled, interval=1)]
+    cfg.custom_hooks = [
+        dict(type="otcxr_mm.OnlineProbeHook", labels=probed(200, 100), masks=probed(60, 40), interval=1)
+    ]
     cfg.work_dir, cfg.log_level = tempfile.mkdtemp(dir=folder), "WARNING"
     cfg.experiment_name = Path(cfg.work_dir).name
     return Runner.from_cfg(cfg)

@@ -9,13 +9,11 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from ...models import OTCXR, CXRDataPreprocessor, OTHead
 from ...models.tokens import Tokens
-from ...ops import effective_rank
 from ...registry import HOOKS
-from ..health import LOGGED, training_problems
+from ..health import LOGGED, feature_numbers, training_problems
 from ..model import pooled, undisturbed, unwrap_model
 
 SHOWN = 8  # images in the pictures
@@ -113,8 +111,11 @@ class TransportMonitor(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Logs the numbers, warns, and draws."""
         model = unwrap_model(runner)
-        found, limits = self._of_features()
-        found |= self._of_weights()
+        found, limits = feature_numbers(self.features)
+        self.features.clear()
+        if self.steps:
+            found["weights/step"] = torch.stack(self.steps).max().item()
+            found["weights/growth"] = (_norm(self.kernels) / self.norm).item()
         if self.tokens is not None and self.batch is not None:
             found |= self._of_plans(model.head, self.batch["data_samples"])
             scalars, n = runner.message_hub.log_scalars, len(runner.train_dataloader)
@@ -133,30 +134,10 @@ class TransportMonitor(Hook):
             self._draw(runner, model)
         self.tokens = self.batch = None
 
-    def _of_features(self) -> tuple[dict[str, float], dict[str, int]]:
-        """Numbers of the features, and the largest rank possible."""
-        features = torch.cat(list(self.features)) if self.features else torch.empty(0)
-        self.features.clear()
-        n = len(features)
-        if n < 2:
-            return {}, {}
-        mean = normalize(features, dim=1).mean(0)
-        found = {
-            "features/rank": effective_rank(features).item(),
-            "features/std": features.std(0).mean().item(),
-            # of two different features: that of all pairs, without the diagonal
-            "features/cosine": ((n * mean.dot(mean) - 1) / (n - 1)).item(),
-        }
-        return found, {"features/rank": min(n - 1, features.shape[1])}
-
-    def _of_weights(self) -> dict[str, float]:
-        if not self.steps:
-            return {}
-        growth = _norm(self.kernels) / self.norm
-        return {"weights/step": torch.stack(self.steps).max().item(), "weights/growth": growth.item()}
-
     def _of_plans(self, head: OTHead, samples: Sequence) -> dict[str, float]:
-        found = {"tokens/std": torch.stack([t.dense.float().std(0).mean() for t in self.tokens]).mean().item()}
+        found = {}
+        if len(samples) > 1:
+            found["tokens/std"] = torch.stack([t.dense.float().std(0).mean() for t in self.tokens]).mean().item()
         matrices = OTCXR.geometry(samples, self.tokens[0].dense.device)
         if matrices is None:  # no true places are known
             return found
