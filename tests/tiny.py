@@ -46,7 +46,7 @@ param_scheduler = [dict(type="CosineAnnealingLR", T_max=4, by_epoch=True, conver
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=4)
 auto_scale_lr = dict(base_batch_size=8, enable=False)
 default_hooks = dict(
-    monitor=dict(type="otcxr_mm.TransportMonitor"),
+    monitor=dict(type="otcxr_mm.TransportMonitor", pictures=0),
     export=dict(type="otcxr_mm.ExportBackboneHook"),
     checkpoint=dict(by_epoch=False, interval=5),  # in the middle of an epoch too
     logger=dict(interval=1),

@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from ..datasets.inspection import leaves
 from ..datasets.seeding import kept_generators
 from ..evaluation.statistics.auc import per_class
 from ..evaluation.statistics.mask_probe import mask_probe
@@ -32,8 +33,8 @@ class ProbeImages:
 
     Attributes:
         inputs: uint8 or float32, (n, 1, H, W).
-        labels: (n, C), NaN for unknown; None if they were not asked for.
-        masks: Grey masks, 255 inside, uint8 (n, K, H, W); None if they were not asked for.
+        labels: (n, C), NaN for unknown; None for images with masks.
+        masks: uint8 (n, K, H, W), from 0 outside to 255 inside; None for images with labels.
         names: Of the classes or masks.
     """
 
@@ -77,7 +78,7 @@ def read_images(dataset: Sequence[Mapping], kind: str) -> ProbeImages:
         labels = torch.stack([sample.gt_score.float() for sample in samples])
         return ProbeImages(inputs, labels, None, tuple(dataset.metainfo["classes"]))
     masks = np.stack([_resized(_array(sample.gt_masks) * 255, sizes[0][1:]) for sample in samples])
-    return ProbeImages(inputs, None, masks, tuple(dataset.mask_classes))
+    return ProbeImages(inputs, None, masks, tuple(next(leaves(dataset)).mask_classes))
 
 
 def _array(masks: np.ndarray | BaseDataElement) -> np.ndarray:

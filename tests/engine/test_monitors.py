@@ -34,7 +34,7 @@ def labelled(folder, **more):
     }
 
 
-def pretrain(folder, name="pre", watched=True, **changes):
+def pretrain(folder, name="pre", watched=True, pictures=0, **changes):
     """The tiny pre-training on 16 of those images, two iterations an epoch, with or without all monitors."""
     labels = labelled(folder)
     cfg = Config.fromfile(ROOT / "tests" / "tiny.py")
@@ -43,6 +43,7 @@ def pretrain(folder, name="pre", watched=True, **changes):
     cfg.train_dataloader.dataset.update(data)
     cfg.train_cfg.max_epochs = 2
     cfg.default_hooks.checkpoint.update(by_epoch=True, interval=1, max_keep_ckpts=-1)
+    cfg.default_hooks.monitor.pictures = pictures
     if watched:
         cfg.custom_hooks += [{**PROBE, "labels": labels}]
     else:
@@ -82,7 +83,7 @@ def assert_same(one, other, epoch=2):
 def test_a_run_does_not_notice_the_monitors(tmp_path, workers):
     """Nothing seeds the generators before each iteration here, so that every draw would move those that follow."""
     for name, watched in (("with", True), ("without", False)):
-        cfg = pretrain(tmp_path, name, watched, **{"train_dataloader.num_workers": workers})
+        cfg = pretrain(tmp_path, name, watched, 1, **{"train_dataloader.num_workers": workers})
         del cfg.default_hooks["reproducibility"]
         if watched:
             cfg.custom_hooks += [{**cfg.custom_hooks[-1], "by_epoch": False}]
@@ -104,9 +105,7 @@ def test_a_resumed_run_does_not_notice_them_either(tmp_path):
 def test_two_processes_do_not_notice_them(tmp_path, otcxr):  # noqa: F811
     """With a head that gathers for each plan, and a probe that one process does alone."""
     for name, watched in (("with", True), ("without", False)):
-        cfg = pretrain(tmp_path, name, watched, **{"model.head.centre": "batch", "default_hooks.monitor.pictures": 1})
-        if not watched:
-            del cfg.default_hooks["monitor"]
+        cfg = pretrain(tmp_path, name, watched, 1, **{"model.head.centre": "batch"})
         cfg.dump(str(tmp_path / f"{name}.py"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -152,7 +151,7 @@ def test_the_last_probe_is_the_offline_evaluation(tmp_path, real_data, monkeypat
     linear.work_dir, linear.experiment_name = f"{tmp_path}/linear", f"{tmp_path.name}_linear"
     cfg = pretrain(tmp_path)
     backbone = dict(_delete_=True, **linear.model.backbone, out_indices=(2, 3))
-    cfg.merge_from_dict(dict(model=dict(backbone=backbone, neck=dict(in_channels=(16, 32)))))
+    cfg.merge_from_dict(dict(model=dict(backbone=backbone, neck=dict(in_channels=(32, 64)))))
     cfg.custom_hooks[-1].update(
         labels={split: linear[f"{split}_dataloader"].dataset.to_dict() for split in ("train", "val")},
         decays=linear.train_cfg.decays,
@@ -292,7 +291,7 @@ def test_masks_views_and_pictures_of_a_run(tmp_path):
     ]
     drawn = dict(type="otcxr_mm.SyntheticCXR", data_root=str(tmp_path / "drawn"), patients=30, size=32)
     masks = {split: {**drawn, "split": split, "pipeline": pipeline} for split in ("train", "val")}
-    cfg = pretrain(tmp_path, **{"default_hooks.monitor.pictures": 1})
+    cfg = pretrain(tmp_path, pictures=1)
     cfg.custom_hooks[-1] = {**PROBE, "masks": masks, "interval": 2}
     train(cfg)
     found = scalars(cfg.work_dir)

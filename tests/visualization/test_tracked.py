@@ -41,7 +41,7 @@ train_dataloader = dict(dataset=dict(data_root="{root}", ann_file="table.csv"))
 our_own_key = "{root}/more"
 extra = dict(cases=["{case}.nii"], rows=[b"{case}.parquet"], site="{clinic}")
 train_cfg = dict(max_epochs=1)
-default_hooks = dict(checkpoint=dict(interval=-1))
+default_hooks = dict(checkpoint=dict(interval=-1), monitor=dict(pictures=1))
 wandb = dict(project="cxr", mode="offline", settings=dict(host="chosen-host"))
 visualizer = dict(
     vis_backends=[
@@ -89,7 +89,8 @@ def test_no_path_no_patient_no_tag_and_no_name_of_user_or_machine_is_sent(run, t
     written, secrets = run
     assert not [secret for secret in secrets if secret.encode() in written[tracker]]
     # what trackers are for is there: the loss, and the config; and what the user has set
-    chosen = {"tensorboard": (), "wandb": (b"chosen-host",), "mlflow": (b"mine",)}[tracker]
+    seen = (b"plan/right", b"features/rank", b"plans", b"IHDR")  # numbers and pictures of the monitor
+    chosen = {"tensorboard": seen, "wandb": (b"chosen-host",), "mlflow": (b"mine",)}[tracker]
     for text in (b"loss", b"max_epochs", b"TwoViewCrop", b"CosineAnnealingLR", b"UnlabeledCXR", *chosen):
         assert text in written[tracker], text
 

@@ -2,8 +2,8 @@
 
     python tools/benchmarks/monitors.py [--batch N] [--iterations N] [--out FILE]
 
-Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels of 200 + 100 images, masks
-of 60 + 40, correspondence on 64), and times the hooks and the iterations in the same run. The second epoch counts.
+Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels of 200 + 100 images,
+masks of 60 + 40, correspondence on 64), and times hooks and iterations in the same run. The second epoch counts.
 The shares are those of an epoch of the real data: 4,293 images for the thin ResNet-18, 86,524 for the ResNet-50.
 """
 
