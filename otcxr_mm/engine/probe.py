@@ -21,7 +21,7 @@ from ..visualization.views import cropped_pairs
 from .loops.fits import fit_linear, fit_neighbours
 from .model import pooled
 
-BATCH = 64
+BATCH = 16  # on a CPU, the maps of more images do not fit the caches
 CELL = 8  # pixels of a mask in each row and column of a token
 KEYS = {"labels": "gt_score", "masks": "gt_masks"}  # of what the pipeline packs
 FIT_ITERS = 200  # where the weakest decays need more, they are not the best
