@@ -23,7 +23,8 @@ from otcxr_mm.version import __version__
 
 from . import records
 from .frozen import Frozen, evaluate
-from .queues import QUEUES, Run
+from .queues import QUEUES
+from .run import Run
 from .tasks import load_tasks
 
 # side of a viewpoint, shorter side of the packed images, in pixels

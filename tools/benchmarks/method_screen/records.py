@@ -13,7 +13,8 @@ from mmengine.config import Config
 
 from otcxr_mm.utils.files import write_whole
 
-from .queues import QUEUES, Run
+from .queues import QUEUES
+from .run import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "runs"
