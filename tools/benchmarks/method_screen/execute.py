@@ -121,6 +121,7 @@ def _measure(run: Run, cfg: Config) -> dict:
     if run.config == "random":
         chosen = tasks["kermany"].split == "train"
         frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
+    frozen.fuse()
     metrics, arrays = evaluate(frozen, tasks, run.test)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
