@@ -1,15 +1,15 @@
 """Checks that weights are used with the classes and preprocessing that they were trained with."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from ...backbones.preprocessing import differences, preprocessing_of, recorded_preprocessing
+from ...backbones.weights import is_address
 from ...datasets.inspection import leaves
 from ...registry import HOOKS
-from ...utils.checkpoints import trained_config
+from ...utils.checkpoints import locate, trained_config
 from ..model import unwrap_model
 from .load import LoadBackboneHook
 
@@ -44,7 +44,7 @@ class ConsistencyHook(Hook):
             train, val = (_classes(loop.dataloader.dataset) for loop in (runner.train_loop, val_loop))
             self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
         files = [hook.checkpoint for hook in runner.hooks if isinstance(hook, LoadBackboneHook) and hook.checkpoint]
-        for weights in [Path(file).expanduser() for file in files if not runner.iter]:
+        for weights in [locate(file) for file in files if not runner.iter and not is_address(file)]:
             if weights.is_file():  # otherwise the hook that loads it raises an error
                 before, now = recorded_preprocessing(weights), preprocessing_of(runner.cfg)
                 self._compare_preprocessing(runner, str(weights), before, now)

@@ -156,8 +156,12 @@ def _confirm() -> dict[str, Run]:
         "otcxr_features_softmax": NO_PRIOR | {HEAD + "matching": "softmax"},
         "otcxr_features_nearest": NO_PRIOR | {HEAD + "matching": "nearest"},
         "otcxr_uniform": {HEAD + "marginals": "uniform"},
+        "otcxr_infusion": GUARD,
+        "otcxr_blind_infusion": GUARD | {NECK + "blind": 0.2},
+        "otcxr_pairs": paired(0.3),
     }
     methods = {name: ("otcxr_screen", BEST | change) for name, change in changes.items()}
+    methods["otcxr_paper"] = ("otcxr_screen", PAPER)
     methods |= {name.removesuffix("_tuned"): (name, peer) for name in ("vicregl_tuned", "vicreg", "simclr")}
     runs = {"imagenet_seed1": _imagenet("vicreg", {}, epochs=0, seed=1, test=True)}
     for seed in (1, 2, 3):
