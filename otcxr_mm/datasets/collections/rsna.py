@@ -35,6 +35,7 @@ class RSNAPneumonia(ImagesById):
     def load_records(self) -> Records:
         """Reads the tables."""
         table = read_csv(self.root / self.ann_file, ("patientId", "Target"), only=())
+        table.require_inside("patientId")
         table.require_values("Target", ("0", "1"))
         image, target = table.value_of("patientId", "Target")
         labels = np.stack([target == "1", self._normal(image)], 1).astype(np.float32)
