@@ -254,7 +254,7 @@ def candid(folder):
     rows = []
     for i in range(N):
         name = f"1.2.826.0.{i}"
-        write_dicom(folder / "dataset" / name, np.random.randint(0, 256, (24, 30), dtype=np.uint8))
+        write_dicom(folder / "dataset" / name, np.random.randint(0, 256, (32, 32), dtype=np.uint8))
         rows.append((f"1.2.{i // 2}", name, "5 90" if i % 2 else "-1", '"No lines, no tubes."', f"P{i // 2}_{i}.dcm"))
     write_csv(folder / "Pneumothorax_reports.csv", CANDID_HEADER, rows)
 

@@ -157,7 +157,7 @@ def test_candid_has_patients_studies_and_outlines(tmp_path):
     assert records.study.tolist() == ["1.2.0", "1.2.0", "1.2.1", "1.2.1", "1.2.2", "1.2.2"]
     assert records.labels[:, 0].tolist() == [0, 1] * 3
     assert data.get_data_info(1)["gt_masks"].sum() == 90
-    assert data[1]["img"].shape == data[1]["gt_masks"].shape[1:] == (24, 30)
+    assert data[1]["img"].shape == data[1]["gt_masks"].shape[1:] == (32, 32)
 
 
 def test_rows_of_candid_that_say_nothing_or_contradict_each_other_are_left_out(tmp_path):

@@ -68,9 +68,10 @@ class JSRT(BaseCXRDataset):
             for name, entry in self._read(file):
                 if found.setdefault(name, entry) != entry:
                     raise ValueError(f"{file}: {name} is in several entries: keep one of them")
-        if len({file.name.lower() for file in files}) < len(LISTS):
+        if len(found) < len(IMAGES):
             print_log(
-                f"{self.root}: without CLNDAT_EN.txt and CNNDAT_EN.TXT, ages, sexes and 'Malignant nodule' are unknown",
+                f"{self.root}: CLNDAT_EN.txt and CNNDAT_EN.TXT name {len(found)} of {len(IMAGES)} images; age, sex and "
+                "'Malignant nodule' of the others are unknown",
                 "current",
             )
         return found
