@@ -1,5 +1,6 @@
 """Checks whether evaluation uses patients or images that training has seen."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -35,8 +36,9 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
             earlier run; wrappers such as ConcatDataset are unwrapped.
         pixels: Whether to read all images and compare their pixels, to find copies under other names. Images that
             cannot be read are counted in a note, and so are sets packed at different sizes, which cannot be compared.
-        origins: A csv with the columns `image` and `original`, which gives for images of a contained collection (RSNA,
-            SIIM-ACR; ChestMNIST's are called `train/000017`) the image of the containing one (NIH's file name).
+        origins: RSNA's own `pneumonia-challenge-dataset-mappings_2018.json`; or a csv with the columns `image` and
+            `original`, which gives for images of a contained collection (RSNA, SIIM-ACR; ChestMNIST's are called
+            `train/000017`) the image of the containing one (NIH's file name).
 
     """
     original_of = _read_origins(Path(origins)) if origins is not None else {}
@@ -58,9 +60,25 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
 
 
 def _read_origins(file: Path) -> dict[str, str]:
-    table = read_csv(file, ("image", "original"))
-    images, originals = table["image"].tolist(), map(stem, table["original"].tolist())
-    return {name: original for image, original in zip(images, originals, strict=True) for name in (image, stem(image))}
+    if file.suffix.lower() == ".json":
+        images, originals = _read_mapping(file)
+    else:
+        table = read_csv(file, ("image", "original"))
+        images, originals = table["image"].tolist(), table["original"].tolist()
+    names = zip(images, map(stem, originals), strict=True)
+    return {name: original for image, original in names for name in (image, stem(image))}
+
+
+def _read_mapping(file: Path) -> tuple[list[str], list[str]]:
+    """RSNA's ids of the images, and NIH's file names of the same, from the list that RSNA publishes."""
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        return [str(entry["subset_img_id"]) for entry in entries], [str(entry["img_id"]) for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file}: not RSNA's list of images with `subset_img_id` and `img_id` ({error!r}): download "
+            "pneumonia-challenge-dataset-mappings_2018.json again, or give a csv with the columns image, original"
+        ) from None
 
 
 def _read_pixels(parts: Sequence[AuditedSet]) -> list[str]:
@@ -131,6 +149,23 @@ def _shared(*columns: tuple[bool, list[str], list[str]]) -> tuple[set[int], dict
     return first, second
 
 
+def _same_names(a: AuditedSet, b: AuditedSet) -> str:
+    """A note if files of a folder of one's own are named as images of a published collection; else ''.
+
+    Collections of COVID-19 and tuberculosis images, for example, hold images of other collections.
+    """
+    if bool(a.dataset.collection) == bool(b.dataset.collection):
+        return ""
+    own, published = (b, a) if a.dataset.collection else (a, b)
+    shared = {stem(file) for file in own.files} & (set(published.image) - {""})
+    if not shared:
+        return ""
+    return (
+        f"{a.name} and {b.name}: {len(shared)} files of {own.name} have names of images of {published.collection}: "
+        f"if they are these images, {'this is a leak' if _is_leak(a.split, b.split) else 'both sets hold them'}"
+    )
+
+
 def _notes(parts: Sequence[AuditedSet], pairs: Sequence[tuple[AuditedSet, AuditedSet]]) -> list[str]:
     """Notes on what the audit cannot know."""
     notes = []
@@ -138,6 +173,7 @@ def _notes(parts: Sequence[AuditedSet], pairs: Sequence[tuple[AuditedSet, Audite
         if unknown := part.patient.count(""):
             amount = "" if unknown == len(part.patient) else f" for {unknown} of {len(part.patient)} images"
             notes.append(f"{part.name}: no patient id{amount}: shared patients cannot be ruled out")
+    notes += [note for pair in pairs if (note := _same_names(*pair))]
     for a, b in pairs:
         if not _is_leak(a.split, b.split) or _same_place(a, b):
             continue

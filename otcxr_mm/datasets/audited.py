@@ -10,7 +10,9 @@ from .image_files import stem
 from .splits import normal_ids
 
 NIH = "NIH ChestX-ray14"
-# beginnings of the names of collections whose images come, or are believed to come, from another collection
+# beginnings of the names of collections whose images come from another collection: RSNA (its own list of NIH's names),
+# SIIM-ACR (Filice et al., J Digit Imaging 2020; no list), ChestMNIST and PneumoniaMNIST (Yang et al., Scientific Data
+# 2023), Kaggle's VinBigData (vindr.ai/datasets/cxr; the same names)
 CONTAINED = {
     "rsna": NIH,
     "siim": NIH,

@@ -27,7 +27,7 @@ class JSRT(BaseCXRDataset):
     The images as downloaded (`JPCLN001.IMG` to `JPCLN154.IMG`, `JPCNN001.IMG` to `JPCNN093.IMG`: 2048 x 2048 values of
     12 bits, big-endian, without a header, the lungs brighter than the bones, which LoadCXR inverts), in any folder
     below `img_prefix`; or conversions with the same names. The lists `CLNDAT_EN.txt` and `CNNDAT_EN.TXT`, in the folder
-    or one below, give ages, sexes and whether a nodule is malignant; without them, these are unknown. Nodules have been
+    or one below, give ages, sexes and which nodules are malignant; without them, these are unknown. Nodules have been
     confirmed by CT. No splits and no patient ids are published: each image counts as a patient of its own.
 
     Args:
@@ -48,21 +48,20 @@ class JSRT(BaseCXRDataset):
         names, entries = np.array(IMAGES), self._entries()
         fields = [entries.get(name, ("", "", "")) for name in IMAGES]
         age, sex, diagnosis = (np.array(column) for column in zip(*fields, strict=True))
-        malignant = {"malignant": 1.0, "benign": 0.0, "non-nodule": 0.0}
-        nodule = [name.startswith("JPCLN") for name in IMAGES]
-        labels = np.array([nodule, [malignant.get(text, np.nan) for text in diagnosis.tolist()]], np.float32).T
+        nodule = np.char.startswith(names, "JPCLN")
+        malignant = np.where(nodule & (diagnosis == ""), np.nan, diagnosis == "malignant")
         return Records(
             path=find_by_stem(self.root, self.img_prefix, names, ".IMG"),
             patient=names,
             view=np.full(len(names), "PA"),
-            labels=labels,
+            labels=np.stack([nodule, malignant], 1).astype(np.float32),
             age=parse_ages(age, self.root),
             sex=parse_sexes(sex, self.root),
         )
 
     def _entries(self) -> dict[str, tuple[str, str, str]]:
         """Age, sex and diagnosis of each image that a list names."""
-        files = [file for file in (*self.root.glob("*.*"), *self.root.glob("*/*.*")) if file.name.lower() in LISTS]
+        files = [file for file in (*self.root.glob("*.*"), *self.root.glob("*/*.*")) if self._is_list(file)]
         found: dict[str, tuple[str, str, str]] = {}
         for file in sorted(files):
             for name, entry in self._read(file):
@@ -75,6 +74,10 @@ class JSRT(BaseCXRDataset):
                 "current",
             )
         return found
+
+    @staticmethod
+    def _is_list(file: Path) -> bool:
+        return file.name.lower() in LISTS and file.is_file()
 
     @staticmethod
     def _read(file: Path) -> list[tuple[str, tuple[str, str, str]]]:
