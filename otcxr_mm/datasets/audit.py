@@ -1,6 +1,5 @@
 """Checks whether evaluation uses patients or images that training has seen."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -9,6 +8,7 @@ from pathlib import Path
 from ..utils.threads import map_in_threads
 from .audited import NIH, AuditedSet
 from .base import BaseCXRDataset
+from .collections.rsna import read_mapping
 from .content import pixel_digest, reader
 from .findings import PRETRAIN, Audit, Overlap
 from .image_files import stem
@@ -36,9 +36,9 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
             earlier run; wrappers such as ConcatDataset are unwrapped.
         pixels: Whether to read all images and compare their pixels, to find copies under other names. Images that
             cannot be read are counted in a note, and so are sets packed at different sizes, which cannot be compared.
-        origins: RSNA's own `pneumonia-challenge-dataset-mappings_2018.json`; or a csv with the columns `image` and
-            `original`, which gives for images of a contained collection (RSNA, SIIM-ACR; ChestMNIST's are called
-            `train/000017`) the image of the containing one (NIH's file name).
+        origins: RSNA's own `pneumonia-challenge-dataset-mappings_2018.json`, which is also found in its folder; or a
+            csv with the columns `image` and `original`, which gives for images of a contained collection (RSNA,
+            SIIM-ACR; ChestMNIST's are called `train/000017`) the image of the containing one (NIH's file name).
 
     """
     original_of = _read_origins(Path(origins)) if origins is not None else {}
@@ -61,24 +61,10 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
 
 def _read_origins(file: Path) -> dict[str, str]:
     if file.suffix.lower() == ".json":
-        images, originals = _read_mapping(file)
-    else:
-        table = read_csv(file, ("image", "original"))
-        images, originals = table["image"].tolist(), table["original"].tolist()
-    names = zip(images, map(stem, originals), strict=True)
-    return {name: original for image, original in names for name in (image, stem(image))}
-
-
-def _read_mapping(file: Path) -> tuple[list[str], list[str]]:
-    """RSNA's ids of the images, and NIH's file names of the same, from the list that RSNA publishes."""
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        return [str(entry["subset_img_id"]) for entry in entries], [str(entry["img_id"]) for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file}: not RSNA's list of images with `subset_img_id` and `img_id` ({error!r}): download "
-            "pneumonia-challenge-dataset-mappings_2018.json again, or give a csv with the columns image, original"
-        ) from None
+        return read_mapping(file)
+    table = read_csv(file, ("image", "original"))
+    images, originals = table["image"].tolist(), map(stem, table["original"].tolist())
+    return {name: original for image, original in zip(images, originals, strict=True) for name in (image, stem(image))}
 
 
 def _read_pixels(parts: Sequence[AuditedSet]) -> list[str]:

@@ -57,7 +57,8 @@ class AuditedSet:
         self.image = list(map(name_of, paths))
         self.nih_patient, self.traced = self.patient, 0
         if self.parent is not None:
-            original = [origins.get(name, "") for name in self.image]
+            known = {**getattr(dataset, "original_of", {}), **origins}
+            original = [known.get(name, "") for name in self.image]
             self.traced = len(original) - original.count("")
             # NIH's file names begin with the patient's number
             self.nih_patient = normal_ids(np.array([name.split("_")[0] for name in original])).tolist()

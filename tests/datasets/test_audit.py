@@ -220,6 +220,12 @@ def test_the_mapping_that_rsna_publishes_is_read(nih_folder, tmp_path):
     entries = [dict(subset_img_id=image, img_id=original, orig_labels=["Mass"]) for image, original in ids]
     mapping.write_text(json.dumps(entries))
     assert leaks(found_in(train, test, origins=mapping)) == [("patients", "1")]
+    # in RSNA's own folder, it is found
+    table = "patientId,Target\n0004cfab-14fd,0\n000924cf-0f8d,1\n"
+    (rsna / "stage_2_train_labels.csv").write_text(table)
+    (rsna / mapping.name).write_text(mapping.read_text())
+    own = otcxr_mm.RSNAPneumonia(rsna, check_files=False)
+    assert leaks(found_in(train, own)) == [("patients", "1")]
     for content in ("", "[1]", '{"a": 1}', '[{"img_id": "x.png"}]'):
         mapping.write_text(content)
         with pytest.raises(ValueError, match=r"mappings_2018.json: not RSNA's list of images with `subset_img_id`"):
