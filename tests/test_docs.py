@@ -42,7 +42,7 @@ def test_the_page_of_results_has_the_tables_of_the_last_series(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools" / "benchmarks"))
     from method_screen.report import comparison_tables
 
-    tables = comparison_tables() + "\n" + (DOCS / "results" / "downstream" / "table.md").read_text()
+    tables = comparison_tables("scratch") + "\n" + (DOCS / "results" / "downstream" / "table.md").read_text()
     page = (DOCS / "results.md").read_text()
     assert [line for line in tables.splitlines() if line.startswith("|") and line not in page] == []
 
@@ -54,8 +54,8 @@ def test_comparison_has_the_figures_of_the_recorded_runs(monkeypatch):
 
     # a queue may still be running
     assert all(set(recorded(queue)) <= set(runs) for queue, runs in QUEUES.items())
-    runs = recorded("confirm")
-    methods = json.loads((DOCS / "results" / "comparisons.json").read_text())["methods"]
+    runs = recorded("scratch")
+    methods = json.loads((DOCS / "results" / "scratch.json").read_text())["methods"]
     assert len(runs) == 3 * len(methods)
     for method, metrics in methods.items():
         for metric, found in metrics.items():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..engine.provenance import KEY, file_record
+from ..evaluation.statistics.studies import pool
 from ..utils.files import write_whole
 from ..utils.versions import versions
 from .classifier import CXRClassifierInferencer
@@ -37,20 +39,21 @@ def prediction_columns(inferencer: CXRInferencer, values: np.ndarray) -> dict[st
     return columns
 
 
-def write_table(out: Path, paths: Sequence[str], columns: Mapping[str, Sequence]) -> None:
+def write_table(out: Path, paths: Sequence[str], columns: Mapping[str, Sequence], first: str = "path") -> None:
     """Writes one row per image: its path, then the columns.
 
     Args:
         out: `.csv`, with six digits after the point, or `.parquet`.
         paths: Of the images.
         columns: By name.
+        first: Name of the column of paths.
 
     Raises:
         ImportError: If pandas has no library for `.parquet`.
     """
     import pandas as pd  # slow
 
-    frame = pd.DataFrame({"path": list(paths), **columns})
+    frame = pd.DataFrame({first: list(paths), **columns})
     if out.suffix == ".csv":
         text = frame.to_csv(index=False, float_format="%.6f", lineterminator="\n")
         write_whole(out, text.encode(errors="surrogateescape"))
@@ -58,6 +61,27 @@ def write_table(out: Path, paths: Sequence[str], columns: Mapping[str, Sequence]
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_whole(out, buffer.getbuffer())
+
+
+def studies_file(out: Path, how: str) -> Path:
+    """The table of studies beside a table of images, `found.studies_mean.csv` beside `found.csv`."""
+    return out.with_name(f"{out.stem}.studies_{how}{out.suffix}")
+
+
+def write_studies(out: Path, paths: Sequence[str], scores: np.ndarray, classes: Sequence[str], how: str) -> None:
+    """Writes one row per folder of images, which is a study in the trees of CheXpert and MIMIC-CXR.
+
+    Args:
+        out: As for :func:`write_table`.
+        paths: Of the images, (n,).
+        scores: (n, C).
+        classes: Names of the columns, (C,).
+        how: ``'mean'`` or ``'max'`` of the scores of a study's images.
+    """
+    names, study = np.unique([os.path.dirname(path) or "." for path in paths], return_inverse=True)
+    pooled = pool(scores.astype(np.float64), study, how)
+    columns = {"images": np.bincount(study), **dict(zip(classes, pooled.T, strict=True))}
+    write_table(out, names.tolist(), columns, "study")
 
 
 def write_embeddings(out: Path, paths: Sequence[str], values: np.ndarray) -> None:

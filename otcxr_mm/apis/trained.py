@@ -9,7 +9,7 @@ import torch
 from mmengine.dataset import Compose
 from torch import nn
 
-from ..backbones.convert import HUB_WEIGHTS, backbone_of
+from ..backbones.convert import backbone_of
 from ..backbones.names import under_names_of
 from ..backbones.preprocessing import WHITE
 from ..backbones.weights import stem_of
@@ -17,7 +17,7 @@ from ..datasets.transforms.loading import LoadCXR
 from ..datasets.transforms.resize import resize
 from ..registry import MODELS, TRANSFORMS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import best_checkpoint, load_checkpoint, trained_config
+from ..utils.checkpoints import HUB_WEIGHTS, best_checkpoint, load_checkpoint, locate, shipped, trained_config
 from ..utils.configs import leaf_specs
 
 
@@ -50,8 +50,8 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
     """Finds and reads weights.
 
     Args:
-        source: Work dir of a run, a checkpoint, a `backbone.pth` with its JSON, or a folder of
-            :func:`otcxr_mm.export_folder`; or what was read before.
+        source: Work dir of a run, a checkpoint, a `backbone.pth` with its JSON, a folder of
+            :func:`otcxr_mm.export_folder`, or the name of weights of the model zoo; or what was read before.
         whole: Whether a whole model is wanted. Of a work dir, the checkpoint is then taken that `otcxr test` takes;
             otherwise its `backbone.pth`, if there is one.
 
@@ -61,7 +61,7 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
     """
     if isinstance(source, Trained):
         return source
-    path = Path(source).expanduser()
+    path = locate(source)
     if path.is_dir():
         exported = path / "backbone.pth"
         found = None if whole or not exported.is_file() else exported
@@ -69,7 +69,8 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
         path = Path(found or best_checkpoint(str(path)) or (hub if hub.is_file() else exported))
     if not path.is_file():
         raise FileNotFoundError(
-            f"{source}: no weights here: name the work dir of a run, one of its checkpoints, or a backbone.pth"
+            f"{source}: no weights here: name a work dir of a run, one of its checkpoints, a backbone.pth, or weights "
+            f"of the model zoo ({', '.join(shipped())})"
         )
     checkpoint = load_checkpoint(path)
     return Trained(path, checkpoint, trained_config(checkpoint))

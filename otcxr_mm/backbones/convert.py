@@ -10,11 +10,16 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import best_checkpoint, latest_checkpoint, load_checkpoint, trained_config
+from ..utils.checkpoints import (
+    HUB_CONFIG,
+    HUB_WEIGHTS,
+    best_checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    locate,
+    trained_config,
+)
 from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
-
-# files of a folder for the Hugging Face Hub, as timm and transformers name them
-HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"
 
 
 def export_backbone(
@@ -48,7 +53,7 @@ def export_backbone(
         ValueError: For a file that cannot be read, a checkpoint without a config, an architecture that the library does
             not have, or another suffix.
     """
-    path = find_weights(Path(source).expanduser())
+    path = find_weights(locate(source))
     width = f"_{channels}ch" if channels else ""
     out = Path(out).expanduser() if out else path.with_name(f"backbone_{layout}{width}.pth")
     if out.suffix not in (".pth", ".safetensors"):

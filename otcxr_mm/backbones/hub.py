@@ -9,9 +9,9 @@ from torch import nn
 
 from ..registry import MODELS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import load_checkpoint
+from ..utils.checkpoints import HUB_CONFIG, HUB_WEIGHTS, load_checkpoint, locate
 from ..utils.files import write_whole
-from .convert import HUB_CONFIG, HUB_WEIGHTS, backbone_of, find_weights, same_features
+from .convert import backbone_of, find_weights, same_features
 from .names import under_names_of
 
 State = dict[str, torch.Tensor]
@@ -43,7 +43,7 @@ def export_folder(source: str | os.PathLike, out: str | os.PathLike, force: bool
         ImportError: If timm or safetensors is missing.
         ValueError: For a file that cannot be read, or a checkpoint without a config or a size of images.
     """
-    out, path = Path(out).expanduser(), find_weights(Path(source).expanduser())
+    out, path = Path(out).expanduser(), find_weights(locate(source))
     for file in (out / CARD, out / HUB_CONFIG, out / HUB_WEIGHTS):
         if file.exists() and not force:
             raise FileExistsError(f"{file} is there already: name another folder, or overwrite it with --force")

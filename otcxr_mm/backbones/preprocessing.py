@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.checkpoints import load_checkpoint, trained_config
+from ..utils.checkpoints import HUB_CONFIG, HUB_WEIGHTS, load_checkpoint, trained_config
 from ..utils.configs import leaf_specs
 
 SETTINGS = ("mean", "std", "max_value", "size")
@@ -50,8 +50,11 @@ def _side(size: int | Sequence[int] | None) -> int | list[int] | None:
 def recorded_preprocessing(weights: Path) -> dict:
     """The preprocessing of a training, from the JSON beside its weights or the config in its checkpoint, if any."""
     try:
-        recorded = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        hub = weights.name == HUB_WEIGHTS
+        file = weights.with_name(HUB_CONFIG) if hub else weights.with_suffix(".json")
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        recorded = recorded["otcxr_mm"] if hub else recorded
+    except (OSError, ValueError, KeyError, TypeError):
         recorded = None
     return recorded if isinstance(recorded, dict) else preprocessing_of(trained_config(load_checkpoint(weights)) or {})
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from ..utils.checkpoints import load_checkpoint
+from ..utils.checkpoints import load_checkpoint, locate
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -98,7 +98,8 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
     Args:
         backbone: To fill.
         path: Local file, `.safetensors` or torch's; ``'torchvision://resnet50'`` (`resnet50.imagenet1k_v2` for the
-            second version), or an address, which are downloaded once. All are loaded as data: no code in them is run.
+            second version), or an address, which are downloaded once; or the name of weights of the model zoo. All are
+            loaded as data: no code in them is run.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -135,7 +136,7 @@ def _fetch(path: str | os.PathLike) -> Mapping:
             path = get_model_weights(name)[(version or "imagenet1k_v1").upper()].url
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}: torchvision has no such weights: {error}") from None
-    if not is_address(path) and not Path(path).expanduser().is_file():
+    if not is_address(path) and not locate(path).is_file():
         raise FileNotFoundError(
             f"{path}: no such file of weights: pre-train first, or name another file with "
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"

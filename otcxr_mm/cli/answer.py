@@ -41,14 +41,19 @@ def check_output(args: argparse.Namespace, suffixes: Sequence[str]) -> None:
     if out.suffix not in suffixes:
         raise SystemExit(f"--out {out}: the name must end in {' or '.join(suffixes)}")
     for file in (out, out.with_suffix(".json")):
-        if file.exists() and not args.force:
-            raise SystemExit(f"{file} is there already: name another file, or overwrite it with --force")
+        check_absent(file, args.force)
     if reason := cannot_write(nearest_folder(out.parent)):
         raise SystemExit(f"--out {out}: cannot be written ({reason})")
     if out.suffix == ".parquet":
         _require_parquet(out)
     if args.batch_size < 1:
         raise SystemExit("--batch-size must be at least 1")
+
+
+def check_absent(file: Path, force: bool) -> None:
+    """Ends the process if a file exists that must not be overwritten."""
+    if file.exists() and not force:
+        raise SystemExit(f"{file} is there already: name another file, or overwrite it with --force")
 
 
 def _require_parquet(out: Path) -> None:

@@ -32,7 +32,8 @@ def _audit(argv: list[str] | None) -> int:
     add_config_arguments(parser)
     parser.add_argument("--pretrain", metavar="CONFIG", help="config of the run that pre-trained the backbone")
     parser.add_argument("--pixels", action="store_true", help="also read all images and compare their pixels")
-    parser.add_argument("--origins", metavar="FILE.csv", help="columns image, original: the NIH original of each image")
+    origins = "NIH's name of each image of RSNA or SIIM: RSNA's mapping (.json), or a csv with columns image, original"
+    parser.add_argument("--origins", metavar="FILE", help=origins)
     parser.add_argument("--show-ids", action="store_true", help="print patient ids and paths, up to 10 each")
     args = parser.parse_args(argv)
     configs = {"": load_config(args)}

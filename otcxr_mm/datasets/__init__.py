@@ -1,13 +1,16 @@
 """Chest X-ray data sets and their transforms, registered as `otcxr_mm.X`."""
 
 from .base import BaseCXRDataset
+from .collections.candid import CandidPTX
 from .collections.chexpert import BRAX, CheXpert
+from .collections.jsrt import JSRT
 from .collections.medmnist import MedMNISTCXR
 from .collections.mimic import MIMICCXR
 from .collections.nih import NIHChestXray14
 from .collections.padchest import PadChest
 from .collections.rsna import RSNAPneumonia
 from .collections.siim import SIIMPneumothorax
+from .collections.tuberculosis import TuberculosisCXR
 from .collections.vinbig import VinBigCXR, VinDrCXR
 from .own.folder import UnlabeledCXR
 from .own.masks import CXRSegmentation
@@ -21,9 +24,11 @@ from .transforms import FlipCXR, LoadCXR, MaskedCrop, PackCXR, PackMasks, PackVi
 
 __all__ = [
     "BRAX",
+    "JSRT",
     "BaseCXRDataset",
     "CSVLabeledCXR",
     "CXRSegmentation",
+    "CandidPTX",
     "CheXpert",
     "FlipCXR",
     "LoadCXR",
@@ -42,6 +47,7 @@ __all__ = [
     "Records",
     "SIIMPneumothorax",
     "SyntheticCXR",
+    "TuberculosisCXR",
     "TwoViewCrop",
     "UnlabeledCXR",
     "VinBigCXR",

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..utils.threads import map_in_threads
 from .audited import NIH, AuditedSet
 from .base import BaseCXRDataset
+from .collections.rsna import read_mapping
 from .content import pixel_digest, reader
 from .findings import PRETRAIN, Audit, Overlap
 from .image_files import stem
@@ -35,7 +36,8 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
             earlier run; wrappers such as ConcatDataset are unwrapped.
         pixels: Whether to read all images and compare their pixels, to find copies under other names. Images that
             cannot be read are counted in a note, and so are sets packed at different sizes, which cannot be compared.
-        origins: A csv with the columns `image` and `original`, which gives for images of a contained collection (RSNA,
+        origins: RSNA's own `pneumonia-challenge-dataset-mappings_2018.json`, which is also found in its folder; or a
+            csv with the columns `image` and `original`, which gives for images of a contained collection (RSNA,
             SIIM-ACR; ChestMNIST's are called `train/000017`) the image of the containing one (NIH's file name).
 
     """
@@ -58,6 +60,8 @@ def audit(datasets: Mapping[str, object], pixels: bool = False, origins: str | o
 
 
 def _read_origins(file: Path) -> dict[str, str]:
+    if file.suffix.lower() == ".json":
+        return read_mapping(file)
     table = read_csv(file, ("image", "original"))
     images, originals = table["image"].tolist(), map(stem, table["original"].tolist())
     return {name: original for image, original in zip(images, originals, strict=True) for name in (image, stem(image))}
@@ -131,6 +135,23 @@ def _shared(*columns: tuple[bool, list[str], list[str]]) -> tuple[set[int], dict
     return first, second
 
 
+def _same_names(a: AuditedSet, b: AuditedSet) -> str:
+    """A note if files of a folder of one's own are named as images of a published collection; else ''.
+
+    Collections of COVID-19 and tuberculosis images, for example, hold images of other collections.
+    """
+    if bool(a.dataset.collection) == bool(b.dataset.collection):
+        return ""
+    own, published = (b, a) if a.dataset.collection else (a, b)
+    shared = {stem(file) for file in own.files} & (set(published.image) - {""})
+    if not shared:
+        return ""
+    return (
+        f"{a.name} and {b.name}: {len(shared)} files of {own.name} have names of images of {published.collection}: "
+        f"if they are these images, {'this is a leak' if _is_leak(a.split, b.split) else 'both sets hold them'}"
+    )
+
+
 def _notes(parts: Sequence[AuditedSet], pairs: Sequence[tuple[AuditedSet, AuditedSet]]) -> list[str]:
     """Notes on what the audit cannot know."""
     notes = []
@@ -138,6 +159,7 @@ def _notes(parts: Sequence[AuditedSet], pairs: Sequence[tuple[AuditedSet, Audite
         if unknown := part.patient.count(""):
             amount = "" if unknown == len(part.patient) else f" for {unknown} of {len(part.patient)} images"
             notes.append(f"{part.name}: no patient id{amount}: shared patients cannot be ruled out")
+    notes += [note for pair in pairs if (note := _same_names(*pair))]
     for a, b in pairs:
         if not _is_leak(a.split, b.split) or _same_place(a, b):
             continue

@@ -10,7 +10,9 @@ from .image_files import stem
 from .splits import normal_ids
 
 NIH = "NIH ChestX-ray14"
-# beginnings of the names of collections whose images come, or are believed to come, from another collection
+# beginnings of the names of collections whose images come from another collection: RSNA (its own list of NIH's names),
+# SIIM-ACR (Filice et al., J Digit Imaging 2020; no list), ChestMNIST and PneumoniaMNIST (Yang et al., Scientific Data
+# 2023), Kaggle's VinBigData (vindr.ai/datasets/cxr; the same names)
 CONTAINED = {
     "rsna": NIH,
     "siim": NIH,
@@ -55,7 +57,8 @@ class AuditedSet:
         self.image = list(map(name_of, paths))
         self.nih_patient, self.traced = self.patient, 0
         if self.parent is not None:
-            original = [origins.get(name, "") for name in self.image]
+            known = {**getattr(dataset, "original_of", {}), **origins}
+            original = [known.get(name, "") for name in self.image]
             self.traced = len(original) - original.count("")
             # NIH's file names begin with the patient's number
             self.nih_patient = normal_ids(np.array([name.split("_")[0] for name in original])).tolist()

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *DICOM_SUFFIXES)
+# .img: JSRT's, see transforms.loading.read_jsrt
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".img", *DICOM_SUFFIXES)
 
 
 def walk_images(root: Path, prefix: str = "") -> list[str]:

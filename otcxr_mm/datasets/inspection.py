@@ -35,6 +35,17 @@ def leaves(dataset: object) -> Iterator[object]:
         yield dataset
 
 
+def all_labels(dataset: object) -> np.ndarray | None:
+    """Labels of all images of a data set, or of those in a wrapper, (n, C); None unless all have as many classes."""
+    found = []
+    for part in leaves(dataset):
+        if isinstance(part, BaseCXRDataset):
+            part.full_init()
+        found.append(getattr(getattr(part, "records", None), "labels", None))
+    widths = {None if labels is None else labels.shape[1] for labels in found}
+    return np.concatenate(found) if len(widths) == 1 and None not in widths else None
+
+
 def named_leaves(datasets: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
     """Data sets inside wrappers, each with its role and a name: the role, or ``'train[0]'`` and so on if several."""
     for role, dataset in datasets.items():

@@ -13,6 +13,10 @@ from urllib.parse import urlparse
 
 from .configs import read_settings
 
+# weights that are installed with the package: a folder each, as export_folder writes it
+ZOO = Path(__file__).parents[1] / "zoo"
+# of such a folder, as timm and transformers name them
+HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"
 RESUMABLE = ("epoch_*.pth", "iter_*.pth", "interrupted*.pth")
 _MAPPINGS = ("meta", "state_dict", "message_hub")  # where MMEngine's checkpoints have them
 _loading = threading.Lock()
@@ -26,16 +30,16 @@ def load_checkpoint(source: str | os.PathLike, map_location: str | Callable | No
     is left out. The checksum of every entry is compared first; only files older than torch 1.6 have none.
 
     Args:
-        source: File, torch's or `.safetensors`; or address, which is downloaded once.
+        source: See :func:`locate`.
         map_location: As in torch.load.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, or holds anything but data; names the file and what to do.
     """
-    path = _download(str(source)) if "://" in str(source) else Path(source).expanduser()
+    path = locate(source)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint")
+        raise FileNotFoundError(f"{path}: no such checkpoint, and the package has only {', '.join(shipped())}")
     if fault := damage(path):
         raise ValueError(f"{path}: damaged, or not a checkpoint ({fault}): {_way_out(path)}")
     checkpoint = _load_data(path, map_location)
@@ -49,6 +53,25 @@ def load_checkpoint(source: str | os.PathLike, map_location: str | Callable | No
 
         print_log(f"{path}: meta['config'], which MMEngine would run as code, is ignored", "current", logging.WARNING)
     return checkpoint
+
+
+def locate(source: str | os.PathLike) -> Path:
+    """The file, which may be missing, that weights are named by.
+
+    Args:
+        source: File, torch's or `.safetensors`; an address, which is downloaded once; or the name of weights that are
+            installed with the package, where there is no file of that name.
+    """
+    text = str(source)
+    if "://" in text:
+        return _download(text)
+    path = Path(source).expanduser()
+    return ZOO / text / HUB_WEIGHTS if not path.exists() and text in shipped() else path
+
+
+def shipped() -> list[str]:
+    """Names of the weights that are installed with the package, see docs/model_zoo.md."""
+    return sorted(file.parent.name for file in ZOO.glob(f"*/{HUB_WEIGHTS}"))
 
 
 def damage(path: Path) -> str | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import otcxr_mm
-from otcxr_mm.apis.tables import prediction_columns, write_embeddings, write_table
+from otcxr_mm.apis.tables import prediction_columns, studies_file, write_embeddings, write_studies, write_table
 from tests.apis.weights import CLASSES, write_classifier
 
 
@@ -29,3 +29,16 @@ def test_features_are_the_same_in_arrays_and_in_a_table(tmp_path):
     assert arrays["path"].tolist() == table.index.tolist() == ["a", "b", "c"]
     assert np.array_equal(arrays["embedding"], values)
     np.testing.assert_allclose(table.to_numpy(), values, atol=1e-6)
+
+
+def test_a_folder_is_a_study(tmp_path):
+    paths = ["p1/s1/a.jpg", "p1/s2/b.jpg", "p1/s1/c.jpg", "d.jpg"]
+    scores = np.array([[0.1, 0.8], [0.5, 0.25], [0.3, 0.6], [1, 0]], np.float32)
+    for how, first in (("mean", (0.2, 0.7)), ("max", (0.3, 0.8))):
+        file = studies_file(tmp_path / "found.csv", how)
+        write_studies(file, paths, scores, ("Mass", "Edema"), how)
+        assert file.name == f"found.studies_{how}.csv"
+        table = pd.read_csv(file)
+        assert table.columns.tolist() == ["study", "images", "Mass", "Edema"]
+        assert table["study"].tolist() == [".", "p1/s1", "p1/s2"] and table["images"].tolist() == [1, 2, 1]
+        np.testing.assert_allclose(table[["Mass", "Edema"]], [[1, 0], first, [0.5, 0.25]], atol=1e-6)

@@ -210,6 +210,55 @@ def padchest(folder):
     write_csv(folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", PADCHEST_HEADER, rows)
 
 
+# made, in the form of JSRT's lists: fields between tabs, or spaces, and lines that end with a carriage return alone
+NODULES = "CLNDAT_EN.txt", "JPCLN{:03d}.IMG\t5\t15\t{}\t{}\t1634\t692\t{}\tl.upper lobe\tlung cancer\t\r"
+NO_NODULES = "CNNDAT_EN.TXT", "JPCNN{:03d}.IMG   {}  {}   non-nodule\r"
+
+
+def jsrt_lists(folder, nodules=154, malignant=100, others=93):
+    """The lists alone, as many entries as JSRT's."""
+    rows = [(i + 1, "?" if i == 1 else 50 + i % 9, ("male", "female")[i % 2]) for i in range(max(nodules, others))]
+    kinds = ["malignant"] * malignant + ["benign"] * (nodules - malignant)
+    listed = "".join(NODULES[1].format(*row, kind) for row, kind in zip(rows, kinds, strict=False))
+    write_text(folder / "Clinical_Information" / NODULES[0], listed)
+    listed = "".join(NO_NODULES[1].format(*row) for row in rows[:others])
+    write_text(folder / "Clinical_Information" / NO_NODULES[0], listed)
+
+
+def jsrt(folder):
+    jsrt_lists(folder, 3, 2, 3)
+    images(folder / "All247images", [f"JPC{kind}{i:03d}.png" for kind in ("LN", "NN") for i in (1, 2, 3)])
+
+
+# made, in the forms that readings of NLM's sets have
+READINGS = {
+    "MCUCXR_0001_0": "Patient's Sex: F \nPatient's Age: 027Y\nnormal\n",
+    "MCUCXR_0113_1": "Patient's Sex: M \nPatient's Age: 084Y\nRUL infiltrate, improved since 6M",
+    "MCUCXR_0117_1": "Patient's Sex: M \nPatient's Age: 085Y\nstable; off Rx since 6M (same pt as MCUCXR_0113_1)",
+    "CHNCXR_0001_0": "male 45yrs\nnormal",
+    "CHNCXR_0330_1": "femal 16month\nright upper PTB",
+    "CHNCXR_0331_1": "Female,\n2 years of cough",
+}
+
+
+def tuberculosis(folder):
+    images(folder / "CXR_png", [f"{name}.png" for name in READINGS])
+    for name, text in READINGS.items():
+        write_text(folder / "ClinicalReadings" / f"{name}.txt", text)
+
+
+CANDID_HEADER = "StudyInstanceUID,SOPInstanceUID,EncodedPixels,Report,filename"  # made, after the code that reads it
+
+
+def candid(folder):
+    rows = []
+    for i in range(N):
+        name = f"1.2.826.0.{i}"
+        write_dicom(folder / "dataset" / name, np.random.randint(0, 256, (32, 32), dtype=np.uint8))
+        rows.append((f"1.2.{i // 2}", name, "5 90" if i % 2 else "-1", '"No lines, no tubes."', f"P{i // 2}_{i}.dcm"))
+    write_csv(folder / "Pneumothorax_reports.csv", CANDID_HEADER, rows)
+
+
 LAYOUTS = {
     "csv": (
         own_csv,
@@ -227,6 +276,9 @@ LAYOUTS = {
         lambda root, **kw: otcxr_mm.MIMICCXR(root, split="all", **kw),
     ),
     "padchest": (padchest, otcxr_mm.PadChest),
+    "candid": (candid, otcxr_mm.CandidPTX),
+    "jsrt": (jsrt, lambda root, **kw: otcxr_mm.JSRT(root, skip_missing=True, **kw)),
+    "tuberculosis": (tuberculosis, otcxr_mm.TuberculosisCXR),
     "masks": (masks, otcxr_mm.CXRSegmentation),
     "npz": (npz, lambda root, **kw: otcxr_mm.MedMNISTCXR(root, "pneumoniamnist.npz", **kw)),
 }

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 
 import cv2
@@ -209,3 +210,38 @@ def test_real_images_stored_twice_under_other_names(real_data):
     patients, pixels = found_in(*halves, pixels=True).leaks
     assert "person1481" in patients.names
     assert len(pixels.names) == 3
+
+
+def test_the_mapping_that_rsna_publishes_is_read(nih_folder, tmp_path):
+    rsna = folder(tmp_path / "rsna", [("0004cfab-14fd.png", "", ""), ("000924cf-0f8d.png", "", "")])
+    train, test = otcxr_mm.NIHChestXray14(nih_folder), collection("RSNA pneumonia")(rsna)
+    mapping = tmp_path / "pneumonia-challenge-dataset-mappings_2018.json"
+    ids = [("0004cfab-14fd", "00000003_000.png"), ("000924cf-0f8d", "00000001_007.png"), ("not there", "x.png")]
+    entries = [dict(subset_img_id=image, img_id=original, orig_labels=["Mass"]) for image, original in ids]
+    mapping.write_text(json.dumps(entries))
+    assert leaks(found_in(train, test, origins=mapping)) == [("patients", "1")]
+    # in RSNA's own folder, it is found
+    table = "patientId,Target\n0004cfab-14fd,0\n000924cf-0f8d,1\n"
+    (rsna / "stage_2_train_labels.csv").write_text(table)
+    (rsna / mapping.name).write_text(mapping.read_text())
+    own = otcxr_mm.RSNAPneumonia(rsna, check_files=False)
+    assert leaks(found_in(train, own)) == [("patients", "1")]
+    for content in ("", "[1]", '{"a": 1}', '[{"img_id": "x.png"}]'):
+        mapping.write_text(content)
+        with pytest.raises(ValueError, match=r"mappings_2018.json: not RSNA's list of images with `subset_img_id`"):
+            found_in(train, test, origins=mapping)
+
+
+def test_images_of_a_collection_in_a_folder_of_ones_own_are_noted_by_their_names(tmp_path):
+    names = [f"21684011136696401{i}_00-059-087" for i in range(3)]
+    padchest = folder(tmp_path / "padchest", [(f"0/{name}.png", f"p{name}", "") for name in names], images=False)
+    rows = [(f"{name}.jpg", "", "") for name in (names[0], names[2], "COVID-1")]
+    covid = folder(tmp_path / "covid", rows)
+    published = collection("PadChest")(padchest, ann_file="table.csv", check_files=False)
+    found = found_in(published, unlabeled(covid))
+    assert not found.leaks
+    (note,) = [note for note in found.notes if "have names of images of PadChest" in note]
+    assert note.startswith("train and test: 2 files of test") and note.endswith("this is a leak")
+    found = audit({"pretrain/train": published, "train": unlabeled(covid)})
+    (note,) = [note for note in found.notes if "names of" in note]
+    assert note.endswith("both sets hold them")

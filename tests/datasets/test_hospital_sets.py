@@ -5,6 +5,7 @@ import pytest
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
+from otcxr_mm.datasets.collections.padchest import GROUPS
 from otcxr_mm.datasets.label_spaces import LABEL_SPACES
 from otcxr_mm.datasets.records import visits_in_order
 from otcxr_mm.datasets.tables import CHUNK, NUMBERS, read_csv
@@ -214,6 +215,38 @@ def test_padchest_groups_its_labels(tmp_path):
         otcxr_mm.PadChest(tmp_path, labelled_by="physician").full_init()
     with pytest.raises(ValueError, match="unknown class 'scoliosi': did you mean 'scoliosis'"):
         otcxr_mm.PadChest(tmp_path, classes=("scoliosi",)).full_init()
+
+
+# children of the labels that PadChest's groups begin with, as in the first author's trees_code.txt
+TREE = {
+    "atelectasis": "total atelectasis, lobar atelectasis, segmental atelectasis, laminar atelectasis, "
+    "round atelectasis, atelectasis basal",
+    "pleural effusion": "loculated pleural effusion, loculated fissural effusion, hydropneumothorax, empyema, "
+    "hemothorax",
+    "infiltrates": "interstitial pattern, alveolar pattern",
+    "interstitial pattern": "ground glass pattern, reticular interstitial pattern, miliary opacities, "
+    "reticulonodular interstitial pattern",
+    "alveolar pattern": "consolidation, air bronchogram",
+    "consolidation": "air bronchogram",
+    "mass": "mediastinal mass, breast mass, pleural mass, pulmonary mass, soft tissue mass",
+    "nodule": "multiple nodules",
+    "pneumonia": "atypical pneumonia",
+    "pneumothorax": "hydropneumothorax",
+    "pulmonary fibrosis": "post radiotherapy changes, asbestosis signs",
+    "pleural thickening": "apical pleural thickening, calcified pleural thickening",
+}
+
+
+def below(label):
+    """A label and all those below it."""
+    return {label}.union(*(below(child) for child in TREE[label].split(", "))) if label in TREE else {label}
+
+
+def test_groups_of_padchest_are_branches_of_its_tree():
+    assert {name: set(labels) for name, labels in GROUPS.items()} == {
+        name: below(labels[0]) for name, labels in GROUPS.items()
+    }
+    assert len(GROUPS) == 14
 
 
 def test_padchest_in_one_folder(tmp_path):

@@ -37,6 +37,18 @@ def replace(old, new, count=1):
     return change
 
 
+def instead_of(image, name):
+    """Names an image differently, in all its rows."""
+
+    def change(file):
+        header, *rows = [line.split(",") for line in file.read_text().splitlines()]
+        assert any(image in row for row in rows)
+        rows = [[name if field == image else field for field in row] for row in rows]
+        file.write_text("\n".join(",".join(row) for row in (header, *rows)))
+
+    return change
+
+
 def append(line):
     return lambda file: file.write_text(f"{file.read_text()}{line}\n")
 
@@ -109,8 +121,16 @@ TRAIN, BRAX, PADCHEST = (
     "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv",
 )
 META, SPLIT, LABELS = (f"mimic-cxr-2.0.0-{name}.csv" for name in ("metadata", "split", "chexpert"))
-# tables of the hospitals' sets: layout, table, a required column
+VOTES, OUTLINES, CANDID = "annotations/image_labels_train.csv", "train-rle.csv", "Pneumothorax_reports.csv"
+# tables of every set that has one: layout, table, a required column
 TABLES = [
+    ("csv", "t.csv", "path"),
+    ("nih", NIH_TABLE, "Image Index"),
+    ("vinbig", TRAIN, "class_name"),
+    ("vindr", VOTES, "image_id"),
+    ("rsna", RSNA_TABLE, "patientId"),
+    ("siim", OUTLINES, "EncodedPixels"),
+    ("candid", CANDID, "EncodedPixels"),
     ("chexpert", TRAIN, "Path"),
     ("brax", BRAX, "PngPath"),
     ("mimic", META, "dicom_id"),
@@ -124,20 +144,37 @@ ERRORS = [
         case
         for layout, file, key in TABLES
         for case in (
-            (layout, file, os.remove, "no such table" if layout != "padchest" else "the table of PadChest"),
+            (layout, file, os.remove, "the table of" if layout in ("nih", "padchest") else "no such table"),
             (layout, file, instead(lambda file: file.mkdir()), file),
-            (layout, file, text(""), f"{file}: no column"),
+            (layout, file, text(""), f"{file}: {'the table has no rows' if layout == 'csv' else 'no column'}"),
             (layout, file, lambda file: file.write_text(file.read_text().splitlines()[0]), f"{file}: the table has no"),
-            (layout, file, replace(key, f"{key}2"), f"{file}: no column '{key}'"),
+            (
+                layout,
+                file,
+                replace(key, f"{key}2"),
+                f"{file}: no column {'for the ' if layout == 'csv' else repr(key)}",
+            ),
             (layout, file, replace(key, f"{key},{key}"), "appears twice"),
             (layout, file, replace(",", ";", -1), "columns are separated by ';'"),
             (layout, file, encoded("utf-16"), f"{file}: save the table as UTF-8"),
             (layout, file, raw(lambda data: data + b"M\xfcller"), "as UTF-8"),
             (layout, file, append('"'), "unexpected end of data"),
-            (layout, file, append("a,b"), "2 fields, but the header has"),
+            (layout, file, append("x," * 99), "100 fields, but the header has"),
             (layout, file, raw(lambda data: data.rstrip() + b",x"), "fields, but the header has"),
             (layout, file, append("1"), "1 fields, but the header has"),
         )
+    ),
+    *(
+        (layout, file, instead_of(image, bad), f"in column '{column}' must be a path below the folder of the data set")
+        for layout, file, column, image in (
+            ("nih", NIH_TABLE, "Image Index", "00000002_000.png"),
+            ("vinbig", TRAIN, "image_id", "2"),
+            ("vindr", VOTES, "image_id", "train2"),
+            ("rsna", RSNA_TABLE, "patientId", "2"),
+            ("siim", OUTLINES, "ImageId", "1.2.2"),
+            ("candid", CANDID, "SOPInstanceUID", "1.2.826.0.2"),
+        )
+        for bad in ("/etc/x", "../x", "..\\x", "a/../../x", "")
     ),
     ("chexpert", TRAIN, last_row(), "train/patient00002/study2/view1_frontal.jpg is listed in several rows"),
     ("chexpert", TRAIN, replace("1.0,", "2.0,"), "train.csv, row 2: '2.0' in column 'Edema'; expected one of"),
@@ -212,6 +249,36 @@ ERRORS = [
         ("siim", "train-rle.csv", append(f"1.2.9,{code}"), "train-rle.csv, row 8: EncodedPixels must be pairs")
         for code in ("5 90 3", "5 -90", "5 x", "1048570 7")
     ),
+    ("candid", CANDID, append("s,1.2.826.0.9,5 x,,P1_1"), f"{CANDID}, row 8: EncodedPixels must be pairs"),
+    ("candid", CANDID, replace("filename", "file"), f"{CANDID}: no column 'filename'"),
+    ("candid", CANDID, text("SOPInstanceUID,EncodedPixels,filename\na,,P1_1\n"), "all 1 rows have no EncodedPixels"),
+    ("candid", "dataset/1.2.826.0.3", os.remove, "1 of 6 listed images are missing, first {}/dataset/1.2.826.0.3"),
+    # JSRT's lists and the readings of NLM
+    *(
+        ("jsrt", f"Clinical_Information/{file}", damage, f"{file}: {named}")
+        for file, name, kinds in (
+            ("CLNDAT_EN.txt", "JPCLN001", "malignant or benign as field 8"),
+            ("CNNDAT_EN.TXT", "JPCNN001", "non-nodule as field 4"),
+        )
+        for damage, named in (
+            (text(""), "no entry begins with a name such as JPCLN001.IMG"),
+            (encoded("utf-16"), "no entry begins with a name"),
+            (raw(np.random.default_rng(0).bytes(3000)), "no entry begins with a name"),
+            (cut(0.5), "JPC"),
+            (append(f"{name}.IMG"), f"{name}: '' does not have {kinds}"),
+            (append(f"{name}.IMG 1 2 3 4 5 6 7 8 9"), f"{name}: '1 2 3 4 5 6 7 8 9' does not have {kinds}"),
+        )
+    ),
+    (
+        "jsrt",
+        "Clinical_Information/CNNDAT_EN.TXT",
+        append("JPCNN002.IMG 20 male non-nodule"),
+        "JPCNN002 is in several entries: keep one of them",
+    ),
+    ("jsrt", "x/JPCLN001.png", write_image, "x/JPCLN001.png: JPCLN001 is there as All247images/JPCLN001.png too"),
+    ("tuberculosis", "CXR_png/CHNCXR_0001_2.png", write_image, "CHNCXR_0001_2.png: not named like CHNCXR_0001_0.png"),
+    ("tuberculosis", "CXR_png/x/y.png", write_image, "y.png: not named like CHNCXR_0001_0.png"),
+    ("tuberculosis", "CXR_png", lambda folder: folder.rename(folder.with_name("x")), "CXR_png: no images in this"),
     # masks, MedMNIST
     ("masks", "masks/3.png", os.remove, "1 of 6 images have no mask, images/3.png first: there is no 3.* in {}/masks"),
     (
@@ -316,6 +383,24 @@ def test_tables_that_other_programs_wrote_are_read(tmp_path, sound, layout, file
     found = build().records
     for name in ("path", "patient", "labels", "visit", "study"):
         np.testing.assert_array_equal(getattr(found, name), getattr(truth, name))
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [b"", b"\xff\xfe\0\0", b"sex: sex: age: age:", b"same pt as ", b"9" * 5000, b"male 999999yrs", b"\n" * 5000],
+    ids=lambda text: str(text[:20]),
+)
+def test_readings_that_say_nothing_leave_age_and_sex_unknown_in_no_time(tmp_path, sound, reading):
+    build = sound("tuberculosis")
+    truth = build().records
+    (tmp_path / "ClinicalReadings" / "CHNCXR_0001_0.txt").write_bytes(reading)
+    with no_hang():
+        found = build().records
+    np.testing.assert_array_equal(found.labels, truth.labels)
+    np.testing.assert_array_equal(found.patient, truth.patient)
+    row = truth.path.tolist().index("CXR_png/CHNCXR_0001_0.png")
+    assert np.isnan(found.age[row])
+    assert found.sex[row] == ("M" if reading.startswith(b"male") else "")
 
 
 @pytest.mark.parametrize(

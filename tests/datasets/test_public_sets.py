@@ -1,5 +1,7 @@
 """Parsers of the public collections, against small folders and against the genuine full tables."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -92,6 +94,17 @@ def test_rsna_unites_boxes_and_reads_the_detailed_classes(rsna):
     assert data.records.patient.tolist() == ["", "", ""]
     (rsna / "stage_2_detailed_class_info.csv").unlink()
     np.testing.assert_array_equal(otcxr_mm.RSNAPneumonia(rsna).records.labels[:, 1], [np.nan] * 3)
+
+
+def test_rsnas_own_mapping_gives_nihs_patients(rsna):
+    entries = [dict(subset_img_id=name, img_id=f"{i:08d}_001.png") for name, i in (("a", 7), ("c", 7), ("z", 1))]
+    (rsna / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(entries))
+    data = otcxr_mm.RSNAPneumonia(rsna)
+    assert data.records.patient.tolist() == ["7", "", "7"]
+    assert data.original_of["a"] == "00000007_001"
+    (rsna / "pneumonia-challenge-dataset-mappings_2018.json").write_text("{")
+    with pytest.raises(ValueError, match="mappings_2018.json: not RSNA's list of images"):
+        otcxr_mm.RSNAPneumonia(rsna).full_init()
 
 
 def test_the_full_rsna_table(real_data, tmp_path):

@@ -4,16 +4,18 @@ import json
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import BaseLoop, Runner
+from sklearn.metrics import roc_auc_score
 
 from otcxr_mm import save_backbone
 from otcxr_mm.backbones.preprocessing import differences, preprocessing_of
 from otcxr_mm.engine import ConsistencyHook
 from tests.conftest import ROOT
-from tests.engine.runs import COLUMNS, config, runner
+from tests.engine.runs import COLUMNS, SPLITS, config, runner
 
 
 @pytest.fixture
@@ -97,6 +99,56 @@ def test_preprocessing_is_compared_as_far_as_it_is_known():
     assert differences(before, {**before, "mean": [127.5] * 3, "std": None}) == []
     other = {**before, "mean": [123.7, 116.3, 103.5], "max_value": 4095, "size": [96, 128]}
     assert differences(before, other) == ["mean", "max_value", "size"]
+
+
+def two_sets(folder, kind, second, **changes):
+    """A run on two sets, of which the first one labels Virus and Fungus, the second one the classes given.
+
+    `Ghost` is a class that neither labels.
+    """
+    classes = ["Virus", "Fungus", "Abscess", *(["Ghost"] if changes.pop("ghost", False) else [])]
+    cfg = config(folder, kind, **changes)
+    cfg.model.head.num_classes = len(classes)
+    for split in ("train", "val", "test"):
+        whole = cfg[f"{split}_dataloader"].dataset
+        half = int(SPLITS[split]) // 2
+        parts = []
+        for known, indices in ((("Virus", "Fungus"), range(half)), (second, range(half, 2 * half))):
+            names = {name: name if name in known else None for name in classes}
+            parts.append(dict(whole, classes=names, indices=list(indices)))
+        cfg[f"{split}_dataloader"].dataset = dict(type="ConcatDataset", datasets=parts)
+    return Runner.from_cfg(cfg)
+
+
+@pytest.mark.parametrize("kind", ["linear", "finetune"])
+def test_a_class_that_no_set_labels_is_refused_before_training(tmp_path, kind):
+    run = two_sets(tmp_path, kind, ("Virus", "Fungus"), ghost=True)
+    message = (
+        r"no training image has a known label of \['Abscess', 'Ghost'\].*Leave them out of classes of every data set"
+    )
+    with pytest.raises(ValueError, match=message):
+        run.train()
+    assert (
+        not run.iter and not list((tmp_path / "work").glob("*.pth")) and not (tmp_path / "work" / "features").exists()
+    )
+
+
+@pytest.mark.parametrize("kind", ["linear", "finetune"])
+def test_a_class_that_one_of_two_sets_labels_is_learnt_and_evaluated_there_alone(tmp_path, kind):
+    run = two_sets(tmp_path, kind, ("Abscess",))
+    start = run.model.head.fc.weight.detach().clone()
+    run.train()
+    assert ((run.model.head.fc.weight - start).abs().max(1).values > 1e-4).all()
+    metrics = run.test()
+    arrays = run.test_evaluator.metrics[0].arrays
+    known = np.isfinite(arrays["labels"])
+    virus, abscess = known[:, 0], known[:, 2]
+    assert virus.sum() == abscess.sum() == 8 and not (virus & abscess).any()
+    for name, column, rows in (("Virus", 0, virus), ("Abscess", 2, abscess)):
+        expected = roc_auc_score(arrays["labels"][rows, column], arrays["scores"][rows, column])
+        assert metrics[f"multilabel/auroc/{name}"] == pytest.approx(expected)
+    if kind == "linear":  # brightness is easy
+        assert metrics["multilabel/auroc/Abscess"] == 1
 
 
 def test_masks_in_another_order_are_not_tested():

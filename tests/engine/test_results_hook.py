@@ -12,7 +12,7 @@ from otcxr_mm.datasets.inspection import data_sha256
 from otcxr_mm.engine.hooks import results as module
 from otcxr_mm.engine.provenance import file_record
 from otcxr_mm.reports import build_tables, load_runs, tasks
-from tests.engine.runs import PATIENT, config, runner
+from tests.engine.runs import PATIENT, config, runner, write_data
 
 
 def test_the_record_says_what_was_trained_and_what_was_tested(tmp_path):
@@ -38,6 +38,27 @@ def test_the_record_says_what_was_trained_and_what_was_tested(tmp_path):
     assert PATIENT not in text
     (table,) = build_tables(tasks(load_runs([tmp_path])), draws=20)
     assert table.cells[["protocol", "method"]].to_numpy().tolist() == [["linear", "some_method"]]
+
+
+def test_a_test_of_studies_records_a_row_for_each(tmp_path):
+    write_data(tmp_path)
+    header, *rows = (tmp_path / "t.csv").read_text().splitlines()
+    # the two images of a patient are of one study, but for every fourth patient
+    studies = [i if i // 2 % 4 == 3 else "s" for i in range(len(rows))]
+    lines = [f"{header},study", *(f"{row},{study}" for row, study in zip(rows, studies, strict=True))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    run = runner(tmp_path, **{"test_evaluator.studies": "max"})
+    run.train()
+    metrics = run.test()
+    record = json.loads((tmp_path / "work" / "results.json").read_text())
+    assert record["details"]["studies"]["pooled"] == "max"
+    assert record["details"]["studies"]["studies"] == 10  # of 8 patients with 16 images
+    assert record["metrics"]["multilabel/study_auroc"] == metrics["multilabel/study_auroc"]
+    arrays = np.load(tmp_path / "work" / "predictions.npz")
+    scores = [arrays["scores"][arrays["study"] == i].max(0) for i in range(10)]
+    np.testing.assert_array_equal(arrays["study_scores"], scores)
+    (table,) = build_tables(tasks(load_runs([tmp_path])), draws=20)
+    assert len(table.cells) == 1
 
 
 def test_a_checkpoint_without_a_record_is_trained_on_unknown_images(tmp_path, caplog):

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as torch_dist
@@ -121,3 +122,38 @@ def test_two_processes_find_what_one_does(tmp_path):
     assert found == second == expected
     assert details == json.dumps(metric.details) and scores == metric.arrays["scores"].tolist()
     assert nothing == ["null", None]  # on the main process only
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_studies_are_scored_by_their_images(how):
+    given = people()
+    for i, sample in enumerate(given):
+        # studies of two patients have the same number; two images say nothing
+        sample.update(collection="C", study_id=str(i // 60) if i not in (5, 11) else "")
+    metric, found = measured(given, studies=how)
+    plain, expected = measured(given)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    names = [f"{s['patient_id']}/{s['study_id']}" if s["study_id"] else f"alone {i}" for i, s in enumerate(given)]
+    frame = pd.DataFrame(metric.arrays["scores"].astype(float)).groupby(names, sort=False)
+    scores = (frame.mean() if how == "mean" else frame.max()).to_numpy()
+    labels = pd.DataFrame(metric.arrays["labels"].astype(float)).groupby(names, sort=False).max().to_numpy()
+    auroc, auprc = per_class(labels, scores)
+    details = metric.details["studies"]
+    assert (details["pooled"], details["studies"]) == (how, len(labels))
+    assert 50 < len(labels) < 81
+    np.testing.assert_allclose([row["auroc"] for row in details["classes"]], auroc)
+    assert found["multilabel/study_auprc"] == pytest.approx(auprc.mean())
+    assert found["multilabel/study_auroc/Mass"] == pytest.approx(auroc[0])
+    assert found["multilabel/study_auroc_low"] < auroc.mean() < found["multilabel/study_auroc_high"]
+    arrays = metric.arrays
+    assert arrays["study_scores"].shape == arrays["study_labels"].shape == (len(labels), 3)
+    image = names.index("P00/0")
+    expected = scores[list(dict.fromkeys(names)).index("P00/0")]
+    np.testing.assert_allclose(arrays["study_scores"][arrays["study"][image]], expected, rtol=1e-6)
+    assert "study" not in plain.arrays and "studies" not in plain.details
+    json.dumps(metric.details, allow_nan=False)
+
+
+def test_a_way_to_combine_the_images_of_a_study_that_does_not_exist():
+    with pytest.raises(ValueError, match=r"studies must be one of \[None, 'mean', 'max'\], got 'median'"):
+        otcxr_mm.MultiLabelAUC(studies="median")

@@ -28,7 +28,8 @@ PARQUET = any(map(find_spec, ("pyarrow", "fastparquet")))
 
 def test_predictions_are_those_of_the_test(otcxr, hospital):
     folder = hospital.root.parent
-    otcxr("predict", "work_dirs/labels", "hospital/images", "--out", "found.csv", cwd=folder, check=True)
+    command = ("predict", "work_dirs/labels", "hospital/images", "--out", "found.csv", "--studies", "mean")
+    otcxr(*command, cwd=folder, check=True)
     found = pd.read_csv(folder / "found.csv")
     assert found["path"].tolist() == sorted(found["path"]) and found["path"][0].startswith("hospital/images/")
     tested = np.load(folder / "work_dirs" / "labels" / "predictions.npz")
@@ -43,6 +44,10 @@ def test_predictions_are_those_of_the_test(otcxr, hospital):
         assert record["thresholds"][name] == threshold
         called = (tested["scores"][:, classes.index(name)] >= threshold).tolist()
         assert (rows[f"{name}_positive"] == "yes").tolist() == called
+    studies = pd.read_csv(folder / "found.studies_mean.csv").set_index("study")
+    of_images = found.groupby(found["path"].map(os.path.dirname))[classes]
+    np.testing.assert_allclose(studies.loc[:, classes], of_images.mean().loc[studies.index], atol=1e-6)
+    assert studies["images"].sum() == len(found)
     refused = otcxr("predict", "work_dirs/labels", "hospital/images", "--out", "found.csv", cwd=folder)
     assert refused.status == 1 and "found.csv is there already" in refused.out
     refused = otcxr("predict", "work_dirs/mine", "hospital/images", "--out", "other.csv", cwd=folder)

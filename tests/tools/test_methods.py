@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 from tests.journeys import own, publishers
 
 sys.path.append(str(ROOT / "tools" / "benchmarks"))
-from method_screen.queues import QUEUES, Run  # noqa: E402
+from method_screen.queues import QUEUES  # noqa: E402
+from method_screen.run import Run  # noqa: E402
 
 
 @pytest.fixture
@@ -37,15 +38,15 @@ def test_records_are_appended_whole_by_several_writers(records):
 
 
 def test_a_run_counts_as_recorded_with_its_config_and_its_test_figures(records):
-    digest = records.config_hash(records.config_of(QUEUES["confirm"]["byol_seed1"]))
-    record = {"queue": "confirm", "name": "byol_seed1", "config_hash": digest, "test": {}}
+    digest = records.config_hash(records.config_of(QUEUES["scratch"]["byol_seed1"]))
+    record = {"queue": "scratch", "name": "byol_seed1", "config_hash": digest, "test": {}}
     for unlike in ({"config_hash": "of an older config"}, {"name": "byol_seed2"}):
         records.append(record | unlike)
-        assert records.record_of("confirm", "byol_seed1") is None
+        assert records.record_of("scratch", "byol_seed1") is None
     records.append({name: value for name, value in record.items() if name != "test"})
-    assert records.record_of("confirm", "byol_seed1") is None
+    assert records.record_of("scratch", "byol_seed1") is None
     records.append(record)
-    assert records.record_of("confirm", "byol_seed1") == record
+    assert records.record_of("scratch", "byol_seed1") == record
 
 
 def test_probe_finds_what_is_there_and_chooses_on_validation(records):
@@ -142,7 +143,7 @@ def test_the_hash_does_not_depend_on_where_files_are(records, monkeypatch):
 
 
 def test_a_run_from_radiographs_to_its_record(records, real_data, tmp_path, monkeypatch):
-    from method_screen import execute, probes, queues, report
+    from method_screen import execute, from_imagenet, probes, report
 
     own.kermany(tmp_path / "data" / "kermany", real_data)
     own.lungs(tmp_path / "data" / "kermany_lungmask", real_data, "lung_masks", table=True)
@@ -150,7 +151,7 @@ def test_a_run_from_radiographs_to_its_record(records, real_data, tmp_path, monk
         publishers.nih(tmp_path / "data" / name, real_data)
     (tmp_path / "data" / "weights").symlink_to(real_data / "weights")
     monkeypatch.setattr(probes, "DECAYS", (0.1, 1.0))
-    few = {"train_dataloader.batch_size": 8} | queues._paired(0.5) | queues.WIDTHS["otcxr_screen"]
+    few = {"train_dataloader.batch_size": 8} | from_imagenet.paired(0.5) | from_imagenet.WIDTHS["otcxr_screen"]
     monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True, start="imagenet")})
     threads = torch.get_num_threads()
     execute.pack()

@@ -3,6 +3,9 @@
     python tools/analysis/downstream.py run --backbone OTCXR=FILE [FILE ...] --backbone VICRegL=FILE [FILE ...]
     python tools/analysis/table.py work_dirs/downstream --out docs/results/downstream
 
+    python tools/analysis/downstream.py run --network mobilenetv2 --only finetune --out work_dirs/finetuned \
+        --backbone OTCXR=FILE [FILE ...] --backbone ImageNet=FILE
+
 Each run does what `tools/train.py CONFIG --cfg-options ...` and `tools/test.py WORK_DIR` do, in a process of its own,
 and its log begins with the command. Finished runs are skipped, so an interrupted series resumes. A method with several
 files uses them in turn, because pre-training differs between seeds as much as draws do.
@@ -20,27 +23,54 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "downstream"
-OUT = Path("work_dirs/downstream")
 RANDOM = "random init"
 TASKS = {
-    ("kermany", "linear"): "linear/linear_r18_kermany.py",
-    ("kermany", "knn"): "linear/linear_r18_kermany.py",
-    ("nih", "linear"): "linear/linear_r18_nih.py",
-    ("nih", "knn"): "linear/linear_r18_nih.py",
-    ("nih", "finetune"): "finetune/finetune_r18_nih.py",
-    ("lungs", "frozen"): "segmentation/upernet_r18_lungs.py",
-    ("lungs", "finetune"): "segmentation/upernet_r18_lungs.py",
-    ("kermany", "finetune"): "finetune/finetune_r18_kermany.py",
+    "r18": {
+        ("kermany", "linear"): "linear/linear_r18_kermany.py",
+        ("kermany", "knn"): "linear/linear_r18_kermany.py",
+        ("nih", "linear"): "linear/linear_r18_nih.py",
+        ("nih", "knn"): "linear/linear_r18_nih.py",
+        ("nih", "finetune"): "finetune/finetune_r18_nih.py",
+        ("lungs", "frozen"): "segmentation/upernet_r18_lungs.py",
+        ("lungs", "finetune"): "segmentation/upernet_r18_lungs.py",
+        ("kermany", "finetune"): "finetune/finetune_r18_kermany.py",
+    },
+    "mobilenetv2": {
+        ("nih_followup", "finetune"): "finetune/finetune_mobilenetv2_nih.py",
+        ("kermany", "finetune"): "finetune/finetune_mobilenetv2_kermany.py",
+    },
 }
+# the findings of nih_followup that its test patients can measure: at least 20 positives
+FOLLOWUP = (
+    "('Atelectasis','Cardiomegaly','Effusion','Infiltration','Mass','Nodule','Pneumonia','Pneumothorax',"
+    "'Consolidation','Edema','Emphysema','Fibrosis','Pleural_Thickening')"
+)
 # share of the training patients, and how many draws of them (at 100 %: seeds)
 FRACTIONS = ((1.0, 3), (0.1, 5), (0.01, 5))
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = {"r18": (3e-4, 1e-3, 3e-3), "mobilenetv2": (1e-4, 3e-4, 1e-3)}
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the runs of a series share: network, folder, further --cfg-options, and the files of each method."""
+
+    network: str
+    out: Path
+    options: tuple[str, ...]
+    methods: dict[str, list[str]]
+    only: str
+
+    @property
+    def tasks(self) -> list[tuple[str, str]]:
+        """Tasks and protocols."""
+        return [(task, protocol) for task, protocol in TASKS[self.network] if self.only in f"{task}_{protocol}"]
 
 
 @dataclass(frozen=True)
 class Run:
     """One training and its test."""
 
+    series: Series
     task: str
     protocol: str
     method: str
@@ -54,7 +84,7 @@ class Run:
     def work_dir(self) -> Path:
         """Where it writes."""
         name = f"{self.task}_{self.protocol}_{self.method.replace(' ', '_')}_{100 * self.fraction:g}_{self.draw}"
-        return OUT / (name if self.tested else f"rates/{name}_{self.rate:g}")
+        return self.series.out / (name if self.tested else f"rates/{name}_{self.rate:g}")
 
     @property
     def done(self) -> bool:
@@ -71,7 +101,7 @@ class Run:
         ]
         options.append(f"default_hooks.load_backbone.checkpoint={self.backbone or None}")
         if self.protocol in ("linear", "knn"):
-            options.append(f"train_cfg.cache={OUT / 'features'}")
+            options.append(f"train_cfg.cache={self.series.out / 'features'}")
         if self.protocol in ("linear", "knn", "frozen") and not self.backbone:  # its statistics come from no data
             options.append("default_hooks.load_backbone.calibrate=True")
         if self.protocol == "knn":
@@ -80,13 +110,20 @@ class Run:
             options += ["protocol=frozen", "model.backbone.frozen_stages=4", "model.backbone.norm_eval=True"]
         if self.rate is not None:
             options.append(f"optim_wrapper.optimizer.lr={self.rate}")
-        return options
+        if self.task == "nih_followup":
+            options += [
+                f"{role}_dataloader.dataset.{key}"
+                for role in ("train", "val", "test")
+                for key in (f"data_root={os.environ.get('OTCXR_DATA', 'data')}/nih_followup", f"classes={FOLLOWUP}")
+            ]
+            options.append(f"model.head.num_classes={FOLLOWUP.count(',') + 1}")
+        return [*options, *self.series.options]
 
     def execute(self) -> None:
         """Trains and tests, in this process."""
         from otcxr_mm.cli import test, train
 
-        config = os.path.relpath(CONFIGS / TASKS[self.task, self.protocol])
+        config = os.path.relpath(CONFIGS / TASKS[self.series.network][self.task, self.protocol])
         arguments = [config, "--work-dir", str(self.work_dir), "--resume", "--cfg-options", *self.options()]
         print("$ python tools/train.py", shlex.join(arguments), flush=True)
         train.main(arguments)
@@ -97,34 +134,33 @@ class Run:
             (self.work_dir / "validated").touch()
 
 
-def series(methods: dict[str, list[str]], only: str, rates: dict) -> list[Run]:
+def all_runs(series: Series, rates: dict) -> list[Run]:
     """All runs, cheap ones first.
 
     Args:
-        methods: Files of backbones by method.
-        only: Part of a task's name, to run less.
+        series: What they share.
         rates: Learning rate by task, protocol and method, from :func:`chosen_rates`.
     """
     runs = []
-    for task, protocol in TASKS:
+    for task, protocol in series.tasks:
         most = max(draws for _, draws in FRACTIONS)
         # so that an interrupted series has as many draws of each method
         for draw, (fraction, draws) in product(range(most), FRACTIONS):
-            for method, files in methods.items() if draw < draws else ():
+            for method, files in series.methods.items() if draw < draws else ():
                 backbone = files[draw % len(files)] if files else ""
                 rate = rates.get(f"{task} {protocol} {method}")
-                runs.append(Run(task, protocol, method, backbone, fraction, draw, rate))
-    return [run for run in runs if only in f"{run.task}_{run.protocol}"]
+                runs.append(Run(series, task, protocol, method, backbone, fraction, draw, rate))
+    return runs
 
 
-def rate_series(methods: dict[str, list[str]], only: str) -> list[Run]:
+def rate_runs(series: Series) -> list[Run]:
     """Runs that choose the learning rate of each method on validation patients, at 10 % of the labels."""
     return [
-        Run(task, protocol, method, files[0] if files else "", 0.1, 0, rate, tested=False)
-        for task, protocol in TASKS
-        if protocol in ("finetune", "frozen") and only in f"{task}_{protocol}"
-        for method, files in methods.items()
-        for rate in RATES
+        Run(series, task, protocol, method, files[0] if files else "", 0.1, 0, rate, tested=False)
+        for task, protocol in series.tasks
+        if protocol in ("finetune", "frozen")
+        for method, files in series.methods.items()
+        for rate in RATES[series.network]
     ]
 
 
@@ -138,16 +174,16 @@ def best_validation(work_dir: Path) -> float:
     return max(values)
 
 
-def chosen_rates(methods: dict[str, list[str]], only: str) -> dict[str, float]:
+def chosen_rates(series: Series) -> dict[str, float]:
     """The learning rate with the best validation result, by task, protocol and method."""
     table: dict[str, dict[float, float]] = {}
-    for run in rate_series(methods, only):
+    for run in rate_runs(series):
         if run.done:
             table.setdefault(f"{run.task} {run.protocol} {run.method}", {})[run.rate] = best_validation(run.work_dir)
     for name, values in table.items():
         print(name, {rate: round(value, 4) for rate, value in values.items()})
-        if len(values) < len(RATES):
-            raise SystemExit(f"{name}: {len(values)} of {len(RATES)} learning rates are done: finish `rates` first")
+        if len(values) < (wanted := len(RATES[series.network])):
+            raise SystemExit(f"{name}: {len(values)} of {wanted} learning rates are done: finish `rates` first")
     return {name: max(values, key=values.get) for name, values in table.items()}
 
 
@@ -206,10 +242,14 @@ def main() -> None:
         help="rates: choose learning rates on validation patients",
     )
     parser.add_argument("--backbone", nargs="+", action="append", default=[], metavar="NAME=FILE [FILE ...]")
+    parser.add_argument("--network", choices=TASKS, default="r18")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/downstream"), help="folder of the runs")
+    parser.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE", help="more --cfg-options of every run")
+    parser.add_argument("--no-untrained", action="store_true", help="leave out the untrained network")
     parser.add_argument("--only", default="", help="part of a task and protocol, such as kermany or lungs_frozen")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, one thread each")
     args = parser.parse_args()
-    methods = {RANDOM: []}
+    methods = {} if args.no_untrained else {RANDOM: []}
     for first, *rest in args.backbone:
         name, _, file = first.partition("=")
         methods[name] = [file, *rest]
@@ -218,11 +258,12 @@ def main() -> None:
             parser.error(f"--backbone {name}: no such file {missing[0]}")
     # one thread a run: set before torch is imported
     os.environ["OMP_NUM_THREADS"] = "1"
+    series = Series(args.network, args.out, tuple(args.options), methods, args.only)
     if args.command == "rates":
-        failed = execute(rate_series(methods, args.only), args.jobs)
-        chosen_rates(methods, args.only)
+        failed = execute(rate_runs(series), args.jobs)
+        chosen_rates(series)
     else:
-        failed = execute(series(methods, args.only, chosen_rates(methods, args.only)), args.jobs)
+        failed = execute(all_runs(series, chosen_rates(series)), args.jobs)
     if failed:
         raise SystemExit(f"{failed} runs failed")
 

@@ -2,7 +2,7 @@
 
     python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not recorded yet
     python tools/benchmarks/methods.py table QUEUE     # prints what was measured, as Markdown
-    python tools/benchmarks/methods.py compare         # intervals of the confirmed methods, by bootstrap over patients
+    python tools/benchmarks/methods.py compare QUEUE   # intervals of its methods over seeds, by bootstrap over patients
 
 The radiographs are in the folder OTCXR_DATA (default ../shared/data); working files go to work_dirs/methods. Each
 finished run is a line of docs/results/runs/QUEUE.jsonl. A run that is recorded there with the same config is skipped;
@@ -95,9 +95,10 @@ def main() -> None:
     run = commands.add_parser("run", help="train and evaluate what is not recorded yet")
     one = commands.add_parser("one", help="one run, in this process")
     show = commands.add_parser("table", help="print what was measured")
-    commands.add_parser("compare", help="intervals of the confirmed methods")
+    intervals = commands.add_parser("compare", help="intervals of the methods of a queue, over seeds")
     for command in (run, one, show):
         command.add_argument("queue", choices=QUEUES)
+    intervals.add_argument("queue", choices=("confirm", "scratch"))
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
     run.add_argument("--evaluate-again", action="store_true", help="evaluate finished runs again")
     run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
@@ -117,7 +118,7 @@ def main() -> None:
     else:
         from method_screen.report import compare
 
-        compare()
+        compare(args.queue)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ _base_ = [
 ]
 
 default_hooks = dict(load_backbone=dict(checkpoint="work_dirs/otcxr_r50_nih/backbone.pth"))
-# neither splits nor patients are published: images are split one by one, and are believed to come from NIH ChestX-ray14
+# neither splits nor patients are published: images are split one by one, and come from NIH ChestX-ray14
 dataset = dict(
     type="otcxr_mm.SIIMPneumothorax",
     data_root="{{$OTCXR_SIIM:data/siim}}",

@@ -59,6 +59,7 @@ class NIHChestXray14(BaseCXRDataset):
     def load_records(self) -> Records:
         """Reads the table, the official lists and the folders of images."""
         table = read_csv(self._table(), COLUMNS, only=(AGE, SEX, VISIT))
+        table.require_inside("Image Index")
         image, split = table["Image Index"], None
         if self.within is not None or (self.split != "all" and not self.has_own_splits):
             split = split_from_lists(image, {name: self.root / file for name, file in LISTS.items()})

@@ -16,8 +16,9 @@ from ..records import OLDEST, Records, parse_sexes, visits_in_order
 from ..table import Table
 from ..tables import NUMBERS, read_csv
 
-# NIH's 14 findings as groups of PadChest's labels, after the tree of radiological findings in the publication: a label
-# and those below it
+# NIH's 14 findings as groups of PadChest's labels: a label and those below it in the trees of radiological findings and
+# differential diagnoses of the publication (as text: manual_review/trees_code.txt of its first author's repository,
+# github.com/auriml/Rx-thorax-automatic-captioning)
 GROUPS: dict[str, tuple[str, ...]] = {
     "Atelectasis": (
         *("atelectasis", "total atelectasis", "lobar atelectasis", "segmental atelectasis", "laminar atelectasis"),
@@ -40,7 +41,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Consolidation": ("consolidation", "air bronchogram"),
     "Edema": ("pulmonary edema",),
     "Emphysema": ("emphysema",),
-    "Fibrosis": ("pulmonary fibrosis",),
+    "Fibrosis": ("pulmonary fibrosis", "post radiotherapy changes", "asbestosis signs"),
     "Pleural_Thickening": ("pleural thickening", "apical pleural thickening", "calcified pleural thickening"),
     "Hernia": ("hiatal hernia",),
 }

@@ -33,7 +33,8 @@ class SIIMPneumothorax(ImagesById):
 
     Besides what :class:`BaseCXRDataset` says, items hold `gt_masks`, uint8 (1, 1024, 1024), which LoadCXR brings to the
     size of the image, and `mask_classes`. No patients are published, and no splits for the images with labels; the
-    images are believed to be from NIH ChestX-ray14, so a network pre-trained there may have seen them.
+    images are from NIH ChestX-ray14 (Filice et al., Journal of Digital Imaging 2020), so a network pre-trained there
+    may have seen them. Which NIH images they are has not been published.
 
     Arguments and errors: see :class:`~otcxr_mm.datasets.collections.images_by_id.ImagesById`.
     """
@@ -42,11 +43,17 @@ class SIIMPneumothorax(ImagesById):
     TABLE, FOLDER = "train-rle.csv", "dicom-images-train"
     collection = "SIIM-ACR pneumothorax"
     mask_classes = ("Pneumothorax",)
+    # column of images
+    IMAGE = "ImageId"
 
     def load_records(self) -> Records:
         """Reads the table, and checks every outline."""
-        table = read_csv(self.root / self.ann_file, ("ImageId", "EncodedPixels"))
-        image, image_of = np.unique(table["ImageId"], return_inverse=True)
+        return self.read_outlines(read_csv(self.root / self.ann_file, (self.IMAGE, "EncodedPixels"), only=()))
+
+    def read_outlines(self, table: Table) -> Records:
+        """The images of a table, with their labels and outlines."""
+        table.require_inside(self.IMAGE)
+        image, image_of = np.unique(table[self.IMAGE], return_inverse=True)
         paths, labels = self.image_paths(image), np.zeros((len(image), 1), np.float32)
         self.outlines: dict[str, list[np.ndarray]] = {}
         for row in (row for row, text in enumerate(table.texts("EncodedPixels")) if text != "-1"):

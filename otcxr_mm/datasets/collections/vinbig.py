@@ -53,6 +53,7 @@ class VinBigCXR(_Votes):
     def load_records(self) -> Records:
         """Reads the table and counts the readers of each finding."""
         table = read_csv(self.root / self.ann_file, ("image_id", "class_name", "rad_id"), only=())
+        table.require_inside("image_id")
         classes = self.METAINFO["classes"]
         table.require_values("class_name", (*classes, "No finding"))
         image, image_of = np.unique(table["image_id"], return_inverse=True)
@@ -98,6 +99,7 @@ class VinDrCXR(_Votes):
         paths, splits, labels = [], [], []
         for split in self.splits_to_read:
             table = read_csv(self.root / "annotations" / f"image_labels_{split}.csv", ("image_id",))
+            table.require_inside("image_id")
             image, label = self._labels(table)
             paths.append(self.image_paths(image, split))
             splits.append(np.full(len(image), split))

@@ -13,7 +13,7 @@ from ...registry import TRANSFORMS
 from ...utils.mmseg import require_mmseg
 
 # which image it is and who is on it, for metrics
-PEOPLE = ("image", "patient_id", "collection", "view_position", "age", "sex")
+PEOPLE = ("image", "patient_id", "study_id", "collection", "view_position", "age", "sex")
 
 
 @TRANSFORMS.register_module()
@@ -45,8 +45,8 @@ class PackViews(BaseTransform):
 class PackCXR(PackInputs):
     """MMPretrain's PackInputs, which also keeps who is on the image, so that metrics know patients and subgroups.
 
-    Besides MMPretrain's keys, the metainfo gets `image` (its path below the data root), `patient_id`, `collection`,
-    `view_position`, `age` and `sex`.
+    Besides MMPretrain's keys, the metainfo gets `image` (its path below the data root), `patient_id`, `study_id`,
+    `collection`, `view_position`, `age` and `sex`.
     """
 
     def __init__(self, **kwargs: object) -> None:

@@ -14,13 +14,14 @@ from .errors import MAX_BYTES, MAX_PIXELS, BrokenImageError, MissingImageError, 
 
 _PNG, _JPEG_START, _JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of TIFF
+JSRT_SIDE, JSRT_WHITE = 2048, 4095
 
 
 def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
     """Reads a DICOM, PNG, JPEG, TIFF or BMP as one grey channel; the content tells the type, not the name.
 
-    Colours are reduced to luminance, transparency is ignored. DICOM: see :func:`.dicom.read_dicom`. `max_value` is that
-    of :class:`LoadCXR`.
+    Colours are reduced to luminance, transparency is ignored. DICOM: see :func:`.dicom.read_dicom`; JSRT's `.IMG`,
+    which has no header: :func:`read_jsrt`. `max_value` is that of :class:`LoadCXR`.
 
     Returns:
         (H, W), uint8, or float32 on the scale 0 to 255 for 16 bits, whose depth is kept.
@@ -41,6 +42,8 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
         raise BrokenImageError(f"{path}: cannot be read ({error.strerror})") from None
     if is_dicom(str(path), raw):
         return read_dicom(str(path), raw, max_value)
+    if str(path).lower().endswith(".img"):
+        return read_jsrt(str(path), raw)
     pixels = _pixels_of(raw)
     if pixels > MAX_PIXELS:
         raise BrokenImageError(f"{path}: more than {MAX_PIXELS:,} pixels: shrink it, or take it out of the list")
@@ -61,6 +64,28 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
     if img.dtype != np.uint8:
         raise BrokenImageError(f"{path}: pixels of type {img.dtype}; only 8 and 16 bits can be read")
     return img
+
+
+def read_jsrt(path: str, raw: bytes) -> np.ndarray:
+    """Pixels of an `.IMG` of JSRT: 2048 x 2048 big-endian values of 12 bits, in which 0 is white.
+
+    Returns:
+        (2048, 2048), float32 on the scale 0 to 255, with the bones brighter than the lungs as in all other sets.
+
+    Raises:
+        BrokenImageError: If it has another size, or a value of more than 12 bits.
+    """
+    if len(raw) != 2 * JSRT_SIDE**2:
+        raise BrokenImageError(
+            f"{path}: {len(raw):,} bytes, but an .IMG of JSRT has {2 * JSRT_SIDE**2:,}: copy it again, or take it out "
+            "of the list"
+        )
+    values = np.frombuffer(raw, ">u2").reshape(JSRT_SIDE, JSRT_SIDE)
+    if values.max() > JSRT_WHITE:
+        raise BrokenImageError(
+            f"{path}: a value of {values.max()}, but an .IMG of JSRT has 12 bits, at most {JSRT_WHITE}"
+        )
+    return (JSRT_WHITE - values).astype(np.float32) * np.float32(255 / JSRT_WHITE)
 
 
 def _pixels_of(raw: bytes) -> float:

@@ -1,28 +1,31 @@
-"""Checks that weights are used with the classes and preprocessing that they were trained with."""
+"""Checks that weights are used with the classes and preprocessing of their training, and that classes have labels."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
+from mmpretrain.models import BaseClassifier
 
 from ...backbones.preprocessing import differences, preprocessing_of, recorded_preprocessing
-from ...datasets.inspection import leaves
+from ...backbones.weights import is_address
+from ...datasets.inspection import all_labels, leaves
 from ...registry import HOOKS
-from ...utils.checkpoints import trained_config
+from ...utils.checkpoints import locate, trained_config
 from ..model import unwrap_model
 from .load import LoadBackboneHook
 
 
 @HOOKS.register_module()
 class ConsistencyHook(Hook):
-    """Refuses weights that do not belong to the run that loads them.
+    """Refuses weights that do not belong to the run that loads them, and classes that cannot be learnt.
 
     A test is refused if the checkpoint lacks weights of the model, if the classes of the test set or their order differ
     from the training set's, or if the normalisation differs from training; another image size is a warning. Resumed
     training is refused if its classes have changed, and any training if the classes of its validation set differ from
     those of its training set, or if images are normalised differently than in the pre-training of its backbone, as the
-    JSON beside the weights (or the config in the checkpoint) records.
+    JSON beside the weights (or the config in the checkpoint) records. A classifier is not trained if no training image
+    has a known label of one of its classes; a class that one of several data sets labels is learnt from that one.
 
     Args:
         strict: Whether a difference ends the run; otherwise it is logged as a warning. Missing weights always end it.
@@ -38,13 +41,15 @@ class ConsistencyHook(Hook):
         self.strict = strict
 
     def before_train(self, runner: Runner) -> None:
-        """Compares the validation set with the training set, and the preprocessing with that of the pre-training."""
+        """Compares the data sets with each other, and the preprocessing with that of the pre-training."""
+        if isinstance(unwrap_model(runner), BaseClassifier):
+            self._check_labels(runner)
         val_loop = runner.val_loop
         if val_loop is not None:
             train, val = (_classes(loop.dataloader.dataset) for loop in (runner.train_loop, val_loop))
             self._compare_classes(runner, train, val, "train_dataloader gives", "val_dataloader")
         files = [hook.checkpoint for hook in runner.hooks if isinstance(hook, LoadBackboneHook) and hook.checkpoint]
-        for weights in [Path(file).expanduser() for file in files if not runner.iter]:
+        for weights in [locate(file) for file in files if not runner.iter and not is_address(file)]:
             if weights.is_file():  # otherwise the hook that loads it raises an error
                 before, now = recorded_preprocessing(weights), preprocessing_of(runner.cfg)
                 self._compare_preprocessing(runner, str(weights), before, now)
@@ -73,6 +78,21 @@ class ConsistencyHook(Hook):
         if trained is not None and not training:
             both = preprocessing_of(trained, "test"), preprocessing_of(runner.cfg, "test")
             self._compare_preprocessing(runner, "the checkpoint", *both)
+
+    def _check_labels(self, runner: Runner) -> None:
+        dataset = runner.train_dataloader.dataset
+        labels = all_labels(dataset)
+        if labels is None:
+            return
+        names = _classes(dataset).get("classes") or list(map(str, range(labels.shape[1])))
+        nowhere = [name for name, unknown in zip(names, np.isnan(labels).all(0), strict=True) if unknown]
+        if nowhere:
+            self._report(
+                runner,
+                f"no training image has a known label of {nowhere}: these classes cannot be learnt. Leave them out of "
+                "classes of every data set and lower model.head.num_classes, add a data set that labels them, or set "
+                "default_hooks.consistency.strict=False to train the other classes alone",
+            )
 
     def _compare_classes(self, runner: Runner, first: dict, second: dict, whose: str, loader: str) -> None:
         for key in first.keys() & second.keys():

@@ -4,7 +4,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...datasets.inspection import leaves
+from ...datasets.inspection import all_labels
 from ...registry import HOOKS
 from ..model import unwrap_model
 
@@ -25,10 +25,7 @@ class PositiveWeightHook(Hook):
         loss = getattr(getattr(unwrap_model(runner), "head", None), "loss_module", None)
         if not getattr(loss, "waits_for_counts", False):
             return
-        datasets = list(leaves(runner.train_dataloader.dataset))
-        for dataset in datasets:
-            dataset.full_init()
-        labels = np.concatenate([dataset.records.labels for dataset in datasets])
+        labels = all_labels(runner.train_dataloader.dataset)
         positives, negatives = (labels == 1).sum(0), (labels == 0).sum(0)
         weight = np.clip(negatives / np.maximum(positives, 1), 1 / MAX_WEIGHT, MAX_WEIGHT)
         undefined = (positives == 0) | (negatives == 0)

@@ -9,6 +9,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ...datasets.inspection import all_labels
 from ...models.heads import KNNHead
 from ...registry import LOOPS
 from ..model import unwrap_model
@@ -103,8 +104,7 @@ class LinearEvalLoop(BaseLoop):
                 f"model.head.num_classes={_size(head)[0]}, but the training set has {len(classes)} classes: "
                 f"{', '.join(classes)}"
             )
-        labels = getattr(getattr(dataset, "records", None), "labels", None)
-        if labels is not None:
+        if (labels := all_labels(dataset)) is not None:
             check_labels(labels, classes, self.runner.logger)
 
     def _fit_head(self, head: nn.Module, train: Features, val: Features | None) -> None:

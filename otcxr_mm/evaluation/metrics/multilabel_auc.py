@@ -8,8 +8,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ...registry import METRICS
-from ..statistics.bootstrap import DRAWS, patient_codes, unit_id
+from ..statistics.bootstrap import DRAWS, patient_codes, study_id, unit_id
 from ..statistics.classification import report
+from ..statistics.studies import POOLED, pool
 from .log_table import table
 
 _KEPT = ("sample_idx", "image", "sex", "age", "view_position")
@@ -29,21 +30,34 @@ class MultiLabelAUC(BaseMetric):
             before the evaluation to get F1, sensitivity, specificity and predictive values there.
         details: After an evaluation, on the main process: the result of :func:`.classification.report`, and images,
             patients (known), without_patient (images), units that the bootstrap draws ('patients', 'images', or both).
+            With `studies`, the same of studies under that name, and `pooled`, how.
         arrays: After an evaluation, on the main process, in the order of the data set: sample_idx (n,) int64, image
             (n,), the images' paths below their data roots, to join the predictions with a table; classes (C,), patient
-            (n,) int64 codes, scores and labels (n, C) float32, labels NaN where unknown.
+            (n,) int64 codes, scores and labels (n, C) float32, labels NaN where unknown. With `studies`, also study
+            (n,) int64 codes from 0 to S - 1, study_scores and study_labels (S, C) float32.
 
     Args:
         classes: Names of the classes; default: those of the data set.
         draws: Bootstrap draws; 0: no intervals.
+        studies: ``'mean'`` or ``'max'``: evaluates studies, too, whose score is the mean or maximum of the scores of
+            their images in the data set. A study has a finding if one of its images is labelled with it. An image
+            whose sample has no `study_id` is a study of its own.
         **kwargs: Arguments of MMEngine's BaseMetric.
     """
 
     default_prefix = "multilabel"
 
-    def __init__(self, classes: Sequence[str] | None = None, draws: int = DRAWS, **kwargs: object) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str] | None = None,
+        draws: int = DRAWS,
+        studies: str | None = None,
+        **kwargs: object,
+    ) -> None:
+        if studies not in (None, *POOLED):
+            raise ValueError(f"MultiLabelAUC: studies must be one of {[None, *POOLED]}, got {studies!r}")
         super().__init__(**kwargs)
-        self.classes, self.draws = classes, draws
+        self.classes, self.draws, self.studies = classes, draws, studies
         self.thresholds: Mapping[str, float | None] | None = None
         self.details: dict | None = None
         self.arrays: dict[str, np.ndarray] | None = None
@@ -57,7 +71,8 @@ class MultiLabelAUC(BaseMetric):
         """
         for sample in data_samples:
             values = (torch.as_tensor(sample[key]).float().cpu().numpy() for key in ("pred_score", "gt_score"))
-            self.results.append((*values, {"unit": unit_id(sample), **{name: sample.get(name) for name in _KEPT}}))
+            who = {"unit": unit_id(sample), "study": study_id(sample)}
+            self.results.append((*values, who | {name: sample.get(name) for name in _KEPT}))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray, dict]]) -> dict[str, float]:
         """Computes the metrics; those of a class are called `auroc/NAME`, NaN if undefined.
@@ -95,7 +110,21 @@ class MultiLabelAUC(BaseMetric):
         text = "{images} images of {patients} patients, {without_patient} without a patient id; [95 % intervals] over "
         text += "{draws} bootstrap draws of {units}\n"
         print_log(text.format(**self.details) + table(self.details), "current")
-        return self._flat(details)
+        metrics = self._flat(details)
+        return metrics | self._of_studies(patient_codes(of_images["study"])) if self.studies else metrics
+
+    def _of_studies(self, study: np.ndarray) -> dict[str, float]:
+        """Evaluates studies by their codes of images, (n,); metrics are called `study_auroc` and so on."""
+        names, arrays = self.arrays["classes"].tolist(), self.arrays
+        scores = pool(arrays["scores"].astype(np.float64), study, self.studies)
+        labels = pool(arrays["labels"].astype(np.float64), study, "max")
+        patient = np.unique(pool(arrays["patient"][:, None], study, "max"), return_inverse=True)[1].ravel()
+        details = report(labels, scores, patient, names, self.draws)
+        self.details["studies"] = {"pooled": self.studies, "studies": len(scores), **details}
+        arrays |= {"study": study, "study_scores": np.float32(scores), "study_labels": np.float32(labels)}
+        print_log(f"{len(scores)} studies, {self.studies} of their images\n{table(details)}", "current")
+        found = self._flat(details)
+        return {f"study_{name}": value for name, value in found.items() if name.startswith("au")}
 
     def _flat(self, details: dict) -> dict[str, float]:
         macro = details["macro"]

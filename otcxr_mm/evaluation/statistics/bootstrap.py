@@ -34,6 +34,12 @@ def unit_id(sample: Mapping) -> str:
     return f"{sample.get('collection') or ''}\n{patient}" if patient else ""
 
 
+def study_id(sample: Mapping) -> str:
+    """Study of a data sample, distinct from studies of other patients and collections; '' for unknown."""
+    names = (sample.get(key) or "" for key in ("collection", "patient_id", "study_id"))
+    return "\n".join(names) if sample.get("study_id") else ""
+
+
 def patient_weights(patient: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """How often each patient occurs in each draw of as many patients, with replacement.
 

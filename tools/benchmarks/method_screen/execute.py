@@ -23,7 +23,8 @@ from otcxr_mm.version import __version__
 
 from . import records
 from .frozen import Frozen, evaluate
-from .queues import QUEUES, Run
+from .queues import QUEUES
+from .run import Run
 from .tasks import load_tasks
 
 # side of a viewpoint, shorter side of the packed images, in pixels
@@ -120,6 +121,7 @@ def _measure(run: Run, cfg: Config) -> dict:
     if run.config == "random":
         chosen = tasks["kermany"].split == "train"
         frozen.calibrate(tasks["kermany"].images[chosen], np.random.default_rng(run.seed))
+    frozen.fuse()
     metrics, arrays = evaluate(frozen, tasks, run.test)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)

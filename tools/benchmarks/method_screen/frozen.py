@@ -6,6 +6,7 @@ only on request.
 
 import numpy as np
 import torch
+from mmcv.cnn import fuse_conv_bn
 from torch import Tensor, nn
 
 from otcxr_mm.ops import correspondence, effective_rank
@@ -28,6 +29,12 @@ class Frozen:
     def __init__(self, backbone: nn.Module, preprocessor: nn.Module, device: str) -> None:
         self.backbone, self.preprocessor, self.device = backbone.to(device), preprocessor.to(device), device
         self.backbone.eval()
+        # on a CPU, the maps of more images than these do not fit the caches, and a pass takes twice as long
+        self.batch_size = 16 if device == "cpu" else 128
+
+    def fuse(self) -> None:
+        """Takes batch norm into the convolutions, which halves the time and keeps features to 1e-4 of their size."""
+        self.backbone = fuse_conv_bn(self.backbone)
 
     def _batch(self, images: np.ndarray) -> tuple[Tensor, ...]:
         data = {"inputs": torch.from_numpy(np.ascontiguousarray(images))[:, None]}
@@ -50,8 +57,8 @@ class Frozen:
     def features(self, images: np.ndarray, dense: bool = False) -> tuple[Tensor, Tensor | None]:
         """Pooled features of the last stage (n, C), and dense ones of both stages on the finer grid (n, h w, C)."""
         pooled, tokens = [], []
-        for start in range(0, len(images), 128):
-            feats = self._batch(images[start : start + 128])
+        for start in range(0, len(images), self.batch_size):
+            feats = self._batch(images[start : start + self.batch_size])
             pooled.append(feats[-1].mean((2, 3)).cpu())
             if dense:
                 tokens.append(dense_tokens(feats)[0].cpu())
@@ -63,8 +70,9 @@ def match(frozen: Frozen, images: np.ndarray, seed: int) -> np.ndarray:
     """Counts of :func:`otcxr_mm.ops.correspondence`, (n, 4): correct, index, chance, tokens."""
     pairs, matrices = cropped_pairs(images, seed)
     tokens, grid = [], None
+    size = frozen.batch_size
     for views in pairs:
-        feats = [frozen._batch(views[start : start + 128]) for start in range(0, len(views), 128)]
+        feats = [frozen._batch(views[start : start + size]) for start in range(0, len(views), size)]
         grid = tuple(feats[0][0].shape[-2:])
         tokens.append(torch.cat([dense_tokens(f)[0].cpu() for f in feats]))
     counts = correspondence(*tokens, matrices[:, 0], matrices[:, 1], grid)

@@ -13,7 +13,8 @@ from mmengine.config import Config
 
 from otcxr_mm.utils.files import write_whole
 
-from .queues import QUEUES, Run
+from .queues import QUEUES
+from .run import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "runs"
@@ -56,9 +57,11 @@ def run_folder(queue: str, name: str, digest: str) -> Path:
 
 
 def code_commit() -> str:
-    """Commit of this checkout, with `-dirty` behind it if a tracked file has changed."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """Commit of this checkout, with `-dirty` behind it if a tracked file outside docs/ has changed."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ".", ":!docs"]).returncode
+    return head + ("-dirty" if changed else "")
 
 
 def recorded(queue: str) -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""Tables and pictures of the recorded runs, and the comparison of the confirmed methods."""
+"""Tables and pictures of the recorded runs, and comparisons of methods over seeds."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,8 @@ from otcxr_mm.utils.files import write_whole
 
 from . import records
 from .compare import BASELINES, METRICS, bootstrap, interval
-from .queues import QUEUES
+from .queues import QUEUES, REFERENCES
 
-COMPARISONS = records.ROOT / "docs" / "results" / "comparisons.json"
 COLUMNS = (
     "kermany_linear",
     "kermany_knn",
@@ -40,14 +39,19 @@ def table(queue: str, split: str) -> str:
     return "\n".join(lines)
 
 
-def compare() -> None:
-    """Intervals of every confirmed method and of its difference from OTCXR, to docs/results/comparisons.json."""
+def comparison_file(queue: str) -> Path:
+    """Where the comparison of a queue is kept."""
+    return records.ROOT / "docs" / "results" / f"{queue}.json"
+
+
+def compare(queue: str) -> None:
+    """Intervals of every method of a queue and of its difference from its reference, to docs/results/QUEUE.json."""
     groups: dict[str, list[dict[str, np.ndarray]]] = {}
     values: dict[str, dict[str, list[float]]] = {}
     commits = set()
-    for name in QUEUES["confirm"]:
+    for name in QUEUES[queue]:
         method = name.rsplit("_seed", 1)[0]
-        record, arrays = _predictions(name)
+        record, arrays = _predictions(queue, name)
         commits.add(record.get("commit"))
         groups.setdefault(method, []).append(arrays)
         for metric, value in record["test"].items():
@@ -73,56 +77,63 @@ def compare() -> None:
             method: {metric: {**interval(drawn), "seeds": values[method][metric]} for metric, drawn in metrics.items()}
             for method, metrics in draws.items()
         },
-        "otcxr_minus": {
-            method: {metric: interval(draws["otcxr"][metric] - drawn) for metric, drawn in metrics.items()}
-            for method, metrics in draws.items()
-            if method != "otcxr"
-        },
+        "differences": [
+            {"method": method, "minus": other}
+            | {metric: interval(draws[method][metric] - drawn) for metric, drawn in draws[other].items()}
+            for method, other in pairs(list(draws))
+        ],
     }
-    write_whole(COMPARISONS, (json.dumps(records.rounded(result), indent=1) + "\n").encode())
-    draw_comparison(COMPARISONS.with_suffix(".png"))
-    print(comparison_tables())
+    path = comparison_file(queue)
+    write_whole(path, (json.dumps(records.rounded(result), indent=1) + "\n").encode())
+    draw_comparison(path)
+    print(comparison_tables(queue))
 
 
-def _predictions(name: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """Record and predictions of a run of the queue `confirm`."""
-    record = records.record_of("confirm", name)
+def pairs(methods: list[str]) -> list[tuple[str, str]]:
+    """Whose difference is tabled: each method is subtracted from its reference, OTCXR where none is named."""
+    return [(REFERENCES.get(m, "otcxr"), m) for m in methods if m != "otcxr"]
+
+
+def _predictions(queue: str, name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """Record and predictions of a run."""
+    record = records.record_of(queue, name)
     if record is None:
         raise SystemExit(
-            f"{name}: not recorded with the present config in the queue confirm: methods.py run confirm --only {name}"
+            f"{name}: not recorded with the present config in the queue {queue}: methods.py run {queue} --only {name}"
         )
-    path = records.run_folder("confirm", name, record["config_hash"]) / "arrays.npz"
+    path = records.run_folder(queue, name, record["config_hash"]) / "arrays.npz"
     if not path.exists():
         raise SystemExit(
             f"{path} is not there, and the comparison needs the predictions: "
-            f"methods.py run confirm --only {name} --evaluate-again (trains again if the backbone is gone)"
+            f"methods.py run {queue} --only {name} --evaluate-again (trains again if the backbone is gone)"
         )
     with np.load(path) as stored:
         return record, dict(stored)
 
 
-def comparison_tables() -> str:
-    """docs/results/comparisons.json as two Markdown tables."""
-    found = json.loads(COMPARISONS.read_text())
+def comparison_tables(queue: str) -> str:
+    """docs/results/QUEUE.json as two Markdown tables."""
+    found = json.loads(comparison_file(queue).read_text())
 
     def cell(x: dict, sign: str = "") -> str:
         return f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
 
     # those that were measured
     columns = [metric for metric in METRICS if metric in found["methods"]["otcxr"]]
-    header = "| " + " | ".join(["method", *columns]) + " |\n" + "| --- " * (len(columns) + 1) + "|"
-    lines = [header]
-    for method, metrics in found["methods"].items():
-        lines.append("| " + " | ".join([method, *(cell(metrics[m]) for m in columns)]) + " |")
-    lines += ["", header.replace("method", "otcxr minus")]
-    for method, metrics in found["otcxr_minus"].items():
-        lines.append("| " + " | ".join([method, *(cell(metrics[m], "+") for m in columns)]) + " |")
-    return "\n".join(lines)
+    rows = [[method, *(cell(metrics[m]) for m in columns)] for method, metrics in found["methods"].items()]
+    differences = [
+        [f"{row['method']} minus {row['minus']}", *(cell(row[m], "+") for m in columns)] for row in found["differences"]
+    ]
+    return "\n\n".join(_markdown(["method", *columns], part) for part in (rows, differences))
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
 
 
 def draw_comparison(path: Path) -> None:
-    """docs/results/comparisons.json as a picture: one panel per metric, one line per method."""
-    methods = json.loads(COMPARISONS.read_text())["methods"]
+    """A comparison as a picture beside its file: one panel per metric, one line per method."""
+    methods = json.loads(path.read_text())["methods"]
     names = list(methods)[::-1]
     columns = (len(METRICS) + 1) // 2
     figure, axes = plt.subplots(2, columns, figsize=(3.1 * columns, 0.5 * len(names) + 1.6), sharey=True)
@@ -144,5 +155,5 @@ def draw_comparison(path: Path) -> None:
         axis.text(0, 0.5, "point: mean of the seeds\nline: 95 % interval over patients\nticks: seeds", fontsize=9)
     axes[0, 0].set_yticks(range(len(names)), names)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path.with_suffix(".png"), dpi=120)
     plt.close(figure)

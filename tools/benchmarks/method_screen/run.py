@@ -1,0 +1,29 @@
+"""A run of a queue."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run.
+
+    Attributes:
+        config: Name of a file in configs/, without suffix.
+        start: Name of another one, merged over it: what the training starts from.
+        options: Keys of the config that differ, as in --cfg-options.
+        epochs: Epochs of training; 0: the untrained network.
+        seed: Seed of initialisation, order and augmentation.
+        test: Whether test patients are read.
+    """
+
+    config: str
+    options: dict = field(default_factory=dict)
+    epochs: int = 6
+    seed: int = 0
+    test: bool = False
+    start: str = ""
+
+    @property
+    def stages(self) -> tuple[int, int]:
+        """The stages of the backbone that are evaluated, strides 16 and 32."""
+        return (4, 7) if self.start else (2, 3)
