@@ -17,7 +17,7 @@ from ..datasets.transforms.loading import LoadCXR
 from ..datasets.transforms.resize import resize
 from ..registry import MODELS, TRANSFORMS
 from ..utils.building import build_untrusted
-from ..utils.checkpoints import HUB_WEIGHTS, best_checkpoint, load_checkpoint, locate, shipped, trained_config
+from ..utils.checkpoints import HUB_WEIGHTS, best_checkpoint, load_checkpoint, locate, of_the_zoo, trained_config
 from ..utils.configs import leaf_specs
 
 
@@ -69,8 +69,8 @@ def read_trained(source: "str | os.PathLike | Trained", whole: bool = False) -> 
         path = Path(found or best_checkpoint(str(path)) or (hub if hub.is_file() else exported))
     if not path.is_file():
         raise FileNotFoundError(
-            f"{source}: no weights here: name a work dir of a run, one of its checkpoints, a backbone.pth, or weights "
-            f"of the model zoo ({', '.join(shipped())})"
+            f"{source}: no weights here: name the work dir of a run, one of its checkpoints, or a backbone.pth"
+            f"{of_the_zoo()}"
         )
     checkpoint = load_checkpoint(path)
     return Trained(path, checkpoint, trained_config(checkpoint))

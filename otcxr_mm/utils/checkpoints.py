@@ -39,7 +39,7 @@ def load_checkpoint(source: str | os.PathLike, map_location: str | Callable | No
     """
     path = locate(source)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint, and the package has only {', '.join(shipped())}")
+        raise FileNotFoundError(f"{path}: no such checkpoint{of_the_zoo()}")
     if fault := damage(path):
         raise ValueError(f"{path}: damaged, or not a checkpoint ({fault}): {_way_out(path)}")
     checkpoint = _load_data(path, map_location)
@@ -70,8 +70,13 @@ def locate(source: str | os.PathLike) -> Path:
 
 
 def shipped() -> list[str]:
-    """Names of the weights that are installed with the package, see docs/model_zoo.md."""
+    """Names of the weights that are installed with the package."""
     return sorted(file.parent.name for file in ZOO.glob(f"*/{HUB_WEIGHTS}"))
+
+
+def of_the_zoo() -> str:
+    """The names of :func:`shipped`, as the end of an error."""
+    return f"; weights that come with the package: {', '.join(shipped())}" if shipped() else ""
 
 
 def damage(path: Path) -> str | None:
