@@ -105,7 +105,10 @@ setup(
         "report": ["vl-convert-python>=1.9"],
         # docs/tracking.md
         "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
-        "test": ["pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
+        "test": [
+            *("pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"),
+            *("vl-convert-python>=1.9", "axe-playwright-python"),
+        ],
     },
     entry_points={"console_scripts": ["otcxr = otcxr_mm.cli:main"]},
     zip_safe=False,

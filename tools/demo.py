@@ -27,8 +27,8 @@ INTRO = (
     "and with VICReg. Then a linear map of the frozen backbone's pooled features was fitted to the labels of training "
     "patients (linear_...). Supervised: the whole network was trained on those labels from the start, as a ceiling.",
     "This shows that the installation works and what the method does. It says nothing about real radiographs; for "
-    "those, see docs/results.md. VICReg uses OTCXR's learning rate and schedule; docs/results.md compares methods with a "
-    "learning rate for each.",
+    "those, see docs/results.md. VICReg uses OTCXR's learning rate and schedule; docs/results.md compares methods "
+    "with a learning rate for each.",
     "lung_dice: a ridge regression from each dense token of the frozen backbone to the lung mask in its cell, at 48 "
     "pixels. The average training mask, which ignores the image, has {average_mask:.3f}.",
 )

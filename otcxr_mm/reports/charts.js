@@ -5,7 +5,9 @@ const CTRL = "event.ctrlKey || event.metaKey";
 
 function spec(chart) {
   const values = chart.lines.flatMap((line) =>
-    line.x.map((iteration, i) => ({ iteration, value: line.y[i], run: data.runs[line.run] })));
+    line.x.map((iteration, i) => ({
+      iteration, value: line.y[i], run: data.runs[line.run], single: line.x.length === 1,
+    })));
   // without a format, Vega-Lite does not find the field of the nearest point
   const tooltip = [
     ...(data.runs.length > 1 ? [{ field: "run", type: "ordinal", format: "" }] : []),
@@ -42,7 +44,12 @@ function spec(chart) {
         params: [{
           name: "hover", select: { type: "point", nearest: true, on: "pointerover", clear: "pointerout" },
         }],
-        encoding: { opacity: { condition: { param: "hover", empty: false, value: 1 }, value: 0 }, tooltip },
+        encoding: {
+          opacity: {
+            condition: [{ param: "hover", empty: false, value: 1 }, { test: "datum.single", value: 1 }], value: 0,
+          },
+          tooltip,
+        },
       },
     ],
     config: {
@@ -56,27 +63,34 @@ function spec(chart) {
   };
 }
 
+let range = null; // null: all iterations
 const views = [];
-async function draw(place, chart) {
-  const { view } = await vegaEmbed(place, spec(chart), { mode: "vega-lite", renderer: "svg", actions: false, ast: true });
+const show = (view) => view.signal("zoom_iteration", range).run();
+
+async function draw(place) {
+  const options = { mode: "vega-lite", renderer: "svg", actions: false, ast: true };
+  const { view } = await vegaEmbed(place, spec(data.charts[place.dataset.chart]), options);
   views.push(view);
+  if (range) show(view);
 }
 
-// One after the other, those on the screen first: a page of many charts stays responsive.
-async function drawAll() {
-  for (const place of document.querySelectorAll("[data-chart]")) await draw(place, data.charts[place.dataset.chart]);
-  document.body.dataset.drawn = views.length;
-}
+// a chart is drawn when the reader comes near it: a page of many long curves opens at once
+const observer = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    observer.unobserve(target);
+    draw(target);
+  }
+}, { rootMargin: "400px" });
+for (const place of document.querySelectorAll("[data-chart]")) observer.observe(place);
 
 const form = document.getElementById("range");
 if (form) {
-  const fields = ["from", "to"].map((name) => form.elements[name]);
   const zoom = () => {
-    const range = fields.map((field) => Number(field.value));
-    if (range[0] < range[1]) for (const view of views) view.signal("zoom_iteration", range).run();
+    const ends = ["from", "to"].map((name) => Number(form.elements[name].value));
+    if (ends[0] < ends[1]) { range = ends; views.forEach(show); }
   };
-  for (const field of fields) field.addEventListener("change", zoom);
+  form.addEventListener("change", zoom);
   form.addEventListener("submit", (event) => { event.preventDefault(); zoom(); });
-  form.addEventListener("reset", () => { for (const view of views) view.signal("zoom_iteration", null).run(); });
-  drawAll();
+  form.addEventListener("reset", () => { range = null; views.forEach(show); });
 }

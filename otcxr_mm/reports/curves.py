@@ -21,7 +21,7 @@ _GROUPS = {
 }
 GROUPS = ("Losses", "Probe", "Validation", "Features", "Transport", "Learning rate and gradients", "Speed and memory")
 # of all curves together, to bound the size of the page; and of one
-_POINTS, _MOST, _FEWEST = 25_000, 400, 40
+_POINTS, _MOST, _FEWEST = 20_000, 300, 40
 _DIGITS = 5
 
 

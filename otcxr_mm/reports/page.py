@@ -29,7 +29,10 @@ def require_charts() -> None:
     Raises:
         ImportError: If vl-convert-python is not installed; names the extra.
     """
-    _bundle_of()
+    try:
+        import vl_convert  # noqa: F401
+    except ImportError:
+        raise ImportError(EXTRA) from None
 
 
 def build_report(
@@ -56,6 +59,7 @@ def build_report(
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    require_charts()
     trainings = read_trainings(folders)
     script = _script()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -105,18 +109,14 @@ def _data(curves: Sequence[Scalar], trainings: Sequence[Training]) -> dict:
         ends = [f"{run.name}: {summary(values)}" for run, values in zip(trainings, curve.values, strict=True) if values]
         charts.append({"name": curve.name, "lines": lines, "description": f"{curve.name}. {'; '.join(ends)}"})
     dashes = [_DASHES[i % len(_DASHES)] for i in range(len(trainings))]
-    return {"runs": [run.name for run in trainings], "charts": charts, "dashes": dashes, "colours": _COLOURS}
+    drawn = sorted({line["run"] for chart in charts for line in chart["lines"]})
+    names = [run.name for run in trainings]
+    return {"runs": names, "drawn": drawn, "charts": charts, "dashes": dashes, "colours": _COLOURS}
 
 
 def _script() -> str:
     """Vega with what draws the charts; the addresses in it, which no report uses, are left out."""
-    bundle = re.sub(r"https://(?:vega\.github\.io|github\.com)/[\w./-]*", "", _bundle_of())
+    import vl_convert
+
+    bundle = re.sub(r"https://(?:vega\.github\.io|github\.com)/[\w./-]*", "", vl_convert.javascript_bundle())
     return f"{bundle}\n{(_FOLDER / 'charts.js').read_text(encoding='utf-8')}"
-
-
-def _bundle_of() -> str:
-    try:
-        import vl_convert
-    except ImportError:
-        raise ImportError(EXTRA) from None
-    return vl_convert.javascript_bundle()
