@@ -159,6 +159,8 @@ def _state(folder: Path, last: Start | None, config: dict) -> str:
         return "ended by an error"
     if _last_checkpoint(folder) == "interrupted.pth":
         return "interrupted"
+    if not {"max_epochs", "max_iters"} & (config.get("train_cfg") or {}).keys():
+        return "finished or not: its length is unknown"
     return "not finished: killed, or still running elsewhere"
 
 

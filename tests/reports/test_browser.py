@@ -126,7 +126,7 @@ def test_the_range_is_set_with_the_keyboard(opened):
         page.keyboard.type(value)
         page.keyboard.press("Tab")
     page.wait_for_function(f"({TICKS})() != {before!r}")
-    assert {*page.evaluate(TICKS)} <= set("0123456789.") - {"4", "7", "9"} | set("56.0124 68")
+    assert page.evaluate(TICKS).startswith("5")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Show all"
     page.keyboard.press("Enter")

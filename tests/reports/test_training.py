@@ -103,19 +103,23 @@ class Toy(BaseModel):
 
 
 def test_a_run_of_mmengine_alone_is_read(tmp_path):
+    lengths = dict(by_epoch=True, max_epochs=2)
     Runner(
         Toy(),
         str(tmp_path / "toy"),
         train_dataloader=DataLoader([(torch.ones(2),)] * 6, batch_size=2),
-        train_cfg=dict(by_epoch=True, max_epochs=2),
+        train_cfg=lengths,
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         default_hooks=dict(logger=dict(type="LoggerHook", interval=1)),
         experiment_name=tmp_path.name,
+        cfg=dict(train_cfg=lengths),
     ).train()
     run = read(tmp_path / "toy")
     assert (run.name, run.state, run.manifest) == ("toy", "finished", {})
     assert list(run.scalars["loss"]) == [1, 2, 3, 4, 5, 6]
     assert {"Python", "PyTorch", "MMEngine"} <= set(run.starts[-1].log.environment)
+    (run.starts[-1].folder / "vis_data" / "config.py").unlink()
+    assert read(tmp_path / "toy").state == "finished or not: its length is unknown"
 
 
 def test_what_is_no_run_is_refused_by_name(tmp_path):
