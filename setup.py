@@ -72,12 +72,13 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["otcxr_mm", "otcxr_mm.*"]),
+    package_data={"otcxr_mm.reports": ["charts.js", "report.html"]},
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
     install_requires=[
         "filelock",
-        "jinja2",  # for pandas' to_latex
+        "jinja2",  # of reports, and of pandas' to_latex
         "matplotlib",
         "numpy",
         "packaging",
@@ -100,9 +101,14 @@ setup(
         "seg": ["onedl-mmsegmentation>=1.4.2"],
         # weights for other libraries
         "export": ["safetensors", "timm", "onnx", "onnxscript"],
+        # curves of otcxr report: Vega, which goes into the page
+        "report": ["vl-convert-python>=1.9"],
         # docs/tracking.md
         "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
-        "test": ["pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"],
+        "test": [
+            *("pytest", "monai", "timm", "torchmetrics", "pydicom>=3.0", "python-gdcm"),
+            *("vl-convert-python>=1.9", "axe-playwright-python"),
+        ],
     },
     entry_points={"console_scripts": ["otcxr = otcxr_mm.cli:main"]},
     zip_safe=False,

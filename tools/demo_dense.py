@@ -23,7 +23,7 @@ class Dense:
     """Dense features on test images, and what a linear map makes of them.
 
     Attributes:
-        titles: What each method is called in the report.
+        titles: What each method is called.
         images: Test images, (n, 96, 96).
         masks: Their lungs, (n, 48, 48).
         tokens: Features of each method, (n, h w, C).
@@ -39,10 +39,14 @@ class Dense:
     probes: dict[str, MaskProbe]
 
 
+def run_folder(name: str) -> str:
+    """The step that evaluates a method."""
+    return name if name == "supervised" else f"linear_{name}"
+
+
 def _checkpoint(work: Path, name: str) -> Path:
-    if name == "supervised":
-        return Path(latest_checkpoint(str(work / name)))
-    return work / f"linear_{name}" / "linear.pth"
+    folder = work / run_folder(name)
+    return Path(latest_checkpoint(str(folder))) if name == "supervised" else folder / "linear.pth"
 
 
 def _images(cfg: Config, split: str) -> tuple[np.ndarray, np.ndarray]:

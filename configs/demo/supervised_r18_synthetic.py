@@ -7,6 +7,10 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
+# names in tables
+method, protocol = "supervised", "finetune"
+default_hooks = dict(results=dict(type="otcxr_mm.ResultsHook"))
+
 train_pipeline = [
     dict(type="otcxr_mm.LoadCXR"),
     dict(type="RandomResizedCrop", scale=96, crop_ratio_range=(0.8, 1.0), interpolation="bilinear"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "export": ("otcxr_mm.cli.export", "Export a backbone for another library."),
     "table": ("otcxr_mm.cli.table", "Make tables of test results for a paper."),
     "compare": ("otcxr_mm.cli.compare", "Compare two tested runs, paired by patient."),
+    "report": ("otcxr_mm.cli.report", "Write a page about runs, also while they train."),
 }
 
 

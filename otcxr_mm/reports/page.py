@@ -1,72 +1,122 @@
-"""One HTML file that holds everything: text, tables and pictures; light and dark, wide and narrow; no network."""
+"""One HTML file about one run or several side by side; it holds all it needs and fetches nothing."""
 
 import base64
+import hashlib
 import os
-from collections.abc import Collection, Sequence
-from html import escape
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; font: 1rem/1.55 system-ui, sans-serif; }
-div { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-td.best { font-weight: 700; color: #1a9a6c; }
-figure { margin: 1rem 0; padding: .5rem; color: #59636e; background: #fff; }
-img { display: block; width: 100%; min-width: 38rem; }
-"""
+from ..version import __version__
+from . import facts
+from .curves import GROUPS, Scalar, chart_data, scalars, summary
+from .strips import picture_strips
+from .tested import test_grids
+from .training import Training, read_trainings
+
+_FOLDER = Path(__file__).parent
+# dashes of the runs, so that colour is not all that tells them apart; with the colours in report.html, 40 differ
+_DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 1])
+_COLOURS = 8
+EXTRA = "the curves of a report need vl-convert-python: pip install 'otcxr_mm[report]'"
 
 
-class Report:
-    """Collects blocks, in order.
+def require_charts() -> None:
+    """Fails early where the extra is missing.
+
+    Raises:
+        ImportError: If vl-convert-python is not installed; names the extra.
+    """
+    try:
+        import vl_convert  # noqa: F401
+    except ImportError:
+        raise ImportError(EXTRA) from None
+
+
+def build_report(
+    folders: Sequence[str | os.PathLike],
+    title: str | None = None,
+    intro: Sequence[str] = (),
+    captions: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The page as HTML.
+
+    It names no folder but the work dirs, no file, no patient and no address, and its content security policy forbids
+    the browser to fetch anything.
 
     Args:
-        title: Of the page.
-        folder: Where each picture is written as a file too, made if needed.
+        folders: Work dirs.
+        title: Of the page; default: the names of the runs.
+        intro: Paragraphs below the title.
+        captions: What pictures show, by their names.
+
+    Raises:
+        FileNotFoundError: If a folder is not there, or is not a work dir.
+        ImportError: If vl-convert-python is not installed; names the extra.
+        ValueError: If a folder is named twice, or the record of a test is damaged.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    def __init__(self, title: str, folder: str | os.PathLike) -> None:
-        self.folder, self.title, self.blocks = Path(folder), title, [f"<h1>{escape(title)}</h1>"]
+    require_charts()
+    trainings = read_trainings(folders)
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = scalars(trainings)
+    curves = [scalar for scalar in found if scalar.is_curve]
+    differ, same = facts.settings_grids(trainings)
+    return environment.get_template("report.html").render(
+        title=title or ", ".join(run.name for run in trainings),
+        intro=intro,
+        trainings=trainings,
+        grids={"runs": facts.run_grid(trainings), "data": facts.data_grid(trainings), "differ": differ, "same": same},
+        environment=facts.environment_grid(trainings),
+        groups=_groups(found, curves, trainings),
+        tests=test_grids(trainings),
+        strips=picture_strips(trainings),
+        captions=captions,
+        data=_data(curves, trainings),
+        last=max((max(values) for curve in curves for values in curve.values if values), default=0),
+        script=script,
+        digest=digest,
+        version=__version__,
+        time=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+    )
 
-    def heading(self, text: str) -> None:
-        """A heading."""
-        self.blocks.append(f"<h2>{escape(text)}</h2>")
 
-    def text(self, text: str) -> None:
-        """A paragraph."""
-        self.blocks.append(f"<p>{escape(text)}</p>")
+def _groups(found: Sequence[Scalar], curves: Sequence[Scalar], trainings: Sequence[Training]) -> list[dict]:
+    """Each group with the numbers and names of its charts, and its values as a table."""
+    groups = []
+    for name in GROUPS:
+        if own := [scalar for scalar in found if scalar.group == name]:
+            charts = [(number, curve.name) for number, curve in enumerate(curves) if curve.group == name]
+            groups.append({"name": name, "charts": charts, "values": facts.value_grid(name, own, trainings)})
+    return groups
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], best: Collection[tuple[int, int]] = ()) -> None:
-        """A table of `head` and `rows`; `best` are (row, column) of cells to mark."""
-        lines = ["".join(f"<th>{escape(text)}</th>" for text in head)]
-        for r, row in enumerate(rows):
-            marks = (" class=best" if (r, c) in best else "" for c in range(len(row)))
-            lines.append("".join(f"<td{mark}>{escape(text)}</td>" for mark, text in zip(marks, row, strict=True)))
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        self.blocks.append(f"<div><table>{body}</table></div>")
 
-    def figure(self, name: str, figure: object, caption: str, photograph: bool = False) -> None:
-        """A figure of matplotlib, and closes it.
+def _data(curves: Sequence[Scalar], trainings: Sequence[Training]) -> dict:
+    """What the script draws."""
+    charts = []
+    for curve, lines in zip(curves, chart_data(curves), strict=True):
+        ends = [f"{run.name}: {summary(values)}" for run, values in zip(trainings, curve.values, strict=True) if values]
+        charts.append({"name": curve.name, "lines": lines, "description": f"{curve.name}. {'; '.join(ends)}"})
+    dashes = [_DASHES[i % len(_DASHES)] for i in range(len(trainings))]
+    drawn = sorted({line["run"] for chart in charts for line in chart["lines"]})
+    names = [run.name for run in trainings]
+    return {"runs": names, "drawn": drawn, "charts": charts, "dashes": dashes, "colours": _COLOURS}
 
-        Args:
-            name: Of the file, without suffix.
-            figure: The figure.
-            caption: What it shows.
-            photograph: Radiographs: stored as JPEG, which is smaller.
-        """
-        from matplotlib import pyplot as plt
 
-        file = self.folder / f"{name}.{'jpeg' if photograph else 'png'}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file, dpi=110)
-        plt.close(figure)
-        source = f"data:image/{file.suffix[1:]};base64,{base64.b64encode(file.read_bytes()).decode()}"
-        picture = f'<div><img alt="{escape(caption)}" src="{source}"></div>'
-        self.blocks.append(f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>")
+def _script() -> str:
+    """Vega with what draws the charts; the addresses in it, which no report uses, are left out."""
+    import vl_convert
 
-    def html(self) -> str:
-        """The page."""
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(self.title)}'
-        return f'<!doctype html><html lang="en">{head}</title><style>{_STYLE}</style>\n' + "\n".join(self.blocks)
+    bundle = re.sub(r"https://(?:vega\.github\.io|github\.com)/[\w./-]*", "", vl_convert.javascript_bundle())
+    return f"{bundle}\n{(_FOLDER / 'charts.js').read_text(encoding='utf-8')}"

@@ -69,10 +69,16 @@ def load_runs(paths: Iterable[str | os.PathLike]) -> list[Run]:
         if not files:
             raise FileNotFoundError(f"{path}: no results.json. Test the run first: otcxr test")
         found |= {file.resolve(): file for file in files}
-    return [_read(file) for file in found.values()]
+    return [read_run(file) for file in found.values()]
 
 
-def _read(file: Path) -> Run:
+def read_run(file: Path) -> Run:
+    """Reads the record of a test, `results.json`, and the `predictions.npz` beside it.
+
+    Raises:
+        FileNotFoundError: If one of the two is missing.
+        ValueError: If it is not a record of a test.
+    """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         with np.load(file.with_name("predictions.npz")) as archive:

@@ -1,5 +1,6 @@
 """One run at a time in a work dir."""
 
+import fcntl
 import logging
 import os
 import socket
@@ -48,6 +49,18 @@ def release(folder: str | os.PathLike) -> None:
     """Unlocks what :func:`hold` has locked."""
     if lock := _held.pop(os.path.realpath(folder), None):
         lock.release()
+
+
+def is_held(folder: str | os.PathLike) -> bool:
+    """Whether a process has locked a folder with :func:`hold`; writes nothing into it."""
+    try:
+        with open(os.path.join(folder, NAME), encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False
 
 
 def _holder(file: str) -> str:

@@ -1,4 +1,4 @@
-"""The part of a config that may leave this machine: one allow-list for trackers and for exported weights."""
+"""What may leave this machine: one allow-list of settings, for all who pass them on, and messages without paths."""
 
 import re
 from collections.abc import Mapping
@@ -64,3 +64,20 @@ def _is_shareable(key: object, value: object) -> bool:
     if isinstance(value, str):
         return value in CHOICES or (key in NAMES and _IDENTIFIER.fullmatch(value) is not None)
     return value is None or isinstance(value, (bool, int, float, type, Mapping, list, tuple))
+
+
+# in this order: an address holds a path, and a path a file's name; unquoted, a space may be part of it
+_SUFFIXES = r"\.(?:png|jpe?g|gif|bmp|webp|tiff?|dcm|dicom|npy|npz|nii(?:\.gz)?|csv|txt|py|pth|json|log)\b"
+_ROOTED = r"(?<![\w/])(?:~|\.{1,2})?/"
+_PLACES = {
+    "[address]": r"\b[a-zA-Z][\w+.-]*://[^\s'\"<>]*",
+    "[path]": rf"(['\"])[~.]{{0,2}}/[^'\"\n]*\1|{_ROOTED}[^'\"\n]*?{_SUFFIXES}|{_ROOTED}[^\s'\",;:()\[\]]+",
+    "[file]": rf"[\w.\-]+(?:/[\w.\-]+)*{_SUFFIXES}",
+}
+
+
+def without_places(text: str) -> str:
+    """A message without addresses, paths and names of files, which may name a user, a hospital or a patient."""
+    for label, pattern in _PLACES.items():
+        text = re.sub(pattern, label, text, flags=re.IGNORECASE)
+    return text

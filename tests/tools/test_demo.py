@@ -13,6 +13,7 @@ def _tools(monkeypatch):
 
 
 def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
+    pytest.importorskip("vl_convert", reason="the curves of the report need it")
     import demo
 
     for variable in ("OTCXR_SYNTHETIC", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"):  # which the demo sets
@@ -28,9 +29,11 @@ def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
         assert 0 < metrics[name]["lung_dice"] <= 1
     assert {"pretrain_otcxr", "linear_vicreg", "total"} <= set(metrics["seconds"])
     page = (tmp_path / "report.html").read_text()
-    assert len(page) < 5e6
-    assert page.count("data:image/") == 5
-    assert "http" not in page.replace("http-equiv", "")
+    assert len(page) < 3e6
+    assert page.count('src="data:image/') == 4 + 4 + 3  # features and lungs of each, images, two plans
+    assert f"{metrics['supervised']['macro_auroc']:.3f} [" in page
+    assert f"{metrics['average_mask']['lung_dice']:.3f}" in page
+    assert str(tmp_path) not in page
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from otcxr_mm.utils.redaction import DATASET, shareable
+from otcxr_mm.utils.redaction import DATASET, shareable, without_places
 from tests.conftest import ROOT
 
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
@@ -46,3 +46,20 @@ def test_a_shipped_config_keeps_its_model_and_schedule_whole(path):
     assert str(kept).count("'type'") == sum(str(config[key]).count("'type'") for key in kept)
     assert config["visualizer"]["type"] == "otcxr_mm.TrackedVisualizer"
     assert [backend["type"] for backend in config["visualizer"]["vis_backends"]] == ["LocalVisBackend"]
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("cannot read /data/X Hospital/DOE JOHN 1.dcm: no pixels", "cannot read [path]: no pixels"),
+        ("'/data/X Hospital/a b' is gone", "[path] is gone"),
+        ("images/0001.PNG and DOE_7.dcm differ", "[file] and [file] differ"),
+        ("from ../runs/a or ~/b, see s3://bucket/x", "from [path] or [path], see [address]"),
+        (
+            "multilabel/auroc/Mass is 0.5; 3/4 of N/A; head.loss_ot.eps",
+            "multilabel/auroc/Mass is 0.5; 3/4 of N/A; head.loss_ot.eps",
+        ),
+    ],
+)
+def test_a_message_names_no_place(message, expected):
+    assert without_places(message) == expected

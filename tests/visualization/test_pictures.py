@@ -5,7 +5,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from otcxr_mm.reports.page import Report
 from otcxr_mm.visualization.features import dense_tokens, pca_rgb
 from otcxr_mm.visualization.plans import draw_matches, plan_matches
 from tests.conftest import ROOT
@@ -48,16 +47,3 @@ def test_matches_of_identical_views_are_the_tokens_themselves():
     axis = Figure().subplots()
     draw_matches(axis, views[0], views[0], matches, 0, near=0.15)
     assert len(axis.lines) == int(matches.seen[0].sum()) < n
-
-
-def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path):
-    page = Report("A < B", tmp_path / "new")
-    page.heading("h")
-    page.text("x & y")
-    page.table(["", "a"], [["<r>", "1"]], best=[(0, 1)])
-    page.figure("name", Figure(), 'caption "quoted"')
-    html = page.html()
-    assert (tmp_path / "new" / "name.png").is_file()
-    for text in ("<h1>A &lt; B</h1>", "x &amp; y", "<td>&lt;r&gt;</td><td class=best>1</td>", "data:image/png;base64,"):
-        assert text in html
-    assert "://" not in html
