@@ -26,7 +26,7 @@ TICKS = """() => [...document.querySelectorAll('[data-chart="0"] .role-axis-labe
 
 
 def until(page, condition):
-    """Waits for a condition in JavaScript. Playwright's own way evaluates text in the page, which its policy forbids."""
+    """Waits for a condition in JavaScript. Playwright's own way evaluates text, which the page's policy forbids."""
     end = time.monotonic() + 30
     while not page.evaluate(condition):
         assert time.monotonic() < end, condition
