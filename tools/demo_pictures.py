@@ -30,6 +30,8 @@ CAPTIONS = {
     "test_plans_alone": f"{_PAIRS}The plan of features alone.",
     "test_features": "Test images, and below them their dense features, 6 x 6 tokens: the first three principal "
     "components as red, green and blue, separately for each run. Equal colours are similar features.",
+    "plans": f"{_PAIRS}Recorded while training ran.",
+    "features": "Drawn images, and below them their dense features as colours, recorded while training ran.",
     "lungs": "Lungs of test images, as a linear map of the frozen features finds them (red) and as drawn (blue).",
 }
 

@@ -42,7 +42,9 @@ ENV = {
 
 def network(cfg: Config) -> tuple:
     """What two configs must agree on for the backbone of one to fit the other."""
-    return tuple(cfg.model.backbone.get(key) for key in ("depth", "in_channels", "base_channels", "stem_channels"))
+    return tuple(
+        cfg.model.backbone.get(key) for key in ("type", "depth", "in_channels", "base_channels", "stem_channels")
+    )
 
 
 CONFIGS = {p.stem: Config.fromfile(p) for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
@@ -55,16 +57,10 @@ ONCE = {
     **TWINS,
     "otcxr_r50_imagenet_nih": "linear_r50_nih",
     "otcxr_r50_paper_nih": "linear_r50_nih",
-    "otcxr_mobilenetv2_imagenet_cpu": "linear_r18_nih",
     "otcxr_vits_imagenet_nih": "linear_r50_nih",
 }
 # as docs/downstream.md says
 OTHER_NETWORKS = {
-    "otcxr_mobilenetv2_imagenet_cpu": """model = dict(
-    data_preprocessor=dict(channels=3),
-    backbone=dict(_delete_=True, type="MobileNetV2", out_indices=(7,)),
-    head=dict(in_channels=1280),
-)""",
     "otcxr_vits_imagenet_nih": """model = dict(
     data_preprocessor=dict(mean=[114.8], std=[57.5]),
     backbone=dict(

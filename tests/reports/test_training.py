@@ -112,6 +112,7 @@ def test_a_run_of_mmengine_alone_is_read(tmp_path):
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         default_hooks=dict(logger=dict(type="LoggerHook", interval=1)),
         experiment_name=tmp_path.name,
+        default_scope="mmpretrain",  # what the tests after this one build in
         cfg=dict(train_cfg=lengths),
     ).train()
     run = read(tmp_path / "toy")

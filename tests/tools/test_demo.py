@@ -30,7 +30,9 @@ def test_the_demo_from_images_to_its_report(tmp_path, monkeypatch):
     assert {"pretrain_otcxr", "linear_vicreg", "total"} <= set(metrics["seconds"])
     page = (tmp_path / "report.html").read_text()
     assert len(page) < 3e6
-    assert page.count('src="data:image/') == 4 + 4 + 3  # features and lungs of each, images, two plans
+    assert (
+        page.count('src="data:image/') == 4 + 4 + 3 + 3
+    )  # features and lungs of each, images, two plans; the monitor's
     assert f"{metrics['supervised']['macro_auroc']:.3f} [" in page
     assert f"{metrics['average_mask']['lung_dice']:.3f}" in page
     assert str(tmp_path) not in page
