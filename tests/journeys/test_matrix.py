@@ -42,9 +42,9 @@ ENV = {
 
 def network(cfg: Config) -> tuple:
     """What two configs must agree on for the backbone of one to fit the other."""
-    return tuple(
-        cfg.model.backbone.get(key) for key in ("type", "depth", "in_channels", "base_channels", "stem_channels")
-    )
+    backbone = cfg.model.backbone
+    widths = (backbone.get(key) for key in ("depth", "in_channels", "base_channels", "stem_channels"))
+    return backbone.type.rpartition(".")[2], *widths
 
 
 CONFIGS = {p.stem: Config.fromfile(p) for p in (ROOT / "configs").rglob("*.py") if "_base_" not in p.parts}
