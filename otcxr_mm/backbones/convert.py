@@ -11,14 +11,13 @@ from torch import nn
 from ..registry import MODELS
 from ..utils.building import build_untrusted
 from ..utils.checkpoints import (
-    HUB_CONFIG,
-    HUB_WEIGHTS,
     best_checkpoint,
     latest_checkpoint,
     load_checkpoint,
     locate,
     trained_config,
 )
+from .preprocessing import record_file
 from .weights import backbone_tensors, convert_stem, describe_backbone, stem_of, write_backbone
 
 
@@ -94,9 +93,7 @@ def backbone_of(path: Path, checkpoint: Mapping) -> tuple[dict[str, torch.Tensor
     Raises:
         ValueError: For a checkpoint without a config that can be read, or a `backbone.pth` without its JSON.
     """
-    beside = path.with_suffix(".json")
-    if hub := path.name == HUB_WEIGHTS and not beside.is_file():
-        beside = path.with_name(HUB_CONFIG)
+    beside, hub = record_file(path)
     if "state_dict" not in checkpoint and beside.is_file():
         return backbone_tensors(checkpoint), _record(beside, hub)
     cfg = trained_config(checkpoint)

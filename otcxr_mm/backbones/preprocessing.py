@@ -47,11 +47,17 @@ def _side(size: int | Sequence[int] | None) -> int | list[int] | None:
     return size[0] if len(set(size)) == 1 else list(size)
 
 
+def record_file(weights: Path) -> tuple[Path, bool]:
+    """The record beside weights, which may be missing, and whether it is an entry of the config of a hub's folder."""
+    beside = weights.with_suffix(".json")
+    hub = weights.name == HUB_WEIGHTS and not beside.is_file()
+    return weights.with_name(HUB_CONFIG) if hub else beside, hub
+
+
 def recorded_preprocessing(weights: Path) -> dict:
     """The preprocessing of a training, from the JSON beside its weights or the config in its checkpoint, if any."""
     try:
-        hub = weights.name == HUB_WEIGHTS
-        file = weights.with_name(HUB_CONFIG) if hub else weights.with_suffix(".json")
+        file, hub = record_file(weights)
         recorded = json.loads(file.read_text(encoding="utf-8"))
         recorded = recorded["otcxr_mm"] if hub else recorded
     except (OSError, ValueError, KeyError, TypeError):

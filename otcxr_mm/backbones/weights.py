@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from ..utils.checkpoints import load_checkpoint, locate
+from ..utils.checkpoints import is_address, load_checkpoint, locate
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -142,11 +142,6 @@ def _fetch(path: str | os.PathLike) -> Mapping:
             "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
         )
     return load_checkpoint(path)
-
-
-def is_address(path: str | os.PathLike) -> bool:
-    """Whether weights are published somewhere, not a local file of a run."""
-    return "://" in str(path)
 
 
 def backbone_tensors(checkpoint: Mapping) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ import torch
 from mmengine.runner import Runner
 
 from ..datasets.inspection import ROLES, counts, leaves
-from ..utils.checkpoints import locate
+from ..utils.checkpoints import is_address, locate
 from ..utils.configs import config_text, leaf_specs
 from ..utils.versions import versions
 
@@ -107,8 +107,8 @@ def file_record(source: str, with_folder: bool = False) -> dict[str, str | None]
         source: Path or address.
         with_folder: Whether the name includes the folder's, unless it is the home folder, whose name is private.
     """
-    path = Path(source) if "://" in source else locate(source)
-    private = "://" in source or path.parent == Path.home()
+    path = Path(source) if is_address(source) else locate(source)
+    private = is_address(source) or path.parent == Path.home()
     name = f"{path.parent.name}/{path.name}" if with_folder and path.parent.name and not private else path.name
     return {"file": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None}
 

@@ -63,10 +63,15 @@ def locate(source: str | os.PathLike) -> Path:
             installed with the package, where there is no file of that name.
     """
     text = str(source)
-    if "://" in text:
+    if is_address(text):
         return _download(text)
     path = Path(source).expanduser()
     return ZOO / text / HUB_WEIGHTS if not path.exists() and text in shipped() else path
+
+
+def is_address(source: str | os.PathLike) -> bool:
+    """Whether weights are published somewhere, not a local file of a run."""
+    return "://" in str(source)
 
 
 def shipped() -> list[str]:

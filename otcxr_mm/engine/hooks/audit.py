@@ -6,13 +6,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 
-from ...backbones.weights import is_address
 from ...datasets.audit import PRETRAIN, audit
+from ...datasets.findings import Audit
 from ...datasets.inspection import ROLES, build_datasets, build_untrusted
 from ...registry import HOOKS
+from ...utils.checkpoints import is_address
 from ...utils.configs import find_config, read_settings
 from .load import LoadBackboneHook
 
@@ -49,14 +50,7 @@ class LeakAuditHook(Hook):
         for hook in runner.hooks:
             if hasattr(hook, "keep_datasets"):  # saves reading the tables again
                 hook.keep_datasets({role: dataset for role, dataset in datasets.items() if role in ROLES})
-        found = audit(datasets)
-        runner.logger.info(f"Leak audit:\n{found.text()}")
-        try:
-            found.check()
-        except ValueError as error:
-            if self.strict:
-                raise
-            runner.logger.warning(str(error))
+        enforce(audit(datasets), "Leak audit", self.strict, runner.logger)
 
     def _datasets(self, runner: Runner) -> dict[str, object]:
         datasets = {}
@@ -73,6 +67,17 @@ class LeakAuditHook(Hook):
             if isinstance(hook, LoadBackboneHook) and hook.checkpoint:
                 datasets |= _build_beside(hook.checkpoint)
         return datasets
+
+
+def enforce(found: Audit, title: str, strict: bool, logger: MMLogger) -> None:
+    """Logs what an audit has found; a leak is a ValueError if `strict`, otherwise a warning."""
+    logger.info(f"{title}:\n{found.text()}")
+    try:
+        found.check()
+    except ValueError as error:
+        if strict:
+            raise
+        logger.warning(str(error))
 
 
 def _build(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:

@@ -8,10 +8,9 @@ from mmengine.runner import BaseLoop, Runner
 from mmpretrain.models import BaseClassifier
 
 from ...backbones.preprocessing import differences, preprocessing_of, recorded_preprocessing
-from ...backbones.weights import is_address
 from ...datasets.inspection import all_labels, leaves
 from ...registry import HOOKS
-from ...utils.checkpoints import locate, trained_config
+from ...utils.checkpoints import is_address, locate, trained_config
 from ..model import unwrap_model
 from .load import LoadBackboneHook
 

@@ -13,6 +13,7 @@ from ..health import probe_problems
 from ..loops.fits import DECAYS, KS, check_labels
 from ..model import undisturbed, unwrap_model
 from ..probe import ProbeImages, probe_labels, probe_masks, probe_views, read_images
+from .audit import enforce
 
 
 @HOOKS.register_module()
@@ -85,13 +86,7 @@ class OnlineProbeHook(Hook):
 
     def _audit(self, runner: Runner, kind: str, train: object, val: object) -> None:
         found = audit({"train": train, "val": val, f"{PRETRAIN}train": runner.train_dataloader.dataset})
-        runner.logger.info(f"Leak audit of the online probe's {kind}:\n{found.text()}")
-        try:
-            found.check()
-        except ValueError as error:
-            if self.strict:
-                raise
-            runner.logger.warning(str(error))
+        enforce(found, f"Leak audit of the online probe's {kind}", self.strict, runner.logger)
 
     def _read(self, runner: Runner, kind: str, *datasets: object) -> tuple[ProbeImages, ProbeImages]:
         train, val = (read_images(dataset, kind) for dataset in datasets)

@@ -1,6 +1,6 @@
 """Runs from random weights: a thin ResNet-18 on 4,293 radiographs."""
 
-from .run import Run
+from .run import Run, over_seeds
 
 LR = "optim_wrapper.optimizer.lr"
 
@@ -98,25 +98,16 @@ def _third() -> dict[str, Run]:
 def _scratch() -> dict[str, Run]:
     """Seeds that no choice has seen, with the settings of the best validation figures above."""
     otcxr = FAST | GUARD | MASS_25
-    methods = {
-        "otcxr": ("otcxr_screen", otcxr),
+    changes = {
+        "otcxr": {},
         # without one part
-        "otcxr_no_infusion": ("otcxr_screen", otcxr | {NECK + "infusion": "none", HEAD + "guard": False}),
+        "otcxr_no_infusion": {NECK + "infusion": "none", HEAD + "guard": False},
         # a plan that ignores the features
-        "otcxr_geometry": ("otcxr_screen", otcxr | {HEAD + "matching": "geometry"}),
-        "vicregl": ("vicregl_tuned", {LR: 3e-3}),
-        "vicreg": ("vicreg", {LR: 1e-3}),
-        "simclr": ("simclr", {LR: 3e-3}),
-        "densecl": ("densecl", {LR: 3e-3}),
-        "barlowtwins": ("barlowtwins", {LR: 1e-3}),
-        "byol": ("byol", {LR: 1e-3}),
+        "otcxr_geometry": {HEAD + "matching": "geometry"},
     }
-    runs = {}
-    for seed in (1, 2, 3):
-        runs[f"random_seed{seed}"] = Run("random", epochs=0, seed=seed, test=True)
-        for name, (config, options) in methods.items():
-            runs[f"{name}_seed{seed}"] = Run(config, options, seed=seed, test=True)
-    return runs
+    rates = {"vicregl_tuned": 3e-3, "vicreg": 1e-3, "simclr": 3e-3, "densecl": 3e-3, "barlowtwins": 1e-3, "byol": 1e-3}
+    methods = {"random": Run("random", epochs=0), **_otcxr(otcxr, changes)}
+    return over_seeds(methods | {name.removesuffix("_tuned"): Run(name, {LR: lr}) for name, lr in rates.items()})
 
 
 QUEUES: dict[str, dict[str, Run]] = {

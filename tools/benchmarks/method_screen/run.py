@@ -1,6 +1,6 @@
 """A run of a queue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,9 @@ class Run:
     def stages(self) -> tuple[int, int]:
         """The stages of the backbone that are evaluated, strides 16 and 32."""
         return (4, 7) if self.start else (2, 3)
+
+
+def over_seeds(methods: dict[str, Run]) -> dict[str, Run]:
+    """Runs of each method with the seeds 1, 2 and 3, on test patients."""
+    seeds = (1, 2, 3)
+    return {f"{name}_seed{s}": replace(run, seed=s, test=True) for s in seeds for name, run in methods.items()}
