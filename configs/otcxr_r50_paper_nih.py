@@ -1,17 +1,16 @@
 # OTCXR near its paper: what public text says, where it says anything, and VICReg's settings where it does not. Uniform
-# marginals, no geometry, no guard. The other configs depart from it where a comparison decided, docs/method.md.
+# marginals, infusion, no geometry. The other configs depart from it where a comparison decided, docs/method.md.
 #   OTCXR_NIH=FOLDER python tools/train.py configs/otcxr_r50_paper_nih.py
 _base_ = ["./otcxr_r50_nih.py"]
 
 model = dict(
-    neck=dict(detach_context=False, global_token="mean"),
+    neck=dict(infusion="both", detach_context=False, global_token="mean"),
     head=dict(
         # a published review calls the discrepancy a cosine; at unit variance the squared distance is 2 (1 - cos)
         loss_ot=dict(metric="cosine", relative_eps=False, eps=0.05, prior_weight=0.0, loss_weight=50.0),
         global_mass=0.0,
         marginals="uniform",
         prior_scale=None,
-        guard=False,
     ),
 )
 

@@ -18,6 +18,8 @@ from .run import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "docs" / "results" / "runs"
+# what of a config decides the figures; default hooks only watch and keep
+DECIDING = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness", "custom_hooks")
 
 
 def data_folder() -> Path:
@@ -44,8 +46,9 @@ def config_of(run: Run) -> Config:
 
 
 def config_hash(cfg: Config) -> str:
-    """Hash of a config, whatever folders this machine keeps its files in."""
-    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    """Hash of what decides a run's figures in a config, whatever folders this machine keeps its files in."""
+    deciding = {key: value for key, value in cfg.to_dict().items() if key in DECIDING}
+    text = json.dumps(deciding, sort_keys=True, default=str)
     for folder in (data_folder(), work_folder()):
         text = text.replace(str(folder), "")
     return hashlib.sha256(text.encode()).hexdigest()[:16]
