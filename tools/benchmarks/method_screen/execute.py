@@ -49,6 +49,18 @@ def pack() -> None:
         images.full_init()
         pack_images(images.root, images.records.path.tolist(), packed / f"{name}_{SHORTER}", SHORTER)
     load_tasks(records.data_folder(), packed, SIZE)
+    for name in ("nih", "nih_followup"):
+        split_without_official_test(records.data_folder() / name, records.work_folder() / "published" / f"{name}.csv")
+
+
+def split_without_official_test(folder: Path, out: Path) -> None:
+    """Writes the patient split of a part of NIH ChestX-ray14, without training patients of the official test list."""
+    official = {name.split("_")[0] for name in (folder / "test_list.txt").read_text().split()}
+    lines = (folder / "patient_split.csv").read_text().splitlines()
+    # a line begins with the image's name, whose first part is the patient
+    kept = [line for line in lines if not line.endswith(",train") or line.split("_")[0] not in official]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, "\n".join([*kept, ""]).encode())
 
 
 def losses_of(runner: Runner) -> dict[str, list[float]]:

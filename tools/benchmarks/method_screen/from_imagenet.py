@@ -1,6 +1,6 @@
 """Runs from ImageNet's weights: MobileNetV2 on 10,740 radiographs."""
 
-from .from_scratch import GUARD, HEAD, LR, MASS_25, NECK, OT, OWN
+from .from_scratch import FAST, GUARD, HEAD, LR, MASS_25, NECK, OT, OWN
 from .run import Run, over_seeds
 
 # widths of what follows MobileNetV2's stages, 96 channels at stride 16 and 1,280 at stride 32
@@ -166,10 +166,21 @@ def _confirm() -> dict[str, Run]:
     return {"imagenet_seed1": _imagenet("vicreg", {}, epochs=0, seed=1, test=True), **over_seeds(methods)}
 
 
+def _published() -> dict[str, Run]:
+    """The weights of the model zoo, trained longer, and the thin ResNet-18 without training."""
+    thin = Run("otcxr_screen", FAST | MASS_25, epochs=30, seed=1, test=True, data="published")
+    return {
+        "untrained_r18w32": Run("random", epochs=0, seed=1, test=True),
+        "otcxr_r18w32_96": thin,
+        "otcxr_mobilenetv2_96": _imagenet("otcxr_screen", BEST, epochs=6, seed=1, test=True, data="published"),
+    }
+
+
 QUEUES: dict[str, dict[str, Run]] = {
     "start": _start(),
     "parts": _parts(),
     "pairs": _pairs(),
     "infusion": _infusion(),
     "confirm": _confirm(),
+    "published": _published(),
 }

@@ -36,8 +36,8 @@ def config_of(run: Run) -> Config:
     """The whole config of a run."""
     os.environ.update(OTCXR_DATA=str(data_folder()), OTCXR_SCREEN=str(work_folder()))
     cfg = Config.fromfile(Path(__file__).parent / "configs" / f"{run.config}.py")
-    if run.start:
-        cfg.merge_from_dict(Config.fromfile(Path(__file__).parent / "configs" / f"{run.start}.py").to_dict())
+    for name in filter(None, (run.start, run.data)):
+        cfg.merge_from_dict(Config.fromfile(Path(__file__).parent / "configs" / f"{name}.py").to_dict())
     cfg.merge_from_dict(dict(run.options))
     cfg.train_cfg.max_epochs = cfg.max_epochs = run.epochs
     cfg.param_scheduler[-1].end = max(run.epochs, 2)

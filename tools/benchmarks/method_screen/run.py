@@ -10,6 +10,7 @@ class Run:
     Attributes:
         config: Name of a file in configs/, without suffix.
         start: Name of another one, merged over it: what the training starts from.
+        data: Name of another one, merged over both: what it trains on.
         options: Keys of the config that differ, as in --cfg-options.
         epochs: Epochs of training; 0: the untrained network.
         seed: Seed of initialisation, order and augmentation.
@@ -22,6 +23,7 @@ class Run:
     seed: int = 0
     test: bool = False
     start: str = ""
+    data: str = ""
 
     @property
     def stages(self) -> tuple[int, int]:
