@@ -72,7 +72,11 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["otcxr_mm", "otcxr_mm.*"]),
-    package_data={"otcxr_mm.reports": ["charts.js", "report.html"]},
+    package_data={
+        "otcxr_mm.reports": ["charts.js", "report.html"],
+        # weights by name: docs/model_zoo.md
+        "otcxr_mm": ["zoo/*/*"],
+    },
     cmdclass={"build_py": BuildWithMim},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
@@ -86,6 +90,7 @@ setup(
         "pillow",
         "pot",
         "rich",
+        "safetensors",
         "scikit-learn",
         "scipy",
         "torch>=2.6",
@@ -100,7 +105,7 @@ setup(
         # onedl only: upstream MMSegmentation refuses mmcv-lite 2.2; `pip install mmseg` is another package
         "seg": ["onedl-mmsegmentation>=1.4.2"],
         # weights for other libraries
-        "export": ["safetensors", "timm", "onnx", "onnxscript"],
+        "export": ["timm", "onnx", "onnxscript"],
         # curves of otcxr report: Vega, which goes into the page
         "report": ["vl-convert-python>=1.9"],
         # docs/tracking.md

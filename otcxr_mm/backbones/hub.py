@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from ..registry import MODELS
@@ -40,7 +41,7 @@ def export_folder(source: str | os.PathLike, out: str | os.PathLike, force: bool
     Raises:
         FileNotFoundError: If there is no checkpoint.
         FileExistsError: If one of the files is there already.
-        ImportError: If timm or safetensors is missing.
+        ImportError: If timm is missing.
         ValueError: For a file that cannot be read, or a checkpoint without a config or a size of images.
     """
     out, path = Path(out).expanduser(), find_weights(locate(source))
@@ -49,9 +50,8 @@ def export_folder(source: str | os.PathLike, out: str | os.PathLike, force: bool
             raise FileExistsError(f"{file} is there already: name another folder, or overwrite it with --force")
     try:
         import timm  # noqa: F401
-        from safetensors.torch import save
-    except ImportError as error:
-        raise ImportError(f"{out}: writing this folder needs {error.name}: pip install safetensors timm") from None
+    except ImportError:
+        raise ImportError(f"{out}: writing this folder needs timm: pip install timm") from None
     state, record = backbone_of(path, load_checkpoint(path))
     if not record.get("size"):
         raise ValueError(f"{path}: no size of the images is recorded")

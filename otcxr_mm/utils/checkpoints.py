@@ -107,7 +107,9 @@ def _load_data(path: Path, map_location: str | Callable | None) -> object:
 
     try:
         if path.suffix == ".safetensors":
-            return _load_safetensors(path)
+            from safetensors.torch import load_file
+
+            return load_file(path)
         with _nothing_declared_safe():
             return torch.load(path, map_location, weights_only=True)
     except (torch.OutOfMemoryError, ImportError):
@@ -120,14 +122,6 @@ def _load_data(path: Path, map_location: str | Callable | None) -> object:
             ) from None
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise ValueError(f"{path}: not a checkpoint that can be read ({reason}): {_way_out(path)}") from None
-
-
-def _load_safetensors(path: Path) -> dict:
-    try:
-        from safetensors.torch import load_file
-    except ImportError:
-        raise ImportError(f"{path}: reading .safetensors needs safetensors: pip install safetensors") from None
-    return load_file(path)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS
 
 import otcxr_mm
+from otcxr_mm.datasets.listed import write_list
 from tests.conftest import write_image
+from tests.datasets import layouts
 
 
 @pytest.fixture
@@ -94,3 +96,20 @@ def test_what_cannot_be_compared_is_a_warning(data, log, tmp_path):
     left_out, nothing = warnings(log)
     assert "Leak audit: test was left out" in left_out
     assert "no config of a run lies beside it" in nothing
+
+
+def test_weights_of_the_package_are_compared_by_the_list_of_their_images(log, tmp_path, monkeypatch):
+    layouts.nih(tmp_path / "nih")
+    spec = dict(type="otcxr_mm.NIHChestXray14", data_root=str(tmp_path / "nih"))
+    train, test = dict(spec, split="train_val"), dict(spec, split="test")
+    zoo = tmp_path / "zoo"
+    monkeypatch.setattr("otcxr_mm.utils.checkpoints.ZOO", zoo)
+    (zoo / "small").mkdir(parents=True)
+    (zoo / "small" / "model.safetensors").touch()
+    write_list(zoo / "small", [("NIH ChestX-ray14", "00099999_000.png", "99999"), ("children", "a.jpeg", "00000001")])
+    otcxr_mm.LeakAuditHook().before_run(runner(train, "small", test))
+    assert "small was pre-trained on the images listed in" in log.text
+    assert not warnings(log)
+    write_list(zoo / "small", [("NIH ChestX-ray14", "00000005_000.png", "5")])
+    with pytest.raises(ValueError, match=r"pretrain/train and test: 1 patients \(1 and 1 images\)"):
+        otcxr_mm.LeakAuditHook().before_run(runner(train, "small", test))

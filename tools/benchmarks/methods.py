@@ -3,6 +3,7 @@
     python tools/benchmarks/methods.py run QUEUE       # trains and evaluates what is not recorded yet
     python tools/benchmarks/methods.py table QUEUE     # prints what was measured, as Markdown
     python tools/benchmarks/methods.py compare QUEUE   # intervals of its methods over seeds, by bootstrap over patients
+    python tools/benchmarks/methods.py publish NAME    # makes a run of the queue published weights of the model zoo
 
 The radiographs are in the folder OTCXR_DATA (default ../shared/data); working files go to work_dirs/methods. Each
 finished run is a line of docs/results/runs/QUEUE.jsonl. A run that is recorded there with the same config is skipped;
@@ -96,6 +97,8 @@ def main() -> None:
     one = commands.add_parser("one", help="one run, in this process")
     show = commands.add_parser("table", help="print what was measured")
     intervals = commands.add_parser("compare", help="intervals of the methods of a queue, over seeds")
+    publishing = commands.add_parser("publish", help="make a run weights of the model zoo")
+    publishing.add_argument("name")
     for command in (run, one, show):
         command.add_argument("queue", choices=QUEUES)
     intervals.add_argument("queue", choices=("confirm", "scratch"))
@@ -115,6 +118,10 @@ def main() -> None:
         from method_screen.report import table
 
         print(table(args.queue, args.split))
+    elif args.command == "publish":
+        from method_screen.publish import publish
+
+        print(f"{publish(args.name)}: written")
     else:
         from method_screen.report import compare
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -12,8 +11,9 @@ from mmengine.runner import Runner
 from ...datasets.audit import PRETRAIN, audit
 from ...datasets.findings import Audit
 from ...datasets.inspection import ROLES, build_datasets, build_untrusted
+from ...datasets.listed import listed_images
 from ...registry import HOOKS
-from ...utils.checkpoints import is_address
+from ...utils.checkpoints import is_address, locate
 from ...utils.configs import find_config, read_settings
 from .load import LoadBackboneHook
 
@@ -89,14 +89,17 @@ def _build(cfg: dict, role: str, prefix: str = "") -> dict[str, object]:
 
 
 def _build_beside(checkpoint: str) -> dict[str, object]:
-    """The training data of the run in whose work dir a checkpoint lies.
+    """The training data of the run in whose work dir a checkpoint lies, or of weights with a list of their images.
 
     The folder may be a download: its config is read as text, and may only name data sets of this package.
     """
     if is_address(checkpoint):
         print_log(f"Leak audit: nothing is known here of the images that {checkpoint} was trained on", "current")
         return {}
-    folder = Path(checkpoint).expanduser().absolute().parent
+    folder = locate(checkpoint).absolute().parent
+    if listed := listed_images(folder):
+        print_log(f"Leak audit: {checkpoint} was pre-trained on the images listed in {folder}", "current")
+        return {f"{PRETRAIN}train": listed}
     configs = list(folder.glob("*.py"))
     try:
         if len(configs) != 1 or not (folder / "last_checkpoint").is_file():

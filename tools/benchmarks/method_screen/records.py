@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config
 
 from otcxr_mm.utils.files import write_whole
@@ -80,6 +81,23 @@ def record_of(queue: str, name: str) -> dict | None:
     if record is None or record["config_hash"] != config_hash(config_of(run)) or (run.test and "test" not in record):
         return None
     return record
+
+
+def predictions(queue: str, name: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """Record and predictions of a run."""
+    record = record_of(queue, name)
+    if record is None:
+        raise SystemExit(
+            f"{name}: not recorded with the present config in the queue {queue}: methods.py run {queue} --only {name}"
+        )
+    path = run_folder(queue, name, record["config_hash"]) / "arrays.npz"
+    if not path.exists():
+        raise SystemExit(
+            f"{path} is not there, and the comparison needs the predictions: "
+            f"methods.py run {queue} --only {name} --evaluate-again (trains again if the backbone is gone)"
+        )
+    with np.load(path) as stored:
+        return record, dict(stored)
 
 
 def append(record: dict) -> None:

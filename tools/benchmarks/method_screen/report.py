@@ -51,7 +51,7 @@ def compare(queue: str) -> None:
     commits = set()
     for name in QUEUES[queue]:
         method = name.rsplit("_seed", 1)[0]
-        record, arrays = _predictions(queue, name)
+        record, arrays = records.predictions(queue, name)
         commits.add(record.get("commit"))
         groups.setdefault(method, []).append(arrays)
         for metric, value in record["test"].items():
@@ -92,23 +92,6 @@ def compare(queue: str) -> None:
 def pairs(methods: list[str]) -> list[tuple[str, str]]:
     """Whose difference is tabled: each method is subtracted from its reference, OTCXR where none is named."""
     return [(REFERENCES.get(m, "otcxr"), m) for m in methods if m != "otcxr"]
-
-
-def _predictions(queue: str, name: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """Record and predictions of a run."""
-    record = records.record_of(queue, name)
-    if record is None:
-        raise SystemExit(
-            f"{name}: not recorded with the present config in the queue {queue}: methods.py run {queue} --only {name}"
-        )
-    path = records.run_folder(queue, name, record["config_hash"]) / "arrays.npz"
-    if not path.exists():
-        raise SystemExit(
-            f"{path} is not there, and the comparison needs the predictions: "
-            f"methods.py run {queue} --only {name} --evaluate-again (trains again if the backbone is gone)"
-        )
-    with np.load(path) as stored:
-        return record, dict(stored)
 
 
 def comparison_tables(queue: str) -> str:
