@@ -16,7 +16,7 @@ train_dataloader = dict(
 )
 max_iters = 300
 train_cfg = dict(max_iters=max_iters, val_interval=50)
-# chosen on validation patients, docs/results.md
+# chosen on validation patients, docs/results/from_scratch.md
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
