@@ -1,4 +1,4 @@
-"""The weights that come with the package: they load by name, do what their cards say, and are kept from their images."""
+"""The weights that come with the package load by name, do what their cards say, and are kept from their images."""
 
 import csv
 import hashlib
@@ -42,7 +42,8 @@ def test_card_page_and_metafile_name_the_file(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_features_tell_findings_of_patients_never_seen(name, real_data):
-    rows = list(csv.DictReader(open(real_data / "kermany" / "labels.csv")))
+    with open(real_data / "kermany" / "labels.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
     chosen = {}
     for split, n in (("train", 600), ("test", 300)):
         own = [row for row in rows if row["split"] == split]
