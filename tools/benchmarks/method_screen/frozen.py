@@ -118,19 +118,8 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
             arrays[f"{name}/{s}/labels"] = y[s][:, columns]
             arrays[f"{name}/{s}/patients"] = task.patients[task.split == s]
             metrics[s][f"{name}_rank"] = effective_rank(torch.from_numpy(x[s])).item()
-    task = tasks["lungs"]
-    tokens = {s: frozen.features(task.images[task.split == s], dense=True)[1].numpy() for s in splits}
-    result, choices["lung_ridge"] = lungs(tokens, {s: task.labels[task.split == s] for s in splits})
+    choices["lung_ridge"] = evaluate_lungs(frozen, tasks["lungs"], metrics, arrays)
     for s in splits[1:]:
-        parts = np.stack(result[s], 1)
-        means = parts.mean(0)
-        metrics[s]["lung_dice"], metrics[s]["lung_r2"] = float(means[0]), float(1 - means[1] / means[2])
-        metrics[s]["lung_dice_blind"], metrics[s]["lung_r2_blind"] = float(means[3]), float(1 - means[4] / means[2])
-        arrays[f"lungs/{s}/parts"] = parts
-        arrays[f"lungs/{s}/patients"] = task.patients[task.split == s]
-        dices = carried(tokens[s], task.labels[task.split == s], task.patients[task.split == s])
-        metrics[s]["carried_dice"], metrics[s]["carried_dice_index"] = dices.mean(0).tolist()
-        arrays[f"carried/{s}/dice"], arrays[f"carried/{s}/patients"] = dices, task.patients[task.split == s]
         chosen = {n: tasks[n].split == s for n in ("kermany", "nih")}
         images = np.concatenate([tasks[n].images[c] for n, c in chosen.items()])
         counts = match(frozen, images, seed=1)
@@ -143,3 +132,23 @@ def evaluate(frozen: Frozen, tasks: dict[str, Task], test: bool) -> tuple[dict, 
             metrics[s][f"correspondence{what}"] = float(total[i] / total[3])
     metrics["choices"] = choices
     return metrics, arrays
+
+
+def evaluate_lungs(
+    frozen: Frozen, task: Task, metrics: dict[str, dict[str, float]], arrays: dict[str, np.ndarray]
+) -> float:
+    """Adds what the dense features know of lungs, for the splits of `metrics`; returns the ridge that was chosen."""
+    splits = ("train", *metrics)
+    tokens = {s: frozen.features(task.images[task.split == s], dense=True)[1].numpy() for s in splits}
+    result, ridge = lungs(tokens, {s: task.labels[task.split == s] for s in splits})
+    for s in splits[1:]:
+        parts = np.stack(result[s], 1)
+        means = parts.mean(0)
+        metrics[s]["lung_dice"], metrics[s]["lung_r2"] = float(means[0]), float(1 - means[1] / means[2])
+        metrics[s]["lung_dice_blind"], metrics[s]["lung_r2_blind"] = float(means[3]), float(1 - means[4] / means[2])
+        arrays[f"lungs/{s}/parts"] = parts
+        arrays[f"lungs/{s}/patients"] = task.patients[task.split == s]
+        dices = carried(tokens[s], task.labels[task.split == s], task.patients[task.split == s])
+        metrics[s]["carried_dice"], metrics[s]["carried_dice_index"] = dices.mean(0).tolist()
+        arrays[f"carried/{s}/dice"], arrays[f"carried/{s}/patients"] = dices, task.patients[task.split == s]
+    return ridge

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from otcxr_mm.engine.loops.linear_problem import LinearProblem
 
 DECAYS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0)
-RIDGES = (1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4)
+RIDGES = tuple(10 ** (power / 2) for power in range(1, 10))
 
 
 def macro_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int]) -> float:
@@ -133,6 +133,9 @@ def carried(tokens: np.ndarray, masks: np.ndarray, patients: np.ndarray, partner
 def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[dict, float]:
     """Ridge regression from each token alone to the lung in its cell, at half the image's resolution.
 
+    All channels are divided by one number: divided by its own deviation, a channel that is nearly constant in training
+    can outweigh all others in a single test image.
+
     Args:
         tokens: Features by split, (n, h w, C).
         masks: Share of lung by split, (n, H, H) in 0 to 255, H a multiple of twice the grid.
@@ -145,20 +148,22 @@ def lungs(tokens: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[
     grid = int(tokens["train"].shape[1] ** 0.5)
     target = {split: mask_cells(mask, grid) for split, mask in masks.items()}
     x = tokens["train"].reshape(-1, tokens["train"].shape[2]).astype(np.float64)
-    mean, std = x.mean(0), x.std(0) + 1e-6
-    x = (x - mean) / std
+    mean = x.mean(0)
+    scale = (x - mean).std()
+    x = (x - mean) / scale
     y = target["train"].reshape(-1, target["train"].shape[2])
-    gram, cross = x.T @ x, x.T @ (y - y.mean(0))
+    sizes, directions = np.linalg.eigh(x.T @ x)
+    cross = directions.T @ (x.T @ (y - y.mean(0)))
     area, mean_mask = y.mean(), target["train"].mean(0)
 
     best, chosen = None, None
     for ridge in RIDGES:
-        weights = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross)
+        weights = directions @ (cross / (sizes + ridge)[:, None])
         result = {}
         for split in tokens:
             if split == "train":
                 continue
-            p = (tokens[split].astype(np.float64) - mean) / std @ weights + y.mean(0)
+            p = (tokens[split].astype(np.float64) - mean) / scale @ weights + y.mean(0)
             t = target[split]
             blind = np.broadcast_to(mean_mask, t.shape)
             result[split] = (
