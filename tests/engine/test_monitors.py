@@ -71,9 +71,10 @@ def scalars(work_dir):
     return found
 
 
-def assert_same(one, other, epoch=2):
+def assert_same(one, other, last="epoch_2.pth"):
     """Two runs have ended with the same weights and optimiser, to the bit."""
-    a, b = (torch.load(Path(folder, f"epoch_{epoch}.pth"), weights_only=True) for folder in (one, other))
+    a, b = (torch.load(Path(folder, last), weights_only=True) for folder in (one, other))
+    assert a["state_dict"].keys() == b["state_dict"].keys()
     assert all(torch.equal(tensor, b["state_dict"][name]) for name, tensor in a["state_dict"].items())
     for slots in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
         assert all(torch.equal(torch.as_tensor(slots[0][key]), torch.as_tensor(slots[1][key])) for key in slots[0])
@@ -92,20 +93,26 @@ def test_a_run_does_not_notice_the_monitors(tmp_path, workers):
     assert len(scalars(tmp_path / "with")["probe/linear_auroc"]) == 2 + 4
 
 
-def test_a_resumed_run_does_not_notice_them_either(tmp_path):
-    train(pretrain(tmp_path, "without", False))
-    train(pretrain(tmp_path, "with"))
-    train(pretrain(tmp_path, "resumed", resume=True, load_from=f"{tmp_path}/with/epoch_1.pth"))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_does_not_notice_them_either(tmp_path, workers):
+    load = {"train_dataloader.num_workers": workers}
+    train(pretrain(tmp_path, "without", False, **load))
+    train(pretrain(tmp_path, "with", **load))
+    train(pretrain(tmp_path, "resumed", resume=True, load_from=f"{tmp_path}/with/epoch_1.pth", **load))
     assert_same(tmp_path / "resumed", tmp_path / "without")
     first, second = (scalars(tmp_path / name) for name in ("with", "resumed"))
     same = ("probe/linear_auroc", "probe/correspondence", "plan/right", "features/rank", "tokens/std", "weights/step")
     assert all(first[name][1:] == second[name] for name in same)
 
 
-def test_two_processes_do_not_notice_them(tmp_path, otcxr):  # noqa: F811
-    """With a head that gathers for each plan, and a probe that one process does alone."""
-    for name, watched in (("with", True), ("without", False)):
-        cfg = pretrain(tmp_path, name, watched, 1, **{"model.head.centre": "batch"})
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_processes_do_not_notice_them(tmp_path, otcxr, workers):  # noqa: F811
+    """With a head that gathers for each plan, a probe that one process does alone, and resumed within an epoch."""
+    changes = {"model.head.centre": "batch", "train_dataloader.batch_size": 4, "train_dataloader.num_workers": workers}
+    changes |= {"default_hooks.checkpoint.by_epoch": False}
+    resumed = dict(resume=True, load_from=f"{tmp_path}/with/iter_1.pth")
+    for name, watched, more in (("with", True, {}), ("without", False, {}), ("resumed", True, resumed)):
+        cfg = pretrain(tmp_path, name, watched, 1, **changes, **more)
         cfg.dump(str(tmp_path / f"{name}.py"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -114,8 +121,11 @@ def test_two_processes_do_not_notice_them(tmp_path, otcxr):  # noqa: F811
         command = ("train", tmp_path / f"{name}.py", "--launcher", "pytorch")
         for process in [otcxr.start(*command, env=rank) for rank in ranks]:
             assert process.wait(120).status == 0, process.out[-3000:]
-    assert_same(tmp_path / "with", tmp_path / "without")
-    assert len(scalars(tmp_path / "with")["probe/linear_auroc"]) == 2
+    for name in ("with", "resumed"):
+        assert_same(tmp_path / name, tmp_path / "without", "iter_4.pth")
+    first, again = (scalars(tmp_path / name)["probe/linear_auroc"] for name in ("with", "resumed"))
+    assert len(first) == 2
+    assert again == first
 
 
 def test_what_is_looked_at_undisturbed_is_as_before():
