@@ -15,8 +15,9 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 import otcxr_mm
-from otcxr_mm.engine.health import feature_numbers, probe_problems, training_problems
+from otcxr_mm.engine.health import feature_numbers, mean_spread, probe_problems, tokens_spread, training_problems
 from otcxr_mm.engine.model import undisturbed
+from otcxr_mm.models.tokens import Tokens
 from otcxr_mm.utils.redaction import shareable
 from tests.conftest import ROOT
 from tests.engine import runs
@@ -228,6 +229,28 @@ def test_words_for_a_number(found, said):
     assert all(re.search(said, problem) for problem in problems)
 
 
+@pytest.mark.parametrize("matching", ["softmax", "nearest", "index"])
+def test_plans_that_sinkhorn_did_not_compute_need_not_converge(matching):
+    head = otcxr_mm.OTHead(matching=matching)
+    assert not list(training_problems({"plan/marginal_error": 0.9}, {}, head))
+
+
+@pytest.mark.parametrize("queue", ["scratch", "start", "confirm"])
+def test_of_recorded_trainings_only_blurred_plans_are_called_so(queue):
+    """Numbers of the first and last iterations of trainings on real radiographs, whose features were then evaluated."""
+    lines = (ROOT / "docs" / "results" / "runs" / f"{queue}.jsonl").read_text().splitlines()
+    runs = [run for run in map(json.loads, lines) if "ot_partners" in (run.get("losses") or {})]
+    assert len(runs) >= 4
+    for run in runs:
+        head = otcxr_mm.OTHead(matching=run["options"].get("model.head.matching", "transport"), prior_scale=0.25)
+        blurred = re.match("otcxr_(paper|features_softmax)", run["name"])
+        for at in (0, 1):
+            found = {name.replace("ot_", "plan/"): values[at] for name, values in run["losses"].items()}
+            found["features/rank"] = found["backbone_rank"]
+            problems = list(training_problems(found, {"features/rank": 256, "plan/partners": 37}, head))
+            assert all(blurred and problem.startswith("the plans are blurred") for problem in problems), run["name"]
+
+
 def test_features_on_a_line_have_collapsed():
     parts = [torch.randn(10, 1) * torch.ones(1, 64) for _ in range(2)]
     found, limits = feature_numbers(parts)
@@ -237,6 +260,15 @@ def test_features_on_a_line_have_collapsed():
     found, _ = feature_numbers([torch.ones(5, 3)])
     assert (found["features/std"], found["features/cosine"]) == pytest.approx((0, 1))
     assert feature_numbers([torch.ones(1, 3)]) == feature_numbers([]) == ({}, {})
+
+
+def test_two_images_that_are_alike_in_the_last_batch_are_no_collapse():
+    def batch(images, std):
+        return tokens_spread([Tokens(std * torch.randn(images, 9, 64), None, (3, 3)) for _ in range(2)])
+
+    assert mean_spread([batch(64, 0.24), batch(2, 0.01)])["tokens/std"] == pytest.approx(0.24, rel=0.05)
+    assert mean_spread([batch(64, 0.05), batch(64, 0.03)])["tokens/std"] == pytest.approx(0.04, rel=0.05)
+    assert mean_spread([batch(1, 0.24)]) == mean_spread([]) == {}
 
 
 def test_little_mass_names_rho():
