@@ -5,6 +5,7 @@ import random
 import re
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch import nn
 
 import otcxr_mm
 from otcxr_mm.engine.health import feature_numbers, mean_spread, probe_problems, tokens_spread, training_problems
@@ -260,6 +262,20 @@ def test_features_on_a_line_have_collapsed():
     found, _ = feature_numbers([torch.ones(5, 3)])
     assert (found["features/std"], found["features/cosine"]) == pytest.approx((0, 1))
     assert feature_numbers([torch.ones(1, 3)]) == feature_numbers([]) == ({}, {})
+
+
+def test_frozen_kernels_are_not_measured():
+    """MobileNetV2 freezes its first stages only when it is set to training."""
+    backbone = MODELS.build(dict(type="MobileNetV2", widen_factor=0.1, frozen_stages=2))
+    model = nn.ModuleDict(dict(backbone=backbone))
+    model.backbone, hook = backbone, otcxr_mm.TransportMonitor()
+    runner = SimpleNamespace(model=model, train_dataloader=range(4), iter=0, epoch=0, max_iters=4)
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    model.train()
+    hook.before_train_iter(runner, 0)
+    assert all(kernel.requires_grad for kernel in hook.kernels)
+    assert 0 < len(hook.kernels) < sum(weight.dim() > 1 for weight in backbone.parameters())
 
 
 def test_two_images_that_are_alike_in_the_last_batch_are_no_collapse():

@@ -27,8 +27,11 @@ NETWORKS = {
     "thin ResNet-18 at 96": ("otcxr_r18_cpu.py", 96, 4293, 10),
     "ResNet-50 at 224": ("otcxr_r50_nih.py", 224, 86524, 100),
 }
-ITER, EPOCH = ("before_train_iter", "_keep_features", "after_train_iter"), ("before_train_epoch", "after_train_epoch")
-PARTS = {"TransportMonitor": (*ITER, *EPOCH, "_draw"), "OnlineProbeHook": EPOCH[1:], "OTCXR": ("train_step",)}
+PARTS = {
+    "TransportMonitor": ("before_train_iter", "_keep_features", "after_train_iter", "after_train_epoch", "_draw"),
+    "OnlineProbeHook": ("after_train_epoch",),
+    "OTCXR": ("train_step",),
+}
 
 
 def clock() -> float:
@@ -111,10 +114,11 @@ def measure(name: str, batch: int, iterations: int, folder: str) -> list[dict]:
     all_features = torch.randn(2 * monitor.samples, runner.cfg.model.neck.in_channels[-1])  # the run had too few
     rank: list[float] = []
     timed(feature_numbers, rank)([all_features])
-    each = 2 * epoch * of("_keep_features") + STEPS * (of("before_train_iter") + of("after_train_iter"))
+    weights = max(seconds["TransportMonitor", "before_train_iter"]) + of("after_train_iter")
+    each = 2 * epoch * of("_keep_features") + STEPS * weights
     drawn = len({1, epochs, *range(monitor.pictures, epochs, monitor.pictures)})
     costs = {
-        "TransportMonitor": of("before_train_epoch") + of("after_train_epoch") - of("_draw") + rank[0] + each,
+        "TransportMonitor": of("after_train_epoch") - of("_draw") + rank[0] + each,
         "its pictures": of("_draw") * drawn / epochs,
         "OnlineProbeHook": of("after_train_epoch", "OnlineProbeHook") / probe.interval,
     }

@@ -87,14 +87,17 @@ class TransportMonitor(Hook):
         self.handles = [model.backbone.register_forward_hook(self._keep_features)]
         if isinstance(model, OTCXR) and isinstance(model.head, OTHead):
             self.handles.append(model.neck.register_forward_hook(self._keep_tokens))
-        self.kernels = [weight for weight in model.backbone.parameters() if weight.requires_grad and weight.dim() > 1]
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Measures the weights."""
-        self.norm, self.steps, self.weights, self.spreads = _norm(self.kernels), [], None, []
+        """Forgets the epoch before."""
+        self.norm, self.steps, self.weights, self.spreads = None, [], None, []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Keeps the weights before some of the optimiser's steps, and counts what is left of the epoch."""
+        """Measures the weights, keeps those before some of the optimiser's steps, and counts what is left."""
+        if self.norm is None:  # some backbones freeze their first stages only when they are set to training
+            parameters = unwrap_model(runner).backbone.parameters()
+            self.kernels = [weight for weight in parameters if weight.requires_grad and weight.dim() > 1]
+            self.norm = _norm(self.kernels)
         length = len(runner.train_dataloader)
         if batch_idx % max(1, length // STEPS) == 0 and self.weights is None:
             self.weights = [weight.detach().clone() for weight in self.kernels]
