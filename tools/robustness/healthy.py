@@ -14,11 +14,15 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "benchmarks"))
 from _report import arguments, finish, row  # noqa: E402
+
+if TYPE_CHECKING:
+    from mmengine.config import ConfigDict
 
 # table, images for training and for validation
 SETS = {"kermany": ("labels.csv", 3699, 520), "nih": ("patient_split.csv", 594, 130)}
@@ -30,18 +34,11 @@ SHOWN = ("features/rank", "tokens/std", "plan/partners", "plan/marginal_error", 
 SHOWN += ("weights/step", "weights/growth", "probe/linear_auroc")
 
 
-def labelled(name: str) -> dict:
-    """Data sets of the probe, up to 150 images each."""
-    table, *counts = SETS[name]
-    pipeline = [dict(type="otcxr_mm.LoadCXR"), dict(type="Resize", scale=(96, 96)), dict(type="otcxr_mm.PackCXR")]
-    data = dict(data_root=f"{os.environ.get('OTCXR_DATA', 'data')}/{name}", pipeline=pipeline, test_mode=True)
-    if name == "kermany":
-        data |= dict(type="otcxr_mm.CSVLabeledCXR", ann_file=table, img_prefix="images")
-        data |= dict(label_columns=("normal", "bacteria", "virus"), category_column="subtype")
-    else:
-        data |= dict(type="otcxr_mm.NIHChestXray14", split_file=table, classes=("Effusion", "Infiltration"))
-    drawn = [sorted(random.Random(0).sample(range(count), min(count, 150))) for count in counts]
-    return {split: dict(**data, split=split, indices=one) for split, one in zip(("train", "val"), drawn, strict=True)}
+def drawn(data: "ConfigDict", name: str, count: int, images: int, seed: int) -> "ConfigDict":
+    """A data set's config on another folder, and on images that the seed draws from its split."""
+    data.data_root = str(Path(data.data_root).parent / name)
+    data.indices = sorted(random.Random(seed).sample(range(count), min(count, images)))
+    return data
 
 
 def pretrain(config: str, name: str, seed: int, images: int, folder: str) -> tuple[list[str], dict[str, list[float]]]:
@@ -49,18 +46,19 @@ def pretrain(config: str, name: str, seed: int, images: int, folder: str) -> tup
     from mmengine.config import Config
     from mmengine.runner import Runner
 
+    table, train, val = SETS[name]
+    known = Config.fromfile(ROOT / f"configs/_base_/datasets/{'kermany' if name == 'kermany' else 'nih'}_96.py")
+    sizes = {"train": train, "val": val}
+    labels = {key: drawn(known[f"{key}_dataloader"].dataset, name, n, 150, 0) for key, n in sizes.items()}
     cfg = Config.fromfile(ROOT / "configs" / f"{config}.py")
-    table, count, _ = SETS[name]
-    data = cfg.train_dataloader.dataset.datasets[0]
-    data.update(data_root=str(Path(data.data_root).parent / name), ann_file=table)
-    data.indices = sorted(random.Random(seed).sample(range(count), images))
+    data = drawn(cfg.train_dataloader.dataset.datasets[0], name, train, images, seed)
+    data.ann_file = table
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.dataset = data
     cfg.train_cfg.max_epochs, cfg.randomness.seed = 2, seed
     cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=-1)
-    cfg.custom_hooks = [dict(type="otcxr_mm.OnlineProbeHook", labels=labelled(name))]
+    cfg.custom_hooks = [dict(type="otcxr_mm.OnlineProbeHook", labels=labels)]
     cfg.work_dir, cfg.experiment_name = folder, f"{config}_{name}_{seed}"
-    cfg.model.neck.infusion, cfg.model.head.guard = "none", False
     Runner.from_cfg(cfg).train()
     (log,) = Path(folder).glob("*/*.log")
     warnings = re.findall(r" - WARNING - (Epoch \d+: .*)", log.read_text())
