@@ -5,6 +5,7 @@ import random
 import re
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch import nn
 
 import otcxr_mm
-from otcxr_mm.engine.health import feature_numbers, probe_problems, training_problems
+from otcxr_mm.engine.health import feature_numbers, mean_spread, probe_problems, tokens_spread, training_problems
 from otcxr_mm.engine.model import undisturbed
+from otcxr_mm.models.tokens import Tokens
 from otcxr_mm.utils.redaction import shareable
 from tests.conftest import ROOT
 from tests.engine import runs
@@ -71,9 +74,10 @@ def scalars(work_dir):
     return found
 
 
-def assert_same(one, other, epoch=2):
+def assert_same(one, other, last="epoch_2.pth"):
     """Two runs have ended with the same weights and optimiser, to the bit."""
-    a, b = (torch.load(Path(folder, f"epoch_{epoch}.pth"), weights_only=True) for folder in (one, other))
+    a, b = (torch.load(Path(folder, last), weights_only=True) for folder in (one, other))
+    assert a["state_dict"].keys() == b["state_dict"].keys()
     assert all(torch.equal(tensor, b["state_dict"][name]) for name, tensor in a["state_dict"].items())
     for slots in zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True):
         assert all(torch.equal(torch.as_tensor(slots[0][key]), torch.as_tensor(slots[1][key])) for key in slots[0])
@@ -92,20 +96,26 @@ def test_a_run_does_not_notice_the_monitors(tmp_path, workers):
     assert len(scalars(tmp_path / "with")["probe/linear_auroc"]) == 2 + 4
 
 
-def test_a_resumed_run_does_not_notice_them_either(tmp_path):
-    train(pretrain(tmp_path, "without", False))
-    train(pretrain(tmp_path, "with"))
-    train(pretrain(tmp_path, "resumed", resume=True, load_from=f"{tmp_path}/with/epoch_1.pth"))
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_does_not_notice_them_either(tmp_path, workers):
+    load = {"train_dataloader.num_workers": workers}
+    train(pretrain(tmp_path, "without", False, **load))
+    train(pretrain(tmp_path, "with", **load))
+    train(pretrain(tmp_path, "resumed", resume=True, load_from=f"{tmp_path}/with/epoch_1.pth", **load))
     assert_same(tmp_path / "resumed", tmp_path / "without")
     first, second = (scalars(tmp_path / name) for name in ("with", "resumed"))
     same = ("probe/linear_auroc", "probe/correspondence", "plan/right", "features/rank", "tokens/std", "weights/step")
     assert all(first[name][1:] == second[name] for name in same)
 
 
-def test_two_processes_do_not_notice_them(tmp_path, otcxr):  # noqa: F811
-    """With a head that gathers for each plan, and a probe that one process does alone."""
-    for name, watched in (("with", True), ("without", False)):
-        cfg = pretrain(tmp_path, name, watched, 1, **{"model.head.centre": "batch"})
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_processes_do_not_notice_them(tmp_path, otcxr, workers):  # noqa: F811
+    """With a head that gathers for each plan, a probe that one process does alone, and resumed within an epoch."""
+    changes = {"model.head.centre": "batch", "train_dataloader.batch_size": 4, "train_dataloader.num_workers": workers}
+    changes |= {"default_hooks.checkpoint.by_epoch": False}
+    resumed = dict(resume=True, load_from=f"{tmp_path}/with/iter_1.pth")
+    for name, watched, more in (("with", True, {}), ("without", False, {}), ("resumed", True, resumed)):
+        cfg = pretrain(tmp_path, name, watched, 1, **changes, **more)
         cfg.dump(str(tmp_path / f"{name}.py"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -114,8 +124,11 @@ def test_two_processes_do_not_notice_them(tmp_path, otcxr):  # noqa: F811
         command = ("train", tmp_path / f"{name}.py", "--launcher", "pytorch")
         for process in [otcxr.start(*command, env=rank) for rank in ranks]:
             assert process.wait(120).status == 0, process.out[-3000:]
-    assert_same(tmp_path / "with", tmp_path / "without")
-    assert len(scalars(tmp_path / "with")["probe/linear_auroc"]) == 2
+    for name in ("with", "resumed"):
+        assert_same(tmp_path / name, tmp_path / "without", "iter_4.pth")
+    first, again = (scalars(tmp_path / name)["probe/linear_auroc"] for name in ("with", "resumed"))
+    assert len(first) == 2
+    assert again == first
 
 
 def test_what_is_looked_at_undisturbed_is_as_before():
@@ -218,6 +231,28 @@ def test_words_for_a_number(found, said):
     assert all(re.search(said, problem) for problem in problems)
 
 
+@pytest.mark.parametrize("matching", ["softmax", "nearest", "index"])
+def test_plans_that_sinkhorn_did_not_compute_need_not_converge(matching):
+    head = otcxr_mm.OTHead(matching=matching)
+    assert not list(training_problems({"plan/marginal_error": 0.9}, {}, head))
+
+
+@pytest.mark.parametrize("queue", ["scratch", "start", "confirm"])
+def test_of_recorded_trainings_only_blurred_plans_are_called_so(queue):
+    """Numbers of the first and last iterations of trainings on real radiographs, whose features were then evaluated."""
+    lines = (ROOT / "docs" / "results" / "runs" / f"{queue}.jsonl").read_text().splitlines()
+    runs = [run for run in map(json.loads, lines) if "ot_partners" in (run.get("losses") or {})]
+    assert len(runs) >= 4
+    for run in runs:
+        head = otcxr_mm.OTHead(matching=run["options"].get("model.head.matching", "transport"), prior_scale=0.25)
+        blurred = re.match("otcxr_(paper|features_softmax)", run["name"])
+        for at in (0, 1):
+            found = {name.replace("ot_", "plan/"): values[at] for name, values in run["losses"].items()}
+            found["features/rank"] = found["backbone_rank"]
+            problems = list(training_problems(found, {"features/rank": 256, "plan/partners": 37}, head))
+            assert all(blurred and problem.startswith("the plans are blurred") for problem in problems), run["name"]
+
+
 def test_features_on_a_line_have_collapsed():
     parts = [torch.randn(10, 1) * torch.ones(1, 64) for _ in range(2)]
     found, limits = feature_numbers(parts)
@@ -227,6 +262,29 @@ def test_features_on_a_line_have_collapsed():
     found, _ = feature_numbers([torch.ones(5, 3)])
     assert (found["features/std"], found["features/cosine"]) == pytest.approx((0, 1))
     assert feature_numbers([torch.ones(1, 3)]) == feature_numbers([]) == ({}, {})
+
+
+def test_frozen_kernels_are_not_measured():
+    """MobileNetV2 freezes its first stages only when it is set to training."""
+    backbone = MODELS.build(dict(type="MobileNetV2", widen_factor=0.1, frozen_stages=2))
+    model = nn.ModuleDict(dict(backbone=backbone))
+    model.backbone, hook = backbone, otcxr_mm.TransportMonitor()
+    runner = SimpleNamespace(model=model, train_dataloader=range(4), iter=0, epoch=0, max_iters=4)
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    model.train()
+    hook.before_train_iter(runner, 0)
+    assert all(kernel.requires_grad for kernel in hook.kernels)
+    assert 0 < len(hook.kernels) < sum(weight.dim() > 1 for weight in backbone.parameters())
+
+
+def test_two_images_that_are_alike_in_the_last_batch_are_no_collapse():
+    def batch(images, std):
+        return tokens_spread([Tokens(std * torch.randn(images, 9, 64), None, (3, 3)) for _ in range(2)])
+
+    assert mean_spread([batch(64, 0.24), batch(2, 0.01)])["tokens/std"] == pytest.approx(0.24, rel=0.05)
+    assert mean_spread([batch(64, 0.05), batch(64, 0.03)])["tokens/std"] == pytest.approx(0.04, rel=0.05)
+    assert mean_spread([batch(1, 0.24)]) == mean_spread([]) == {}
 
 
 def test_little_mass_names_rho():

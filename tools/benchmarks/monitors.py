@@ -3,12 +3,15 @@
     python tools/benchmarks/monitors.py [--batch N] [--iterations N] [--out FILE]
 
 Trains two short epochs on drawn radiographs with TransportMonitor and OnlineProbeHook (labels of 200 + 100 images,
-masks of 60 + 40, correspondence on 64), and times hooks and iterations in the same run. The second epoch counts.
+masks of 60 + 40, correspondence on 64), and times hooks and training steps in the same run: CPU time, which other
+programs on the machine hardly change, or on a GPU the time until it is idle. The second epoch counts. A step is
+without reading images, which workers may do meanwhile, and the probe without reading its own, once per run.
 The shares are those of an epoch of the real data: 4,293 images for the thin ResNet-18, 86,524 for the ResNet-50.
 """
 
 import math
 import os
+import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -19,23 +22,25 @@ from _report import arguments, finish, row
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[2]
-# config, side of the views, images of an epoch
+# config, side of the views, images of an epoch, epochs
 NETWORKS = {
-    "thin ResNet-18 at 96": ("otcxr_r18_cpu.py", 96, 4293),
-    "ResNet-50 at 224": ("otcxr_r50_nih.py", 224, 86524),
+    "thin ResNet-18 at 96": ("otcxr_r18_cpu.py", 96, 4293, 10),
+    "ResNet-50 at 224": ("otcxr_r50_nih.py", 224, 86524, 100),
 }
 PARTS = {
-    "TransportMonitor": ("before_train_epoch", "before_train_iter", "after_train_iter", "after_train_epoch", "_draw"),
+    "TransportMonitor": ("before_train_iter", "_keep_features", "after_train_iter", "after_train_epoch", "_draw"),
     "OnlineProbeHook": ("after_train_epoch",),
+    "OTCXR": ("train_step",),
 }
 
 
-def synchronised() -> float:
-    """The time, when the device has done all that it was asked to."""
+def clock() -> float:
+    """CPU seconds of this process; with a GPU the time, when it has done all that it was asked to."""
     import torch
 
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -43,9 +48,9 @@ def timed(function: Callable, seconds: list[float]) -> Callable:
     """A function that adds its time to a list."""
 
     def run(*args: object, **kwargs: object) -> object:
-        start = synchronised()
+        start = clock()
         result = function(*args, **kwargs)
-        seconds.append(synchronised() - start)
+        seconds.append(clock() - start)
         return result
 
     return run
@@ -84,30 +89,37 @@ def build(config: str, side: int, batch: int, iterations: int, folder: str) -> o
 
 def measure(name: str, batch: int, iterations: int, folder: str) -> list[dict]:
     """Rows of one network."""
+    import torch
+
     import otcxr_mm
+    from otcxr_mm.engine.health import feature_numbers
     from otcxr_mm.engine.hooks.transport import STEPS
 
-    config, side, images = NETWORKS[name]
+    config, side, images, epochs = NETWORKS[name]
     runner = build(config, side, batch, iterations, folder)
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for hook in runner.hooks:
-        for part in PARTS.get(type(hook).__name__, ()):
-            setattr(hook, part, timed(getattr(hook, part), seconds[type(hook).__name__, part]))
-        if isinstance(hook, otcxr_mm.TransportMonitor):
-            hook._keep_features = timed(hook._keep_features, seconds["TransportMonitor", "_keep_features"])
+    for part_of in (*runner.hooks, runner.model):
+        kind = type(part_of).__name__
+        for part in PARTS.get(kind, ()):
+            setattr(part_of, part, timed(getattr(part_of, part), seconds[kind, part]))
     runner.train()
     epoch = math.ceil(images / batch)
-    train = epoch * min(runner.message_hub.get_scalar("train/time").data[0][-iterations:])
+    train = epoch * statistics.median(seconds["OTCXR", "train_step"][-iterations:])
     last = {key: values[-1] for key, values in seconds.items()}
 
     def of(part: str, kind: str = "TransportMonitor") -> float:
         return last[kind, part]
 
     monitor, probe = otcxr_mm.TransportMonitor(), otcxr_mm.OnlineProbeHook(labels=dict(train={}, val={}))
-    each = 2 * epoch * of("_keep_features") + STEPS * (of("before_train_iter") + of("after_train_iter"))
+    all_features = torch.randn(2 * monitor.samples, runner.cfg.model.neck.in_channels[-1])  # the run had too few
+    rank: list[float] = []
+    timed(feature_numbers, rank)([all_features])
+    weights = max(seconds["TransportMonitor", "before_train_iter"]) + of("after_train_iter")
+    each = 2 * epoch * of("_keep_features") + STEPS * weights
+    drawn = len({1, epochs, *range(monitor.pictures, epochs, monitor.pictures)})
     costs = {
-        "TransportMonitor": of("before_train_epoch") + of("after_train_epoch") - of("_draw") + each,
-        "its pictures": of("_draw") / monitor.pictures,
+        "TransportMonitor": of("after_train_epoch") - of("_draw") + rank[0] + each,
+        "its pictures": of("_draw") * drawn / epochs,
         "OnlineProbeHook": of("after_train_epoch", "OnlineProbeHook") / probe.interval,
     }
     rows = [row(f"{name}: {kind}, share of training time", cost / train) for kind, cost in costs.items()]

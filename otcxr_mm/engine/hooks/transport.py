@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...models import OTCXR, CXRDataPreprocessor, OTHead
 from ...models.tokens import Tokens
 from ...registry import HOOKS
-from ..health import LOGGED, feature_numbers, training_problems
+from ..health import LOGGED, feature_numbers, mean_spread, tokens_spread, training_problems
 from ..model import pooled, undisturbed, unwrap_model
 
 SHOWN = 8  # images in the pictures
@@ -31,7 +31,7 @@ class TransportMonitor(Hook):
       norm, and their norm in units of that before the epoch.
     - `plan/right` of the last batch in OTCXR: the share of tokens whose partner lies near its true place, in a plan
       that sees features alone and not the geometry; `plan/chance`: the same for a random partner.
-    - `tokens/std`, likewise: the mean standard deviation of projected tokens between images.
+    - `tokens/std` of the last two batches: the mean standard deviation of projected tokens between images.
     - `plan/marginal_error`, `plan/partners`, `plan/mass`: means over the epoch of what OTHead logs as `ot_...`.
 
     ``docs/monitoring.md`` states what is healthy. There is no extra forward pass, except for pictures: the hook uses
@@ -58,10 +58,11 @@ class TransportMonitor(Hook):
             raise ValueError(f"TransportMonitor: images is 'drawings' or 'training', got {images!r}")
         self.samples, self.pictures, self.images = samples, pictures, images
         self.features: deque[Tensor] = deque()
-        self.is_last = False  # iteration of the epoch
+        self.left = 0  # iterations of the epoch after this one
         self.draws = False
         self.batch: dict | None = None
         self.tokens: tuple[Tokens, ...] | None = None
+        self.spreads: list[tuple[int, Tensor]] = []
         self.weights: list[Tensor] | None = None
         self.views: tuple | None = None
 
@@ -74,10 +75,11 @@ class TransportMonitor(Hook):
             self.features.popleft()
 
     def _keep_tokens(self, module: nn.Module, args: tuple, output: tuple[Tokens, Tokens]) -> None:
-        if module.training and self.is_last:
+        if module.training and self.left < 2:
             # with the guard, the tokens before infusion alone determine the plan
             both = (tokens if tokens.plain is None else tokens.plain for tokens in output)
             self.tokens = tuple(Tokens(t.dense.detach(), t.pooled.detach(), t.grid) for t in both)
+            self.spreads.append(tokens_spread(self.tokens))
 
     def before_train(self, runner: Runner) -> None:
         """Registers forward hooks on the backbone and, in OTCXR, on the neck."""
@@ -85,18 +87,21 @@ class TransportMonitor(Hook):
         self.handles = [model.backbone.register_forward_hook(self._keep_features)]
         if isinstance(model, OTCXR) and isinstance(model.head, OTHead):
             self.handles.append(model.neck.register_forward_hook(self._keep_tokens))
-        self.kernels = [weight for weight in model.backbone.parameters() if weight.requires_grad and weight.dim() > 1]
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Measures the weights."""
-        self.norm, self.steps, self.weights = _norm(self.kernels), [], None
+        """Forgets the epoch before."""
+        self.norm, self.steps, self.weights, self.spreads = None, [], None, []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Keeps the weights before some of the optimiser's steps, and notices the last iteration of an epoch."""
+        """Measures the weights, keeps those before some of the optimiser's steps, and counts what is left."""
+        if self.norm is None:  # some backbones freeze their first stages only when they are set to training
+            parameters = unwrap_model(runner).backbone.parameters()
+            self.kernels = [weight for weight in parameters if weight.requires_grad and weight.dim() > 1]
+            self.norm = _norm(self.kernels)
         length = len(runner.train_dataloader)
         if batch_idx % max(1, length // STEPS) == 0 and self.weights is None:
             self.weights = [weight.detach().clone() for weight in self.kernels]
-        self.is_last = runner.iter + 1 == min((runner.epoch + 1) * length, runner.max_iters)
+        self.left = min((runner.epoch + 1) * length, runner.max_iters) - runner.iter - 1
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -106,7 +111,7 @@ class TransportMonitor(Hook):
             change = torch._foreach_sub([weight.detach() for weight in self.kernels], self.weights)
             self.steps.append(_norm(change) / _norm(self.weights))
             self.weights = None
-        self.batch = data_batch if self.is_last else None
+        self.batch = None if self.left else data_batch
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Logs the numbers, warns, and draws."""
@@ -135,9 +140,7 @@ class TransportMonitor(Hook):
         self.tokens = self.batch = None
 
     def _of_plans(self, head: OTHead, samples: Sequence) -> dict[str, float]:
-        found = {}
-        if len(samples) > 1:
-            found["tokens/std"] = torch.stack([t.dense.float().std(0).mean() for t in self.tokens]).mean().item()
+        found = mean_spread(self.spreads)
         matrices = OTCXR.geometry(samples, self.tokens[0].dense.device)
         if matrices is None:  # no true places are known
             return found
