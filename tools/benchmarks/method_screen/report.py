@@ -130,9 +130,6 @@ def draw_comparison(path: Path) -> None:
         axis.set_title(metric.replace("_", " "), fontsize=10)
         axis.grid(axis="x", alpha=0.3)
         axis.locator_params(axis="x", nbins=5)
-        if metric == "correspondence":
-            axis.axvline(methods["otcxr"]["correspondence_index"]["value"], color="grey", linestyle="--", linewidth=1)
-            axis.text(methods["otcxr"]["correspondence_index"]["value"], 5.5, " same index", fontsize=7, color="grey")
     for axis in axes.flat[len(METRICS) :]:
         axis.set_axis_off()
         axis.text(0, 0.5, "point: mean of the seeds\nline: 95 % interval over patients\nticks: seeds", fontsize=9)
