@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,8 @@ def card(name: str, record: dict, counts: dict[str, tuple[int, int]], rows: list
     weights = ZOO / name / HUB_WEIGHTS
     settings = json.loads((ZOO / name / "config.json").read_text())["otcxr_mm"]
     digest, size = hashlib.sha256(weights.read_bytes()).hexdigest(), weights.stat().st_size / 1e6
+    kind, side = settings["backbone"]["type"], settings["size"]
+    about = f"A `{kind}` for chest radiographs of {side} pixels, pre-trained without labels by OTCXR. {STARTS[name]}"
     sets = "\n".join(f"| {folder} | {n} | {patients} |" for folder, (n, patients) in counts.items())
     measured = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return f"""---
@@ -109,8 +112,7 @@ tags: [radiology, chest-x-ray, self-supervised]
 ---
 # {name}
 
-A `{settings["backbone"]["type"]}` for chest radiographs of {settings["size"]} pixels, pre-trained without labels by
-OTCXR. {STARTS[name]}
+{textwrap.fill(about, 120)}
 
 ```python
 model = otcxr_mm.load_backbone("{name}")
@@ -149,6 +151,5 @@ Frozen features on test patients that no training has seen; 95 % intervals over 
 ## Licence and limits
 
 Apache-2.0. A small network, trained on small images of three small sets, one of them of children: a starting point and
-a baseline.
-Research software, not a medical device: its features are not a diagnosis.
+a baseline. Research software, not a medical device: its features are not a diagnosis.
 """
