@@ -1,14 +1,17 @@
 """CheXpert, BRAX, MIMIC-CXR and PadChest: made folders in the publishers' layouts, policies, spaces, studies."""
 
+import csv
+
 import numpy as np
 import pytest
 from mmengine.dataset import ConcatDataset
 
 import otcxr_mm
 from otcxr_mm.datasets.collections.padchest import GROUPS
+from otcxr_mm.datasets.columns import NUMBERS
 from otcxr_mm.datasets.label_spaces import LABEL_SPACES
 from otcxr_mm.datasets.records import visits_in_order
-from otcxr_mm.datasets.tables import CHUNK, NUMBERS, read_csv
+from otcxr_mm.datasets.tables import CHUNK, read_csv
 from tests.datasets import layouts
 from tests.datasets.layouts import CHEXPERT_HEADER
 from tests.journeys.planted import write_csv
@@ -340,6 +343,24 @@ def test_rows_are_named_by_their_line_after_fields_of_several_lines(tmp_path, en
     assert table.lines.tolist() == [2, 5, 6, 7]
     assert table["a"].tolist() == [1, 1, 2, 3]
     assert table["b"][0].split() == ["two", "lines"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "odd", ['q,"a, b",c', 'q,"a\n\nb",c', 'q,"a ""b""",c', "q,b,c,,", "", "q,  b\x0bb\u2028 ,c", ",,"]
+)
+def test_a_table_is_what_a_csv_reader_finds_in_it(tmp_path, odd, end):
+    """Wherever what it must not simply split at the commas stands."""
+    rows = [f"{i},{'x' * (i % 5)},{i % 3}" for i in range(2 * CHUNK + 5)]
+    for place in (0, CHUNK - 1, CHUNK, len(rows)):
+        text = end.join(["a,b,c", *rows[:place], odd, *rows[place:]])
+        (tmp_path / "t.csv").write_bytes(text.encode())
+        with open(tmp_path / "t.csv", newline="") as stream:
+            reader = csv.reader(stream)
+            truth = [([field.strip() for field in row[:3]], reader.line_num) for row in reader if row][1:]
+        table = read_csv(tmp_path / "t.csv", only=("a", "c", "b"))
+        assert [*zip(*map(np.ndarray.tolist, table.values()), strict=True)] == [tuple(row) for row, _ in truth]
+        assert table.lines.tolist() == [line - row[1].count("\n") for row, line in truth]
 
 
 def test_a_table_longer_than_a_chunk(tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ...registry import DATASETS
+from ..columns import NUMBERS
 from ..records import Records, visits_in_order
 from ..table import Table, rows_of
-from ..tables import CHUNK, NUMBERS, read_csv
+from ..tables import CHUNK, read_csv
 from .report_labels import CLASSES, CODED, ReportLabels
 
 TABLE = "mimic-cxr-2.0.0-{}.csv"

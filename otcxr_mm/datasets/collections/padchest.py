@@ -11,10 +11,11 @@ from mmengine.logging import print_log
 
 from ...registry import DATASETS
 from ..base import BaseCXRDataset
+from ..columns import NUMBERS
 from ..labels import CLOSE, normal_form
 from ..records import OLDEST, Records, parse_sexes, visits_in_order
 from ..table import Table
-from ..tables import NUMBERS, read_csv
+from ..tables import read_csv
 
 # NIH's 14 findings as groups of PadChest's labels: a label and those below it in the trees of radiological findings and
 # differential diagnoses of the publication (as text: manual_review/trees_code.txt of its first author's repository,
