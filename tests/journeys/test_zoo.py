@@ -76,7 +76,7 @@ def test_no_patient_of_the_official_test_list_was_trained_on(name, real_data):
     official = {line.split("_")[0] for line in (real_data / "tables" / "test_list.txt").read_text().split()}
     found = {dataset.collection: dataset.records for dataset in listed_images(ZOO / name)}
     patients = {path.split("_")[0] for path in found["NIH ChestX-ray14"].path.tolist()}
-    assert len(patients) > 2000
+    assert len(patients) > 1900
     assert not patients & official
 
 
