@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from ..utils.checkpoints import is_address, load_checkpoint, locate
+from ..utils.checkpoints import is_address, load_checkpoint, locate, of_the_zoo
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -139,7 +139,7 @@ def _fetch(path: str | os.PathLike) -> Mapping:
     if not is_address(path) and not locate(path).is_file():
         raise FileNotFoundError(
             f"{path}: no such file of weights: pre-train first, or name another file with "
-            "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
+            f"default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone){of_the_zoo()}"
         )
     return load_checkpoint(path)
 

@@ -22,6 +22,11 @@ def file(tmp_path):
     return tmp_path / "backbone.pth"
 
 
+def test_a_name_that_is_no_weights_is_answered_with_those_of_the_zoo():
+    with pytest.raises(FileNotFoundError, match="come with the package: otcxr_mobilenetv2_96"):
+        load_backbone_weights(resnet(), "otcxr_mobilenet")
+
+
 def same(backbone, state):
     return all(torch.equal(v, state[n]) for n, v in backbone.state_dict().items() if v.dtype.is_floating_point)
 
