@@ -116,11 +116,13 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
         if name in state and state[name].shape != v.shape
     }
     matched = len(wanted) - len(missing) - len(shapes)
-    text = f"missing: {', '.join(missing[:5])}; of another shape: {', '.join([*shapes.values()][:3])}"
+    lists = (("missing", missing[:5]), ("of another shape", [*shapes.values()][:3]))
+    text = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists if names)
+    held = [name for name in state if not name.endswith("num_batches_tracked")]
     if matched < MIN_MATCHED * len(wanted) or stem_of(wanted) in (*missing, *shapes):
         raise ValueError(
             f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file; {text}. It holds "
-            f"{', '.join([*state][:3])}, ...: is it of the same architecture, depth and channels?"
+            f"{', '.join(held[:3])}, ...: is it of the same architecture, depth and channels?"
         )
     if matched < len(wanted):
         print_log(f"{path}: not all of the backbone is in this file; {text}", "current")
