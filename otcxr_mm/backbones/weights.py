@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from ..utils.checkpoints import is_address, load_checkpoint, locate
+from ..utils.checkpoints import is_address, load_checkpoint, locate, of_the_zoo
 from ..utils.files import write_whole
 from ..utils.redaction import shareable
 from ..utils.versions import versions
@@ -116,11 +116,13 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike) -> None:
         if name in state and state[name].shape != v.shape
     }
     matched = len(wanted) - len(missing) - len(shapes)
-    text = f"missing: {', '.join(missing[:5])}; of another shape: {', '.join([*shapes.values()][:3])}"
+    lists = (("missing", missing[:5]), ("of another shape", [*shapes.values()][:3]))
+    text = "; ".join(f"{what}: {', '.join(names)}" for what, names in lists if names)
+    held = [name for name in state if not name.endswith("num_batches_tracked")]
     if matched < MIN_MATCHED * len(wanted) or stem_of(wanted) in (*missing, *shapes):
         raise ValueError(
             f"{path}: only {matched} of the backbone's {len(wanted)} tensors are in this file; {text}. It holds "
-            f"{', '.join([*state][:3])}, ...: is it of the same architecture, depth and channels?"
+            f"{', '.join(held[:3])}, ...: is it of the same architecture, depth and channels?"
         )
     if matched < len(wanted):
         print_log(f"{path}: not all of the backbone is in this file; {text}", "current")
@@ -139,7 +141,7 @@ def _fetch(path: str | os.PathLike) -> Mapping:
     if not is_address(path) and not locate(path).is_file():
         raise FileNotFoundError(
             f"{path}: no such file of weights: pre-train first, or name another file with "
-            "default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone)"
+            f"default_hooks.load_backbone.checkpoint=FILE (None for an untrained backbone){of_the_zoo()}"
         )
     return load_checkpoint(path)
 

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(
         description="Write the features of images, averaged over space. A killed command resumes when it is repeated."
     )
-    parser.add_argument("source", help="work dir of a run, a checkpoint, or backbone.pth with its JSON")
+    parser.add_argument("source", help="work dir, checkpoint, backbone.pth with its JSON, or a name of the model zoo")
     add_arguments(parser, SUFFIXES)
     parser.add_argument("--size", type=int, metavar="N", help="side in pixels, instead of that of the training")
     args = parser.parse_args(argv)

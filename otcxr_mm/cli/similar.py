@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(description="Find the images of an archive that look alike to a backbone, and draw them.")
-    parser.add_argument("source", help="work dir of a run, a checkpoint, or backbone.pth with its JSON")
+    parser.add_argument("source", help="work dir, checkpoint, backbone.pth with its JSON, or a name of the model zoo")
     parser.add_argument("archive", type=Path, metavar="ARCHIVE.npz", help="what otcxr embed wrote with these weights")
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="queries: images, folders or patterns")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.png", help="sheet; FILE.csv goes beside it")

@@ -22,6 +22,16 @@ def file(tmp_path):
     return tmp_path / "backbone.pth"
 
 
+def test_a_name_that_is_no_weights_is_answered_with_those_of_the_zoo():
+    with pytest.raises(FileNotFoundError, match="come with the package: otcxr_mobilenetv2_96"):
+        load_backbone_weights(resnet(), "otcxr_mobilenet")
+
+
+def test_weights_of_another_network_are_refused_with_the_names_of_both():
+    with pytest.raises(ValueError, match=r"0 of .*; missing: conv1.weight, [^:]* It holds conv1\.\S*(weight|bias),"):
+        load_backbone_weights(resnet(), "otcxr_mobilenetv2_96")
+
+
 def same(backbone, state):
     return all(torch.equal(v, state[n]) for n, v in backbone.state_dict().items() if v.dtype.is_floating_point)
 

@@ -83,6 +83,22 @@ def test_a_backbone_is_fed_what_it_was_pre_trained_on(tmp_path, trained, caplog)
     train("on_purpose", trained, **other, **{"default_hooks.consistency.strict": False})
 
 
+def test_weights_are_not_given_to_convolutions_of_another_kind(tmp_path):
+    padded = {"model.backbone.conv_cfg": dict(type="Conv2dAdaptivePadding")}
+    pretrained = tmp_path / "pretrained" / "backbone.pth"
+    first = runner(tmp_path, name="pretrain", **padded)
+    save_backbone(first.model, pretrained, first.cfg, size=32)
+
+    def train(name, **changes):
+        changes["default_hooks.load_backbone.checkpoint"] = str(pretrained)
+        runner(tmp_path, name=name, work_dir=f"{tmp_path}/{name}", **changes).train()
+
+    with pytest.raises(ValueError, match="'Conv2dAdaptivePadding'}, but this run uses conv_cfg=None"):
+        train("plain")
+    train("same", **padded)
+    train("on_purpose", **{"default_hooks.consistency.strict": False})
+
+
 def test_preprocessing_is_read_from_the_shipped_configs():
     pretrain = preprocessing_of(Config.fromfile(ROOT / "configs" / "otcxr_r50_nih.py"))
     assert pretrain == {"mean": [127.5], "std": [64.0], "max_value": 65535, "size": 224}

@@ -100,6 +100,8 @@ def test_a_plain_pipeline_makes_images_the_units(monkeypatch):
     assert metric.details["subgroups"] == {"sex": None, "age": None, "view": None}
     (text,) = lines
     assert text.startswith("50 images of 0 patients, 50 without a patient id; [95 % intervals] over 20 bootstrap draws")
+    measured(samples(*batch()), draws=0)
+    assert "bootstrap" not in lines[1]
 
 
 def half(rank, init, out):

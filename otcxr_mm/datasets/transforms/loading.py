@@ -33,7 +33,7 @@ def read_grey(path: str, max_value: int | None = None) -> np.ndarray:
         ImportError: If it is DICOM and pydicom is missing.
     """
     if not os.path.isfile(path):  # reading a pipe would wait for ever
-        raise MissingImageError(f"{path}: no such image file; look at data_root and the list that names it")
+        raise MissingImageError(f"{path}: no such image file; check the path, or data_root and the list that names it")
     if (size := os.path.getsize(path)) > MAX_BYTES:
         raise BrokenImageError(f"{path}: {size:,} bytes, more than any image of {MAX_PIXELS:,} pixels takes")
     try:

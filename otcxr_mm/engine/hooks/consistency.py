@@ -23,8 +23,10 @@ class ConsistencyHook(Hook):
     from the training set's, or if the normalisation differs from training; another image size is a warning. Resumed
     training is refused if its classes have changed, and any training if the classes of its validation set differ from
     those of its training set, or if images are normalised differently than in the pre-training of its backbone, as the
-    JSON beside the weights (or the config in the checkpoint) records. A classifier is not trained if no training image
-    has a known label of one of its classes; a class that one of several data sets labels is learnt from that one.
+    JSON beside the weights (or the config in the checkpoint) records. So is training with other convolutions
+    (`conv_cfg`) than that JSON records: other padding accepts the same weights, but gives other features. A classifier
+    is not trained if no training image has a known label of one of its classes; a class that one of several data sets
+    labels is learnt from that one.
 
     Args:
         strict: Whether a difference ends the run; otherwise it is logged as a warning. Missing weights always end it.
@@ -52,6 +54,7 @@ class ConsistencyHook(Hook):
             if weights.is_file():  # otherwise the hook that loads it raises an error
                 before, now = recorded_preprocessing(weights), preprocessing_of(runner.cfg)
                 self._compare_preprocessing(runner, str(weights), before, now)
+                self._compare_convolutions(runner, str(weights), before.get("backbone"))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Adds the names of the masks to what MMEngine saves about the training set."""
@@ -115,6 +118,19 @@ class ConsistencyHook(Hook):
                 "training, or default_hooks.consistency.strict=False if the difference is intended",
             )
 
+    def _compare_convolutions(self, runner: Runner, weights: str, before: Mapping | None) -> None:
+        now = runner.cfg.model.backbone
+        if not before or _registered(before) != _registered(now):  # another library's network, or no record
+            return
+        then, today = (dict(spec.get("conv_cfg") or {}) or None for spec in (before, now))
+        if then != today:
+            self._report(
+                runner,
+                f"{weights} was trained with the convolutions conv_cfg={then}, but this run uses conv_cfg={today}: the "
+                f"features would differ. Set model.backbone.conv_cfg={then}, or "
+                "default_hooks.consistency.strict=False if the difference is intended",
+            )
+
     def _report(self, runner: Runner, message: str) -> None:
         if self.strict:
             raise ValueError(message)
@@ -126,6 +142,11 @@ def _classes(dataset: object) -> dict[str, list[str]]:
     masks = {tuple(getattr(leaf, "mask_classes", ())) for leaf in leaves(dataset)}
     same = masks.pop() if len(masks) == 1 else ()
     return _named({**(getattr(dataset, "metainfo", None) or {}), "mask_classes": same})
+
+
+def _registered(spec: Mapping) -> str:
+    """Name of a part without its scope."""
+    return str(spec.get("type")).rpartition(".")[2]
 
 
 def _named(meta: Mapping | None) -> dict[str, list[str]]:

@@ -107,8 +107,8 @@ class MultiLabelAUC(BaseMetric):
             "scores": scores,
             "labels": labels,
         }
-        text = "{images} images of {patients} patients, {without_patient} without a patient id; [95 % intervals] over "
-        text += "{draws} bootstrap draws of {units}\n"
+        text = "{images} images of {patients} patients, {without_patient} without a patient id"
+        text += "; [95 % intervals] over {draws} bootstrap draws of {units}\n" if self.draws else "\n"
         print_log(text.format(**self.details) + table(self.details), "current")
         metrics = self._flat(details)
         return metrics | self._of_studies(patient_codes(of_images["study"])) if self.studies else metrics
