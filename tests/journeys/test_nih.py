@@ -9,7 +9,6 @@ from . import options, publishers
 from .figures import EXACT, assert_learnt
 from .planted import read_csv
 
-
 # so few iterations must not undo what random features tell apart
 GENTLE = ["optim_wrapper.optimizer.lr=1e-5"]
 
