@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from safetensors.torch import save
 from torch import nn
 
 from ..utils.checkpoints import is_address, load_checkpoint, locate, of_the_zoo
@@ -75,8 +76,6 @@ def describe_backbone(
 def write_backbone(path: Path, state: dict[str, torch.Tensor], record: dict) -> None:
     """Writes a `.pth` or `.safetensors` file of weights, and their record as a JSON beside it."""
     if path.suffix == ".safetensors":
-        from safetensors.torch import save
-
         data = save({name: value.contiguous() for name, value in state.items()})
     else:
         buffer = io.BytesIO()

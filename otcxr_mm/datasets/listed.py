@@ -22,19 +22,18 @@ class ListedCXR(BaseCXRDataset):
     """Images of a published collection that a list names: for :func:`.audit.audit`, not to be read.
 
     Args:
-        file: A list, as :func:`write_list` writes it.
-        collection: The collection whose images are taken.
+        folder: Where the list lies.
+        collection: The collection.
+        listed: Names and patients of the images.
     """
 
-    def __init__(self, file: Path, collection: str) -> None:
-        self.collection = collection
-        super().__init__(str(file.parent), file.name, check_files=False)
+    def __init__(self, folder: Path, collection: str, listed: Records) -> None:
+        self.collection, self.listed = collection, listed
+        super().__init__(str(folder), IMAGES, check_files=False)
 
     def load_records(self) -> Records:
-        """Names and patients of the images of the collection."""
-        table = read_csv(self.root / self.ann_file, COLUMNS)
-        own = table["collection"] == self.collection
-        return Records(table["image"][own], table["patient"][own])
+        """Names and patients of the images."""
+        return self.listed
 
 
 def listed_images(folder: Path) -> list[ListedCXR]:
@@ -42,7 +41,10 @@ def listed_images(folder: Path) -> list[ListedCXR]:
     file = folder / IMAGES
     if not file.is_file():
         return []
-    return [ListedCXR(file, str(name)) for name in np.unique(read_csv(file, COLUMNS)["collection"])]
+    table = read_csv(file, COLUMNS)
+    images = Records(table["image"], table["patient"])
+    collections = table["collection"]
+    return [ListedCXR(folder, str(name), images.take(collections == name)) for name in np.unique(collections)]
 
 
 def write_list(folder: Path, images: Iterable[tuple[str, str, str]]) -> None:

@@ -89,7 +89,6 @@ def test_three_channels_get_the_same_image(tmp_path, images):
 
 
 def test_safetensors_are_read_too(tmp_path, images):
-    pytest.importorskip("safetensors")
     write_backbone(tmp_path)
     # the name that a folder for the hub uses is a file with its own JSON here
     out = otcxr_mm.export_backbone(tmp_path / "backbone.pth", tmp_path / "model.safetensors")

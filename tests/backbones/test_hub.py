@@ -10,7 +10,6 @@ from tests.apis.weights import write_backbone
 from tests.conftest import write_image
 
 timm = pytest.importorskip("timm")
-pytest.importorskip("safetensors")
 
 RESNET = {"base_channels": 64, "stem_channels": 64}
 VIT = dict(

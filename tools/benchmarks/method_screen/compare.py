@@ -102,3 +102,8 @@ def interval(values: np.ndarray) -> dict[str, float]:
     """Value on the sample and the 95 % percentile interval over the draws."""
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
     return {"value": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def text_of(found: dict[str, float], sign: str = "") -> str:
+    """An :func:`interval` as text, to three digits; with `sign` "+", of a difference."""
+    return f"{found['value']:{sign}.3f} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from otcxr_mm.datasets import UnlabeledCXR, pack_images
+from otcxr_mm.datasets.tables import read_list
 from otcxr_mm.utils.checkpoints import latest_checkpoint
 from otcxr_mm.utils.files import write_whole
 from otcxr_mm.version import __version__
@@ -55,7 +56,7 @@ def pack() -> None:
 
 def split_without_official_test(folder: Path, out: Path) -> None:
     """Writes the patient split of a part of NIH ChestX-ray14, without training patients of the official test list."""
-    official = {name.split("_")[0] for name in (folder / "test_list.txt").read_text().split()}
+    official = {name.split("_")[0] for name in read_list(folder / "test_list.txt").tolist()}
     lines = (folder / "patient_split.csv").read_text().splitlines()
     # a line begins with the image's name, whose first part is the patient
     kept = [line for line in lines if not line.endswith(",train") or line.split("_")[0] not in official]

@@ -19,7 +19,7 @@ from otcxr_mm.utils.checkpoints import HUB_WEIGHTS, ZOO
 from otcxr_mm.utils.files import write_whole
 
 from . import records
-from .compare import METRICS, bootstrap, interval
+from .compare import METRICS, bootstrap, interval, text_of
 from .queues import QUEUES
 
 QUEUE = "published"
@@ -86,12 +86,7 @@ def figures(ours: dict[str, np.ndarray], baseline: dict[str, np.ndarray]) -> lis
     rows = []
     for metric in METRICS:
         a, b = (bootstrap(metric, [arrays], "test") for arrays in (ours, baseline))
-        cells = [(a, ""), (b, ""), (a - b, "+")]
-        texts = [
-            f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
-            for x, sign in ((interval(values), sign) for values, sign in cells)
-        ]
-        rows.append((metric, *texts))
+        rows.append((metric, text_of(interval(a)), text_of(interval(b)), text_of(interval(a - b), "+")))
     return rows
 
 

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from otcxr_mm.utils.files import write_whole
 
 from . import records
-from .compare import BASELINES, METRICS, bootstrap, interval
+from .compare import BASELINES, METRICS, bootstrap, interval, text_of
 from .queues import QUEUES, REFERENCES
 
 COLUMNS = (
@@ -98,14 +98,12 @@ def comparison_tables(queue: str) -> str:
     """docs/results/QUEUE.json as two Markdown tables."""
     found = json.loads(comparison_file(queue).read_text())
 
-    def cell(x: dict, sign: str = "") -> str:
-        return f"{x['value']:{sign}.3f} [{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
-
     # those that were measured
     columns = [metric for metric in METRICS if metric in found["methods"]["otcxr"]]
-    rows = [[method, *(cell(metrics[m]) for m in columns)] for method, metrics in found["methods"].items()]
+    rows = [[method, *(text_of(metrics[m]) for m in columns)] for method, metrics in found["methods"].items()]
     differences = [
-        [f"{row['method']} minus {row['minus']}", *(cell(row[m], "+") for m in columns)] for row in found["differences"]
+        [f"{row['method']} minus {row['minus']}", *(text_of(row[m], "+") for m in columns)]
+        for row in found["differences"]
     ]
     return "\n\n".join(_markdown(["method", *columns], part) for part in (rows, differences))
 
