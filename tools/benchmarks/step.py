@@ -1,89 +1,158 @@
-"""Time of a training step of OTCXR against VICReg's, on the same backbone, views and threads.
+"""Time of a training step of OTCXR against Barlow Twins' and VICReg's, on the same backbone, views and threads.
 
-python tools/benchmarks/step.py [--batch N] [--rounds N] [--networks NAME ...] [--out FILE]
+python tools/benchmarks/step.py [--batch N ...] [--threads N] [--rounds N] [--networks NAME ...] [--device cuda]
+    [--amp] [--parts] [--quick] [--out FILE]
 
-A step is the normalisation of two views, forward, losses, backward and AdamW, in float32, without reading images.
-VICReg is MMPretrain's two-view algorithm with VICRegHead, as in configs/demo/vicreg_r18_synthetic.py; its expander has
-512 channels on the small networks, and VICReg's published 8,192 on the ResNet-50. All methods run in turn.
+A step is the normalisation of two views, forward, losses, backward and AdamW, in float32 (with --amp: under bfloat16
+autocast), without reading images. Barlow Twins is MMPretrain's algorithm, neck, head and loss, from the config that it
+ships. VICReg is MMPretrain's two-view algorithm with VICRegHead, as in configs/demo/vicreg_r18_synthetic.py. The
+projectors of both have their published 8,192 channels on the ResNet-50 and 512 on the small networks. All methods run
+in turn. --parts adds the shares of OTCXR's step; --quick takes the smallest network, one batch size and few rounds.
 """
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from _report import arguments, finish, paired, row
+from _step_parts import shares
 
 ROOT = Path(__file__).resolve().parents[2]
 VICREG = "demo/vicreg_r18_synthetic.py"
-# config, side of the views, channels of the last stage, VICReg's expander, largest ratio
-NETWORKS = {
-    "thin ResNet-18 at 96": ("otcxr_r18_cpu.py", 96, 256, 512, 1.3),
-    "MobileNetV2 at 96": ("otcxr_mobilenetv2_imagenet_cpu.py", 96, 1280, 512, 1.3),
-    "ResNet-50 at 224": ("otcxr_r50_nih.py", 224, 2048, 8192, 1.05),
-}
+BARLOW_TWINS = ".mim/configs/barlowtwins/barlowtwins_resnet50_8xb256-coslr-300e_in1k.py"  # of MMPretrain
 INFUSED = {"neck": {"infusion": "both"}, "head": {"guard": True}}
 
 
-def step(model: dict, side: int, batch: int) -> Callable[[], None]:
+class Network(NamedTuple):
+    """A backbone to compare on, and the largest ratio of OTCXR's step to each peer's."""
+
+    config: str
+    side: int
+    channels: int  # of the last stage
+    projector: int  # channels of the peers'
+    batches: tuple[int, ...]
+    at_most: dict[tuple[str, str], float]
+
+
+# the thin ResNet-18 is the smallest network of the configs, so what OTCXR adds weighs most there
+NETWORKS = {
+    "thin ResNet-18 at 96": Network(
+        "otcxr_r18_cpu.py",
+        96,
+        256,
+        512,
+        (32, 64),
+        {
+            ("OTCXR", "Barlow Twins"): 1.15,
+            ("OTCXR with infusion and guard", "Barlow Twins"): 1.3,
+            ("OTCXR", "VICReg"): 1.3,
+        },
+    ),
+    "MobileNetV2 at 96": Network(
+        "otcxr_mobilenetv2_imagenet_cpu.py", 96, 1280, 512, (32, 64), {("OTCXR", "VICReg"): 1.3}
+    ),
+    "ResNet-50 at 224": Network("otcxr_r50_nih.py", 224, 2048, 8192, (32,), {("OTCXR", "VICReg"): 1.05}),
+}
+
+
+def step(model: dict, side: int, batch: int, device: str = "cpu", amp: bool = False) -> Callable[[], None]:
     """A training step of a model on fixed random views."""
     from mmpretrain.structures import DataSample
 
     from otcxr_mm.registry import MODELS
 
     torch.manual_seed(0)
-    built = MODELS.build(model).train()
+    built = MODELS.build(model).train().to(device)
     optimizer = torch.optim.AdamW(built.parameters(), lr=1e-6)
-    views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8) for _ in range(2)]
+    views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8).to(device) for _ in range(2)]
     geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]]).numpy()
     samples = [DataSample(metainfo=dict(view_to_image=geometry)) for _ in range(batch)]
 
     def run() -> None:
         data = built.data_preprocessor(dict(inputs=views, data_samples=samples), training=True)
-        loss, _ = built.parse_losses(built(**data, mode="loss"))
+        with torch.autocast(device, torch.bfloat16) if amp else nullcontext():
+            loss, _ = built.parse_losses(built(**data, mode="loss"))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return run
 
 
-def measure(name: str, batch: int, rounds: int) -> list[dict]:
-    """Rows of one network."""
+def models(network: Network) -> dict[str, dict]:
+    """Configs of the methods on one backbone."""
+    import mmpretrain
     from mmengine.config import Config
 
-    file, side, channels, hidden, most = NETWORKS[name]
-    ours = Config.fromfile(ROOT / "configs" / file).model
+    ours = Config.fromfile(ROOT / "configs" / network.config).model
     infused = Config(dict(model=ours))
     infused.merge_from_dict(dict(model=INFUSED))
-    theirs = Config.fromfile(ROOT / "configs" / VICREG).model
-    last = ours.backbone.out_indices[-1]
-    theirs.backbone, theirs.data_preprocessor = {**ours.backbone, "out_indices": (last,)}, ours.data_preprocessor
-    theirs.neck.update(in_channels=channels, hid_channels=hidden, out_channels=hidden)
-    models = {"VICReg": theirs, "OTCXR": ours, "OTCXR with infusion and guard": infused.model}
-    seconds = paired({kind: step(model, side, batch) for kind, model in models.items()}, rounds)
-    targets = {"OTCXR": most}
+    peers = {
+        "Barlow Twins": Config.fromfile(Path(mmpretrain.__file__).parent / BARLOW_TWINS).model,
+        "VICReg": Config.fromfile(ROOT / "configs" / VICREG).model,
+    }
+    last, width = ours.backbone.out_indices[-1], network.projector
+    for peer in peers.values():
+        peer.backbone, peer.data_preprocessor = {**ours.backbone, "out_indices": (last,)}, ours.data_preprocessor
+        peer.neck.update(
+            in_channels=network.channels, hid_channels=width, out_channels=width, norm_cfg=dict(type="BN1d")
+        )
+    peers["Barlow Twins"].head.in_channels = width
+    return {**peers, "OTCXR": ours, "OTCXR with infusion and guard": infused.model}
+
+
+def measure(name: str, batch: int, rounds: int, device: str, amp: bool) -> list[dict]:
+    """Rows of one network and batch size."""
+    network = NETWORKS[name]
+    steps = {kind: step(model, network.side, batch, device, amp) for kind, model in models(network).items()}
+    seconds = paired(steps, rounds)
     return [
-        row(f"{name}: time of a step of {kind} / VICReg's", value / seconds["VICReg"], at_most=targets.get(kind))
-        for kind, value in seconds.items()
-        if kind != "VICReg"
+        row(
+            f"{name}, batches of {batch}: time of a step of {kind} / {peer}",
+            seconds[kind] / seconds[peer],
+            at_most=network.at_most.get((kind, peer)),
+        )
+        for peer in ("Barlow Twins", "VICReg")
+        for kind in ("OTCXR", "OTCXR with infusion and guard")
     ]
 
 
 def main() -> None:
     """Prints and writes the rows."""
     parser = arguments(__doc__)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, nargs="+", help="default: 32 and 64; 32 on the ResNet-50")
+    parser.add_argument("--threads", type=int, default=int(os.environ["OMP_NUM_THREADS"]))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--parts", action="store_true", help="also the shares of the parts of OTCXR's step")
+    parser.add_argument("--quick", action="store_true", help="one network, one batch size, 3 rounds")
     args = parser.parse_args()
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpretrain")
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    finish([r for name in args.networks for r in measure(name, args.batch, args.rounds)], args.out)
+    torch.set_num_threads(args.threads)
+    if args.quick:
+        args.networks, args.batch, args.rounds = args.networks[:1], (args.batch or [32])[:1], 3
+    rows = []
+    for name in args.networks:
+        for batch in args.batch or NETWORKS[name].batches:
+            rows += measure(name, batch, args.rounds, args.device, args.amp)
+            if args.parts:
+                network = NETWORKS[name]
+                for kind, model in models(network).items():
+                    if kind.startswith("OTCXR"):
+                        found = shares(model, network.side, batch, args.rounds, args.device, args.amp)
+                        rows += [row(f"{name}, batches of {batch}, {kind}: {part}", v) for part, v in found.items()]
+    finish(rows, args.out)
 
 
 if __name__ == "__main__":
