@@ -53,7 +53,7 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: `inputs`: a batch (B, 1, H, W) or a list of them, one per view, uint8 or float on the scale 0 to
-                255; `data_samples`: returned unchanged.
+                255; `data_samples`: whose labels and masks, if any, move to the device.
             training: Unused.
 
         Returns:
@@ -62,4 +62,7 @@ class CXRDataPreprocessor(BaseDataPreprocessor):
         inputs = data["inputs"]
         single = isinstance(inputs, Tensor)
         inputs = self._normalise(inputs) if single else [self._normalise(view) for view in inputs]
-        return {"inputs": inputs, "data_samples": data.get("data_samples")}
+        samples = data.get("data_samples")
+        if samples and len(samples[0].keys()):  # those of pre-training hold no tensors
+            samples = self.cast_data(samples)
+        return {"inputs": inputs, "data_samples": samples}

@@ -22,13 +22,13 @@ import time
 from method_screen.queues import QUEUES
 
 
-def run_queue(queue: str, only: str, jobs: int, again: bool) -> int:
+def run_queue(queue: str, only: str, jobs: int | None, again: bool) -> int:
     """Runs what is missing; returns how many runs failed.
 
     Args:
         queue: Its name.
         only: Regular expression that a run's name must match.
-        jobs: Runs at a time; on a GPU always one.
+        jobs: Runs at a time; None: one for each core, and one on a GPU.
         again: Evaluate again what is recorded, instead of running what is missing.
     """
     import torch
@@ -40,9 +40,9 @@ def run_queue(queue: str, only: str, jobs: int, again: bool) -> int:
         raise SystemExit(f"--only {only}: no run of the queue {queue} matches; there are {', '.join(QUEUES[queue])}")
     todo = [name for name in matching if (record_of(queue, name) is not None) == again]
     print(f"{queue}: {len(todo)} of {len(QUEUES[queue])} runs to do", flush=True)
-    if todo:
-        pack()
-    jobs = 1 if torch.cuda.is_available() else jobs
+    for sizes in {QUEUES[queue][name].sizes for name in todo}:
+        pack(sizes)
+    jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the runs below must not outlive this process
     running: dict[subprocess.Popen, tuple[str, float]] = {}
     failed = 0
@@ -104,7 +104,7 @@ def main() -> None:
     intervals.add_argument("queue", choices=("confirm", "scratch"))
     run.add_argument("--only", default="", metavar="REGEX", help="runs whose name matches")
     run.add_argument("--evaluate-again", action="store_true", help="evaluate finished runs again")
-    run.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time on a CPU")
+    run.add_argument("--jobs", type=int, help="runs at a time; default: one for each core, and one on a GPU")
     one.add_argument("name")
     show.add_argument("--split", default="val", choices=("val", "test"))
     args = parser.parse_args()

@@ -28,9 +28,6 @@ from .queues import QUEUES
 from .run import Run
 from .tasks import load_tasks
 
-# side of a viewpoint, shorter side of the packed images, in pixels
-SIZE, SHORTER = 96, 160
-
 
 def device_name() -> str:
     """What the run is computed on."""
@@ -42,14 +39,15 @@ def device_name() -> str:
     return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} thread(s)"
 
 
-def pack() -> None:
-    """Packs the training images and those of the tasks."""
+def pack(sizes: tuple[int, int]) -> None:
+    """Packs the training images and those of the tasks, at the sizes of a run."""
+    size, shorter = sizes
     packed = records.work_folder() / "packed"
     for name, table in (("kermany", "labels.csv"), ("nih", "patient_split.csv"), ("nih_followup", "patient_split.csv")):
         images = UnlabeledCXR(str(records.data_folder() / name), ann_file=table, img_prefix="images")
         images.full_init()
-        pack_images(images.root, images.records.path.tolist(), packed / f"{name}_{SHORTER}", SHORTER)
-    load_tasks(records.data_folder(), packed, SIZE)
+        pack_images(images.root, images.records.path.tolist(), packed / f"{name}_{shorter}", shorter)
+    load_tasks(records.data_folder(), packed, size)
     for name in ("nih", "nih_followup"):
         split_without_official_test(records.data_folder() / name, records.work_folder() / "published" / f"{name}.csv")
 
@@ -125,10 +123,10 @@ def execute(queue: str, name: str) -> None:
 def _measure(run: Run, cfg: Config) -> dict:
     """Trains and evaluates; leaves the predictions in arrays.npz of the work directory."""
     if torch.cuda.is_available():
-        cfg.train_dataloader.update(num_workers=os.cpu_count(), persistent_workers=True, pin_memory=True)
+        cfg.train_dataloader.update(num_workers=min(8, os.cpu_count() or 1), persistent_workers=True, pin_memory=True)
     else:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
-    tasks = load_tasks(records.data_folder(), records.work_folder() / "packed", SIZE)
+    tasks = load_tasks(records.data_folder(), records.work_folder() / "packed", run.sizes[0])
     facts = train(cfg) if run.epochs else {"images_seen": 0, "device": device_name()}
     frozen = _frozen(run, cfg)
     if run.config == "random":

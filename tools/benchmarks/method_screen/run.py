@@ -28,7 +28,12 @@ class Run:
     @property
     def stages(self) -> tuple[int, int]:
         """The stages of the backbone that are evaluated, strides 16 and 32."""
-        return (4, 7) if self.start else (2, 3)
+        return (4, 7) if self.start == "imagenet" else (2, 3)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Side of a viewpoint, and shorter side of the packed images, in pixels."""
+        return (224, 256) if self.start == "resnet50" else (96, 160)
 
 
 def over_seeds(methods: dict[str, Run]) -> dict[str, Run]:
