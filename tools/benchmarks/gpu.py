@@ -203,6 +203,9 @@ def main() -> None:
 
     init_default_scope("mmpretrain")
     start = time.time()
+    if args.device == "cpu" and not args.quick:
+        print("no GPU: nothing is measured; --quick rehearses on the CPU")
+        finish([], args.out)
     side, sizes, rounds = (64, (4, 8), 1) if args.quick else (224, (64, 256), 9)
     rows = [*time_and_memory(args.device, side, sizes, rounds), *precision(args.device, side, sizes[0])]
     rows += processes(args.device, side, sizes[0])

@@ -1,5 +1,7 @@
 """Runs from ImageNet's weights: MobileNetV2 on 10,740 radiographs."""
 
+from dataclasses import replace
+
 from .from_scratch import FAST, GUARD, HEAD, LR, MASS_25, NECK, OT, OWN
 from .run import Run, over_seeds
 
@@ -138,6 +140,7 @@ def _infusion() -> dict[str, Run]:
     return {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
 
 
+PEERS = ("vicregl_tuned", "vicreg", "simclr")
 # a softmax and the nearest match are stand-ins for a plan that also sees features alone
 REFERENCES = {"otcxr_features_softmax": "otcxr_features", "otcxr_features_nearest": "otcxr_features"}
 
@@ -161,9 +164,16 @@ def _confirm() -> dict[str, Run]:
     }
     methods = {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
     methods["otcxr_paper"] = _imagenet("otcxr_screen", PAPER)
-    methods |= {name.removesuffix("_tuned"): _imagenet(name, SLOW) for name in ("vicregl_tuned", "vicreg", "simclr")}
+    methods |= {name.removesuffix("_tuned"): _imagenet(name, SLOW) for name in PEERS}
     # no seed changes weights that are not trained
     return {"imagenet_seed1": _imagenet("vicreg", {}, epochs=0, seed=1, test=True), **over_seeds(methods)}
+
+
+def _longer() -> dict[str, Run]:
+    """Whether the order holds at five times the images; on validation patients."""
+    methods = {"otcxr": _imagenet("otcxr_screen", BEST)}
+    methods |= {name.removesuffix("_tuned"): _imagenet(name, SLOW) for name in PEERS}
+    return {name: replace(run, epochs=5 * run.epochs, seed=1) for name, run in methods.items()}
 
 
 def _published() -> dict[str, Run]:
@@ -182,5 +192,6 @@ QUEUES: dict[str, dict[str, Run]] = {
     "pairs": _pairs(),
     "infusion": _infusion(),
     "confirm": _confirm(),
+    "longer": _longer(),
     "published": _published(),
 }
