@@ -121,7 +121,7 @@ def test_detached_context_sends_no_gradient_to_the_other_view(detach):
     a, b = feats(), feats()
     neck(a, b)[0].dense.square().mean().backward()
     assert a[0].grad.abs().sum() > 0
-    assert (b[0].grad is None) == detach
+    assert b[0].grad.any() != detach
 
 
 def test_position_enters_queries_and_keys_only():
