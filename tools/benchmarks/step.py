@@ -13,6 +13,7 @@ smallest network, one batch size and few rounds.
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -126,7 +127,9 @@ def measure(name: str, batch: int, rounds: int, device: str, amp: bool) -> list[
             steps[kind + LAST] = step({**model, "channels_last": True}, network.side, batch, device, amp)
         elif kind == "Barlow Twins":
             steps[kind + LAST] = step(model, network.side, batch, device, amp, last=True)
-    seconds = paired(steps, rounds)
+    # with one thread, CPU time is the time of an idle machine
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    seconds = paired(steps, rounds, time.process_time if alone else time.perf_counter)
     return [
         row(
             f"{name}, batches of {batch}: time of a step of {kind} / {peer}",
