@@ -8,7 +8,7 @@ from .geometry import geometric_prior, token_centres, visibility
 from .precision import full_precision
 from .rank import effective_rank
 from .sinkhorn import Transport, sinkhorn, sinkhorn_divergence
-from .vicreg import covariance, position_centred, variance
+from .vicreg import covariance, covariance_matrix, covariance_of, position_centred, variance, variance_of
 
 __all__ = [
     "Correspondence",
@@ -17,6 +17,8 @@ __all__ = [
     "correspondence",
     "cost",
     "covariance",
+    "covariance_matrix",
+    "covariance_of",
     "effective_rank",
     "exact_plan",
     "full_precision",
@@ -27,5 +29,6 @@ __all__ = [
     "sinkhorn_divergence",
     "token_centres",
     "variance",
+    "variance_of",
     "visibility",
 ]

@@ -4,6 +4,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 import otcxr_mm
+from otcxr_mm.models.selfsup.otcxr import channels_last
 from tests.models.test_cvsim import awake, silent
 
 BACKBONE = dict(type="ResNet", depth=18, base_channels=16, stem_channels=16, in_channels=1, out_indices=(2, 3))
@@ -62,6 +63,26 @@ def test_every_parameter_gets_a_gradient(neck, head, kwargs):
     assert silent(m) == []
     if m.target is not None:
         assert all(p.grad is None for p in m.target.parameters())
+
+
+def test_channels_last_changes_the_layout_alone():
+    m = model(data_preprocessor=dict(type="otcxr_mm.CXRDataPreprocessor"), channels_last=True).double()
+    data = m.data_preprocessor(batch(), True)
+    data["inputs"] = [view.double() for view in data["inputs"]]
+    seen = []
+    m.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    first, m.channels_last = m(**data, mode="loss"), False
+    second = m(**data, mode="loss")
+    torch.testing.assert_close(first, second)
+    assert torch.equal(seen[0], seen[2])
+    assert seen[0].stride() == (64 * 64, 1, 64, 1) != seen[2].stride()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_view_with_the_channels_last_is_one_for_convolutions(channels):
+    view = channels_last(torch.randn(2, 1, 4, 6).expand(-1, channels, -1, -1))
+    assert view.stride() == (24 * channels, 1, 6 * channels, channels)
+    assert torch.nn.Conv2d(channels, 4, 1)(view).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_target_starts_where_the_online_network_is_and_nothing_else_moves_it():

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from otcxr_mm.ops import covariance, effective_rank, position_centred, variance
+from otcxr_mm.ops import (
+    covariance,
+    covariance_matrix,
+    covariance_of,
+    effective_rank,
+    position_centred,
+    variance,
+    variance_of,
+)
 
 
 def test_variance_is_vicregs():
@@ -31,6 +39,22 @@ def test_position_centred_removes_a_table():
     torch.testing.assert_close(residual.square().sum(0) / dof, torch.ones(16, dtype=torch.float64), rtol=0.1, atol=0)
 
 
+def test_one_matrix_gives_both_statistics_and_their_gradients():
+    tokens = (0.5 * torch.randn(6, 9, 4, dtype=torch.float64)).requires_grad_()
+    residual = (tokens - tokens.mean(0)).flatten(0, 1)
+    matrix = residual.T @ residual / 45  # 9 x (6 - 1) degrees of freedom, by autograd throughout
+    std = (matrix.diagonal() + 1e-4).sqrt()
+    plain = (1 - std).clamp_min(0).mean(), (matrix.square().sum() - matrix.diagonal().square().sum()) / 4
+    shared = covariance_matrix(tokens)
+    for value, expected in zip((variance_of(shared), covariance_of(shared)), plain, strict=True):
+        torch.testing.assert_close(value, expected)
+        ours, theirs = (torch.autograd.grad(x, tokens, retain_graph=True)[0] for x in (value, expected))
+        torch.testing.assert_close(ours, theirs)
+    weight = torch.randn(4, 4, dtype=torch.float64)  # a gradient that is not symmetric
+    ours, theirs = (torch.autograd.grad((weight * m).sum(), tokens)[0] for m in (shared, matrix))
+    torch.testing.assert_close(ours, theirs)
+
+
 @pytest.mark.parametrize("statistic", [variance, covariance])
 def test_one_sample_is_an_error_that_says_what_to_do(statistic):
     with pytest.raises(ValueError, match=r"at least 2 samples, got \(1, 4\).*batch size"):
@@ -38,6 +62,8 @@ def test_one_sample_is_an_error_that_says_what_to_do(statistic):
     residual, dof = position_centred(torch.randn(1, 9, 4))  # 9 tokens, but of one image
     with pytest.raises(ValueError, match="0 degrees of freedom"):
         statistic(residual, dof=dof)
+    with pytest.raises(ValueError, match="0 degrees of freedom"):
+        covariance_matrix(torch.randn(1, 9, 4))
 
 
 def test_effective_rank_of_an_isotropic_set_a_line_and_a_point():

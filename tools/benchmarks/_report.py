@@ -14,15 +14,17 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def paired(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def paired(
+    functions: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Median seconds of each function; they run in turn, and the first round is not counted."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for counted in range(rounds + 1):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if counted:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -6,11 +6,14 @@ python tools/benchmarks/step.py [--batch N ...] [--threads N] [--rounds N] [--ne
 A step is the normalisation of two views, forward, losses, backward and AdamW, in float32 (with --amp: under bfloat16
 autocast), without reading images. Barlow Twins is MMPretrain's algorithm, neck, head and loss, from the config that it
 ships. VICReg is MMPretrain's two-view algorithm with VICRegHead, as in configs/demo/vicreg_r18_synthetic.py. The
-projectors of both have their published 8,192 channels on the ResNet-50 and 512 on the small networks. All methods run
-in turn. --parts adds the shares of OTCXR's step; --quick takes the smallest network, one batch size and few rounds.
+projectors of both have their published 8,192 channels on the ResNet-50 and 512 on the small networks. The rows with
+targets have the channels first in memory, as MMPretrain has them; OTCXR's option channels_last is compared with that
+and with Barlow Twins on such views. All methods run in turn. --parts adds the shares of OTCXR's step; --quick takes the
+smallest network, one batch size and few rounds.
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,6 +28,7 @@ from _step_parts import shares
 ROOT = Path(__file__).resolve().parents[2]
 VICREG = "demo/vicreg_r18_synthetic.py"
 BARLOW_TWINS = ".mim/configs/barlowtwins/barlowtwins_resnet50_8xb256-coslr-300e_in1k.py"  # of MMPretrain
+LAST = ", channels last"
 INFUSED = {"neck": {"infusion": "both"}, "head": {"guard": True}}
 
 
@@ -60,10 +64,13 @@ NETWORKS = {
 }
 
 
-def step(model: dict, side: int, batch: int, device: str = "cpu", amp: bool = False) -> Callable[[], None]:
-    """A training step of a model on fixed random views."""
+def step(
+    model: dict, side: int, batch: int, device: str = "cpu", amp: bool = False, last: bool = False
+) -> Callable[[], None]:
+    """A training step of a model on fixed random views; `last`: a peer's with the channels last in memory."""
     from mmpretrain.structures import DataSample
 
+    from otcxr_mm.models.selfsup.otcxr import channels_last
     from otcxr_mm.registry import MODELS
 
     torch.manual_seed(0)
@@ -75,6 +82,8 @@ def step(model: dict, side: int, batch: int, device: str = "cpu", amp: bool = Fa
 
     def run() -> None:
         data = built.data_preprocessor(dict(inputs=views, data_samples=samples), training=True)
+        if last:
+            data["inputs"] = list(map(channels_last, data["inputs"]))
         with torch.autocast(device, torch.bfloat16) if amp else nullcontext():
             loss, _ = built.parse_losses(built(**data, mode="loss"))
         optimizer.zero_grad()
@@ -111,16 +120,25 @@ def models(network: Network) -> dict[str, dict]:
 def measure(name: str, batch: int, rounds: int, device: str, amp: bool) -> list[dict]:
     """Rows of one network and batch size."""
     network = NETWORKS[name]
-    steps = {kind: step(model, network.side, batch, device, amp) for kind, model in models(network).items()}
-    seconds = paired(steps, rounds)
+    steps = {}
+    for kind, model in models(network).items():
+        steps[kind] = step(model, network.side, batch, device, amp)
+        if kind.startswith("OTCXR"):
+            steps[kind + LAST] = step({**model, "channels_last": True}, network.side, batch, device, amp)
+        elif kind == "Barlow Twins":
+            steps[kind + LAST] = step(model, network.side, batch, device, amp, last=True)
+    # with one thread, CPU time is the time of an idle machine
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    seconds = paired(steps, rounds, time.process_time if alone else time.perf_counter)
     return [
         row(
             f"{name}, batches of {batch}: time of a step of {kind} / {peer}",
             seconds[kind] / seconds[peer],
             at_most=network.at_most.get((kind, peer)),
         )
-        for peer in ("Barlow Twins", "VICReg")
-        for kind in ("OTCXR", "OTCXR with infusion and guard")
+        for peer in ("Barlow Twins", "Barlow Twins" + LAST, "VICReg")
+        for kind in seconds
+        if kind.startswith("OTCXR") and (peer == "Barlow Twins" or kind.endswith(LAST) == peer.endswith(LAST))
     ]
 
 

@@ -1,5 +1,7 @@
 """How the tokens of two views are matched: atoms and masses, costs from the geometry, and the transport."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -54,10 +56,8 @@ class Matching:
                 "OTHead: marginals='visibility' and prior_scale need view_to_image, which the data samples lack: "
                 "end the pipeline with otcxr_mm.TwoViewCrop and otcxr_mm.PackViews"
             )
-        mu, nu = (
-            Atoms(self._points(tokens), masses(tokens, self.marginals, self.global_mass, view_to_image, view))
-            for view, tokens in enumerate((source, target))
-        )
+        weights = masses(source, self.marginals, self.global_mass, view_to_image)
+        mu, nu = (Atoms(self._points(t), mass) for t, mass in zip((source, target), weights, strict=True))
         cost = None
         if prior and self.prior_scale is not None:
             cost = prior_cost(view_to_image, source.grid, self.prior_scale, with_global=self.global_mass > 0)
@@ -76,26 +76,25 @@ class Matching:
         return torch.cat([tokens.dense, tokens.pooled], 1) if self.global_mass else tokens.dense
 
 
-def masses(tokens: Tokens, kind: str, global_mass: float, view_to_image: Tensor | None, view: int) -> Tensor:
-    """Masses of a view's atoms.
+def masses(tokens: Tokens, kind: str, global_mass: float, view_to_image: Tensor | None) -> Sequence[Tensor]:
+    """Masses of the atoms of source and target.
 
     Args:
-        tokens: Tokens of the view.
+        tokens: Tokens of either view.
         kind: `marginals` of :class:`.OTHead`.
         global_mass: Mass of the global token; the dense tokens share the rest.
         view_to_image: Both views' maps to the image, (B, 2, 2, 3); needed for ``'visibility'``.
-        view: Index of the view, 0 or 1.
 
     Returns:
-        (B, N), or (B, N + 1) if `global_mass` is not 0; the sum is 1.
+        Two of (B, N), or of (B, N + 1) if `global_mass` is not 0; the sum of each is 1.
     """
-    dense = tokens.dense.detach()
     if kind == "visibility":
-        weights = _FLOOR + visibility(view_to_image[:, view], view_to_image[:, 1 - view], tokens.grid)
+        own, other = view_to_image.transpose(0, 1), view_to_image.flip(1).transpose(0, 1)
+        weights = _FLOOR + visibility(own.flatten(0, 1), other.flatten(0, 1), tokens.grid)
     else:
-        weights = torch.ones_like(dense[:, :, 0])
+        weights = torch.ones_like(tokens.dense[:, :, 0].detach()).repeat(2, 1)
     weights = (1 - global_mass) * weights / weights.sum(1, keepdim=True)
-    return pad(weights, (0, 1), value=global_mass) if global_mass else weights
+    return (pad(weights, (0, 1), value=global_mass) if global_mass else weights).chunk(2)
 
 
 def prior_cost(view_to_image: Tensor, grid: tuple[int, int], scale: float, with_global: bool) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import Transport, gather, position_centred
+from ...ops import Transport, covariance_matrix, gather
 from ...ops.precision import to_float32
 from ...registry import MODELS
 from ..choices import check_choice
@@ -194,20 +194,20 @@ class OTHead(BaseModule):
     def _regularise(self, source: Tokens, target: Tokens) -> dict[str, Tensor]:
         losses = {"loss_var": 0, "loss_cov": 0}
         for samples in (self._samples(source), self._samples(target)):
-            for x, dof in samples:
-                losses["loss_var"] = losses["loss_var"] + self.loss_var(x, dof) / len(samples)
-                losses["loss_cov"] = losses["loss_cov"] + self.loss_cov(x, dof) / len(samples)
+            for matrix in map(covariance_matrix, samples):
+                losses["loss_var"] = losses["loss_var"] + self.loss_var(matrix) / len(samples)
+                losses["loss_cov"] = losses["loss_cov"] + self.loss_cov(matrix) / len(samples)
         return losses
 
-    def _samples(self, tokens: Tokens) -> list[tuple[Tensor, int | None]]:
-        """Samples (n, D) of the statistics over the global batch, each with its degrees of freedom."""
+    def _samples(self, tokens: Tokens) -> list[Tensor]:
+        """Samples of the statistics over the global batch, (n, D), or (B, N, D) to be centred at each position."""
         if self.statistics == "flattened":
-            return [(gather(tokens.dense).flatten(0, 1), None)]
+            return [gather(tokens.dense).flatten(0, 1)]
         samples = []
         if self.statistics in ("both", "pooled"):
-            samples.append((gather(tokens.pooled)[:, 0], None))
+            samples.append(gather(tokens.pooled)[:, 0])
         if self.statistics in ("both", "tokens"):
-            samples.append(position_centred(gather(tokens.dense)))
+            samples.append(gather(tokens.dense))
         return samples
 
 

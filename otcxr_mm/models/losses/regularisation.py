@@ -3,7 +3,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import covariance, variance
+from ...ops import covariance_of, variance_of
 from ...registry import MODELS
 
 
@@ -21,9 +21,9 @@ class VarianceLoss(BaseModule):
         super().__init__()
         self.gamma, self.eps, self.loss_weight = gamma, eps, loss_weight
 
-    def forward(self, x: Tensor, dof: int | None = None) -> Tensor:
-        """Weighted loss of samples x (n, D), a scalar; `dof` defaults to n - 1."""
-        return self.loss_weight * variance(x, gamma=self.gamma, eps=self.eps, dof=dof)
+    def forward(self, matrix: Tensor) -> Tensor:
+        """Weighted loss of features with the covariance matrix (D, D), a scalar."""
+        return self.loss_weight * variance_of(matrix, gamma=self.gamma, eps=self.eps)
 
 
 @MODELS.register_module()
@@ -38,6 +38,6 @@ class CovarianceLoss(BaseModule):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, x: Tensor, dof: int | None = None) -> Tensor:
-        """Weighted loss of samples x (n, D), a scalar; `dof` defaults to n - 1."""
-        return self.loss_weight * covariance(x, dof=dof)
+    def forward(self, matrix: Tensor) -> Tensor:
+        """Weighted loss of features with the covariance matrix (D, D), a scalar."""
+        return self.loss_weight * covariance_of(matrix)

@@ -137,45 +137,57 @@ class CVSIM(BaseModule):
                 geometry.
         """
         feats = self._check(feats)
-        source, position = self._embed(feats)
         if other is None:
-            infused = source if self.infusion == "none" else self._infuse(source, source, position)
+            tokens, position = self._embed(feats)
+            infused = tokens if self.infusion == "none" else self._infuse(tokens, tokens, position)
             return (self._single(self._project(infused, self._project_global(feats), self.grid(feats))),)
         other = self._check(other)
-        target, _ = self._embed(other)
-        if target.shape != source.shape:
-            raise ValueError(
-                f"CVSIM: both views need the same grid, got tokens {tuple(source.shape)} and {tuple(target.shape)}"
-            )
+        sizes, others = ([tuple(feat.shape) for feat in maps] for maps in (feats, other))
+        if sizes != others:
+            raise ValueError(f"CVSIM: both views need the same grid, got maps {sizes} and {others}")
         grid = self.grid(feats)
-        infused_source, infused_target = source, target
-        if self.infusion != "none":
-            near = self._near(view_to_image, grid)
-            infused_source = self._infuse(source, target, position, near)
-        if self.infusion == "both":
-            infused_target = self._infuse(target, source, position, None if near is None else near.mT)
-        global_s, global_t = self._project_global(feats), self._project_global(other)
-        q_s = self._project(infused_source, global_s, grid)
-        q_t = self._project(infused_target, global_t, grid)
+        tokens, position = self._embed(feats, other)
+        infused = self._infuse_each_other(tokens, position, self._near(view_to_image, grid))
+        globals_ = [self._project_global(maps) for maps in (feats, other)]
+        # view by view: the batch norm's statistics are those of a view
+        q_s, q_t = (self._project(*each, grid) for each in zip(infused, globals_, strict=True))
         if plain:
-            q_s = q_s._replace(plain=self._project(source, global_s, grid))
-            q_t = q_t._replace(plain=self._project(target, global_t, grid))
+            alone = (self._project(*each, grid) for each in zip(tokens.chunk(2), globals_, strict=True))
+            q_s, q_t = (q._replace(plain=own) for q, own in zip((q_s, q_t), alone, strict=True))
         return q_s, q_t
 
-    def _embed(self, feats: Maps) -> tuple[Tensor, Tensor]:
-        """Steps 1 and 2: tokens (B, N, embed_dims), and their positional code (1, N, embed_dims)."""
-        h, w = self.grid(feats)
+    def _embed(self, *views: Maps) -> tuple[Tensor, Tensor]:
+        """Steps 1 and 2.
+
+        Args:
+            *views: Feature maps of V views, of the same sizes.
+
+        Returns:
+            Tokens (V B, N, embed_dims), view after view, and their positional code (1, N, embed_dims).
+        """
+        h, w = self.grid(views[0])
         maps = 0
-        for lateral, feat in zip(self.lateral, feats, strict=True):
-            if feat.shape[-2] > h or feat.shape[-1] > w:
-                feat = adaptive_avg_pool2d(feat, (h, w))
-            feat = lateral(feat)
+        for lateral, feats in zip(self.lateral, zip(*views, strict=True), strict=True):
+            if feats[0].shape[-2] > h or feats[0].shape[-1] > w:
+                feats = [adaptive_avg_pool2d(feat, (h, w)) for feat in feats]
+            # with the channels last, the depth-wise convolution is several times faster on a CPU, and tokens are views
+            feat = lateral(torch.cat(feats).contiguous(memory_format=torch.channels_last))
             if feat.shape[-2:] != (h, w):
                 feat = interpolate(feat, (h, w), mode="bilinear", align_corners=False)
             maps = maps + feat
         tokens = (maps + self.detail(maps)).flatten(2).transpose(1, 2)
         position = sine_position(h, w, tokens.shape[-1], tokens)
         return tokens + self.context(tokens, tokens, position), position
+
+    def _infuse_each_other(self, tokens: Tensor, position: Tensor, near: Tensor | None) -> Sequence[Tensor]:
+        """Tokens of source and target after step 3, from those before it, (2 B, N, embed_dims)."""
+        source, target = tokens.chunk(2)
+        if self.infusion == "both":
+            hidden = None if near is None else torch.cat([near, near.mT])
+            return self._infuse(tokens, torch.cat([target, source]), position, hidden).chunk(2)
+        if self.infusion == "source":
+            source = self._infuse(source, target, position, near)
+        return source, target
 
     def _infuse(self, tokens: Tensor, other: Tensor, position: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Step 3; `hidden`, (B, N, N), says which tokens of the other view a token does not see."""
@@ -187,7 +199,7 @@ class CVSIM(BaseModule):
 
     def _near(self, view_to_image: Tensor | None, grid: tuple[int, int]) -> Tensor | None:
         """Pairs of tokens of the two views that lie within `blind` of each other, (B, N, N)."""
-        if not self.blind:
+        if not self.blind or self.infusion == "none":
             return None
         if view_to_image is None:
             raise ValueError(
