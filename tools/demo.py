@@ -35,6 +35,17 @@ INTRO = (
 METHODS = {"random_init": "untrained", "otcxr": "OTCXR", "vicreg": "VICReg", "supervised": "supervised"}
 PRETRAIN = {"otcxr": "otcxr_r18_synthetic.py", "vicreg": "vicreg_r18_synthetic.py"}
 LINEAR = "linear_r18_synthetic.py"
+# the steps, and their seconds on two idle cores without matrix instructions
+SECONDS = {
+    "images": 20,
+    "pretrain_otcxr": 60,
+    "pretrain_vicreg": 50,
+    "linear_random_init": 10,
+    "linear_otcxr": 10,
+    "linear_vicreg": 10,
+    "supervised": 40,
+    "report": 15,
+}
 
 
 def main() -> None:
@@ -60,7 +71,7 @@ def main() -> None:
         require_charts()
     except ImportError as error:
         parser.exit(1, f"{error}\n")
-    steps = Steps(args.out / f"seed{args.seed}", count=8)
+    steps = Steps(args.out / f"seed{args.seed}", SECONDS)
     steps.work.mkdir(parents=True, exist_ok=True)
     log = steps.work / "log.txt"
     with open(log, "a", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
@@ -92,8 +103,10 @@ class Demo:
     def run(self) -> None:
         """Runs all steps."""
         begin, steps = time.time(), self.steps
-        steps.say(f"Synthetic radiographs, seed {self.seed}. Logs: {steps.work / 'log.txt'}")
-        counts = steps.run("images", "draw radiographs (about half a minute)", self.config(LINEAR), draw)
+        minutes = round(sum(SECONDS.values()) / 60)
+        steps.say(f"Synthetic radiographs, seed {self.seed}: about {minutes} minutes on two CPU cores")
+        steps.say(f"Logs: {steps.work / 'log.txt'}")
+        counts = steps.run("images", "draw radiographs", self.config(LINEAR), draw)
         steps.say(f"      {counts['train']} for training, {counts['val']} for validation, {counts['test']} for testing")
         for name, file in PRETRAIN.items():
             steps.run(f"pretrain_{name}", f"pre-train {METHODS[name]} without labels", self.config(file), train)
