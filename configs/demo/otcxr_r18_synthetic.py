@@ -1,5 +1,5 @@
-# OTCXR on the built-in procedural radiographs, on two CPU cores in a minute or two. Network, learning rate and objective
-# are those of otcxr_r18_cpu.py, for real radiographs; epochs are fewer.
+# OTCXR on the built-in procedural radiographs, on two CPU cores in a minute or two. Network, learning rate and
+# objective are those of otcxr_r18_cpu.py, for real radiographs; epochs are fewer.
 #   python tools/train.py configs/demo/otcxr_r18_synthetic.py
 _base_ = ["../otcxr_r18_cpu.py"]
 

