@@ -89,7 +89,7 @@ def _ribs(c: Canvas, a: Anatomy) -> np.ndarray:
                 ],
                 1,
             )
-            # darker inside
+            # the edge absorbs more
             backs += [(back, a.rib_width, RIB + RIB_EDGE), (back, a.rib_width * 0.55, -RIB_EDGE)]
             if 1 <= k <= 6:  # the front ends slope the other way and fade towards the sternum
                 front = np.stack(
