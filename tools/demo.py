@@ -35,7 +35,7 @@ INTRO = (
 METHODS = {"random_init": "untrained", "otcxr": "OTCXR", "vicreg": "VICReg", "supervised": "supervised"}
 PRETRAIN = {"otcxr": "otcxr_r18_synthetic.py", "vicreg": "vicreg_r18_synthetic.py"}
 LINEAR = "linear_r18_synthetic.py"
-# the steps, and half the seconds of CPU time that each took, in relation to which the time left is forecast
+# the steps, and about how many seconds each takes on two idle cores without matrix instructions: half its CPU time
 SECONDS = {
     "images": 25,
     "pretrain_otcxr": 65,
