@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmengine.config import Config
@@ -19,14 +19,15 @@ class Steps:
 
     Args:
         work: Folder for the steps' folders.
-        count: Number of steps, to print.
+        expected: Seconds of each step on some machine, by name; what is left is forecast from them and from the steps
+            that are done.
 
     Attributes:
         seconds: Duration of each step, by name.
     """
 
-    def __init__(self, work: Path, count: int) -> None:
-        self.work, self.count, self.number = work, count, 0
+    def __init__(self, work: Path, expected: Mapping[str, float]) -> None:
+        self.work, self.expected, self.number = work, expected, 0
         self.terminal = sys.stdout
         self.seconds: dict[str, float] = {}
         self._keys: dict[str, str] = {}
@@ -36,9 +37,18 @@ class Steps:
         print(text, file=self.terminal, flush=True)
 
     def announce(self, title: str) -> None:
-        """Prints the number and title of the next step."""
+        """Prints the number and title of the next step, and about how long it and those after it take."""
         self.number += 1
-        self.say(f"[{self.number}/{self.count}] {title}")
+        left = self.left()
+        self.say(f"[{self.number}/{len(self.expected)}] {title}" + (f"   ({left} left)" if left else ""))
+
+    def left(self) -> str:
+        """About how long the steps that are not done take on this machine; empty before the first one is done."""
+        done = sum(self.expected[name] for name in self.seconds)
+        if not done:
+            return ""
+        seconds = sum(self.seconds.values()) / done * (sum(self.expected.values()) - done)
+        return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {max(10, round(seconds, -1)):.0f} s"
 
     def run(self, name: str, title: str, cfg: Config, function: Callable[[Config], dict], after: str = "") -> dict:
         """Runs a step unless it is done.

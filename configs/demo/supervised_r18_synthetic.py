@@ -23,7 +23,7 @@ train_dataloader = dict(
     dataset=dict(pipeline=train_pipeline),
 )
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05))
-max_epochs = 16
+max_epochs = 8
 train_cfg = dict(type="otcxr_mm.ResumableTrainLoop", max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()

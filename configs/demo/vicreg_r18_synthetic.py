@@ -1,22 +1,8 @@
 # VICReg (Bardes, Ponce, LeCun, ICLR 2022) by config alone: MMPretrain's two-view algorithm and neck with VICRegHead.
 # Data, augmentation, backbone, schedule and learning rate are those of otcxr_r18_synthetic.py.
 #   python tools/train.py configs/demo/vicreg_r18_synthetic.py
-_base_ = ["../otcxr_r18_cpu.py"]
+_base_ = ["./otcxr_r18_synthetic.py"]
 
-train_dataloader = dict(
-    batch_size=64,
-    num_workers=0,
-    persistent_workers=False,
-    drop_last=True,
-    dataset=dict(
-        _delete_=True,
-        type="otcxr_mm.SyntheticCXR",
-        data_root="{{$OTCXR_SYNTHETIC:data/synthetic}}",
-        seed=0,
-        split="train",
-        pipeline=_base_.train_pipeline,
-    ),
-)
 model = dict(
     _delete_=True,
     type="BarlowTwins",

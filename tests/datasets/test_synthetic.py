@@ -1,8 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 
 from otcxr_mm import SyntheticCXR
 from otcxr_mm.datasets.synthetic.anatomy import Anatomy
+from otcxr_mm.datasets.synthetic.canvas import Canvas
 from otcxr_mm.datasets.synthetic.findings import CLASSES, draw
 from otcxr_mm.datasets.synthetic.radiograph import expose, generate, image_findings
 
@@ -15,6 +17,20 @@ def test_images_are_those_of_today():
     """The figures of the demo depend on it; rounding may differ between versions of OpenCV."""
     grey, lungs, heart = generate(0, 3, 1, 64)
     assert (grey.mean(), grey[20, 20], lungs.sum(), heart.sum()) == pytest.approx((142.9, 83, 995, 410), abs=2)
+
+
+def test_lines_drawn_together_are_the_sum_of_lines_each_drawn_on_the_whole_canvas():
+    rng = np.random.default_rng(0)
+    # many reach over the edge, and some do not touch the canvas
+    strokes = [(rng.uniform(-0.5, 1.5, (5, 2)), rng.uniform(0, 0.1), rng.uniform(-1, 1)) for _ in range(40)]
+    strokes += [(points + 3, width, value) for points, width, value in strokes[:5]]
+    expected = np.zeros((64, 64))
+    for points, width, value in strokes:
+        image = np.zeros((64, 64), np.float32)
+        pixels = np.round(points * 64 * 16).astype(np.int32)
+        cv2.polylines(image, [pixels], False, 1.0, max(1, round(width * 64)), cv2.LINE_AA, 4)
+        expected += value * cv2.GaussianBlur(image, (0, 0), 0.02 * 64, borderType=cv2.BORDER_REPLICATE)
+    np.testing.assert_allclose(Canvas(64).lines(strokes, 0.02), expected, atol=1e-5)
 
 
 def test_an_image_depends_on_seed_patient_and_number_alone(tmp_path):

@@ -156,3 +156,22 @@ def test_bfloat16_wrapper_trains_on_a_cpu(cfg):
     runner.train()
     assert dtypes == {torch.bfloat16}
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in runner.model.parameters())
+
+
+def test_progress_is_printed_where_there_is_no_terminal(tmp_path, monkeypatch):
+    now = [0.0]
+    for clock in ("time.monotonic", "rich.console.monotonic"):
+        monkeypatch.setattr(clock, lambda: now[0])
+    with open(tmp_path / "out.txt", "w") as file:
+        monkeypatch.setattr("sys.__stdout__", file)
+        hook, runner = otcxr_mm.ProgressBarHook(seconds=20), SimpleNamespace(iter=100, max_iters=200)
+        hook.before_train(runner)
+        for runner.iter in range(100, 150):  # resumed, a second each
+            now[0] += 1
+            hook.after_train_iter(runner, 0, outputs={"loss": torch.tensor(2.5)})
+        read = (tmp_path / "out.txt").read_text()  # before the end
+        hook.after_train(runner)
+    assert [line.split() for line in read.splitlines()] == [
+        ["120/200", "0:00:20", "left", "0:01:20", "loss", "2.50"],
+        ["140/200", "0:00:40", "left", "0:01:00", "loss", "2.50"],
+    ]

@@ -28,7 +28,7 @@ class SyntheticCXR(BaseCXRDataset):
     """Procedural frontal radiographs of made-up patients, with labels and with masks of lungs and heart.
 
     Not a substitute for radiographs: they show that an installation works and how a method behaves. Images are drawn at
-    first use, about 40 per second and core at 128 pixels, and packed in a folder of their own under `data_root`.
+    first use, about 70 per second and core at 128 pixels, and packed in a folder of their own under `data_root`.
 
     Besides what :class:`BaseCXRDataset` says, items hold `gt_masks`, uint8 (2, H, W): lungs, heart.
 

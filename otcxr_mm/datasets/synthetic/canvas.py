@@ -1,5 +1,8 @@
 """Soft shapes on a float image."""
 
+import math
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -24,17 +27,34 @@ class Canvas:
 
     def line(self, points: np.ndarray, width: float, sigma: float = 0.0) -> np.ndarray:
         """Polyline through (n, 2) points."""
+        return self.lines([(points, width, 1.0)], sigma)
+
+    def lines(self, strokes: Sequence[tuple[np.ndarray, float, float]], sigma: float = 0.0) -> np.ndarray:
+        """Sum of polylines, blurred together: of each, its points (n, 2), as many as of the others, width and value."""
+        points, widths, values = zip(*strokes, strict=True)
         image = np.zeros((self.size, self.size), np.float32)
-        pixels = np.round(points * self.size * 16).astype(np.int32)
-        cv2.polylines(image, [pixels], False, 1.0, max(1, round(width * self.size)), cv2.LINE_AA, 4)
+        pixels = np.round(np.stack(points) * self.size * 16).astype(np.int32)
+        thick = [max(1, round(width * self.size)) for width in widths]
+        # each is drawn in its bounding box, which is much smaller than the canvas
+        margin = np.array(thick)[:, None] + 2
+        starts = (pixels.min(1) // 16 - margin).clip(0, self.size).astype(np.int32)
+        stops = (pixels.max(1) // 16 + margin + 1).clip(0, self.size)
+        pixels -= 16 * starts[:, None]
+        for line, value, width, (left, top), (right, bottom) in zip(
+            pixels, values, thick, starts.tolist(), stops.tolist(), strict=True
+        ):
+            if left < right and top < bottom:
+                box = np.zeros((bottom - top, right - left), np.float32)
+                image[top:bottom, left:right] += cv2.polylines(box, [line], False, value, width, cv2.LINE_AA, 4)
         return self.blur(image, sigma) if sigma else image
 
     def ellipse(self, x: float, y: float, a: float, b: float, degrees: float = 0.0, edge: float = 0.1) -> np.ndarray:
         """1 inside, 0 outside, with an edge of the given share of the radius."""
-        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        # Python's floats leave the arrays float32
+        x, y, c, s = float(x), float(y), math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         u, v = (self.x - x) * c + (self.y - y) * s, -(self.x - x) * s + (self.y - y) * c
         r = np.sqrt((u / a) ** 2 + (v / b) ** 2)
-        return np.clip((1 + edge - r) / (2 * edge), 0, 1).astype(np.float32)
+        return np.clip((1 + edge - r) / (2 * edge), 0, 1)
 
     def noise(self, rng: np.random.Generator, scale: float) -> np.ndarray:
         """Smooth noise of unit standard deviation and the given correlation length."""

@@ -76,7 +76,7 @@ class Chest:
 
 
 def _ribs(c: Canvas, a: Anatomy) -> np.ndarray:
-    bones = np.zeros((c.size, c.size), np.float32)
+    backs, fronts = [], []
     u = np.linspace(0, 1, 30)
     for k in range(10):
         y0 = a.apex - 0.015 + a.rib_spacing * k
@@ -89,9 +89,8 @@ def _ribs(c: Canvas, a: Anatomy) -> np.ndarray:
                 ],
                 1,
             )
-            band = c.line(back, a.rib_width, 0.003)
-            inner = c.line(back, a.rib_width * 0.55, 0.003)
-            bones += RIB * band + RIB_EDGE * (band - inner)
+            # the edge absorbs more
+            backs += [(back, a.rib_width, RIB + RIB_EDGE), (back, a.rib_width * 0.55, -RIB_EDGE)]
             if 1 <= k <= 6:  # the front ends slope the other way and fade towards the sternum
                 front = np.stack(
                     [
@@ -100,8 +99,8 @@ def _ribs(c: Canvas, a: Anatomy) -> np.ndarray:
                     ],
                     1,
                 )
-                bones += 0.55 * RIB * c.line(front, a.rib_width * 1.15, 0.005)
-    return bones
+                fronts.append((front, a.rib_width * 1.15, 0.55 * RIB))
+    return c.lines(backs, 0.003) + c.lines(fronts, 0.005)
 
 
 def _shoulders(c: Canvas, a: Anatomy) -> np.ndarray:
@@ -119,20 +118,19 @@ def _shoulders(c: Canvas, a: Anatomy) -> np.ndarray:
 
 def _vessels(c: Canvas, a: Anatomy, rng: np.random.Generator, lungs: np.ndarray) -> np.ndarray:
     """Branching lines from both hila, thinner and fainter outwards."""
-    image = np.zeros((c.size, c.size), np.float32)
+    hila, strokes, u = [], [], np.linspace(0, 1, 6)
     for side in (-1, 1):
         hilum = np.array([a.centre + side * (a.mediastinum + 0.035), a.apex + 0.52 * (a.base - a.apex)])
-        image += 1.2 * VESSEL * c.ellipse(*hilum, 0.04, 0.085, 12 * side, 0.9)
+        hila.append(c.ellipse(*hilum, 0.04, 0.085, 12 * side, 0.9))
         for angle in np.linspace(-75, 80, 9) + rng.normal(0, 6, 9):
             root = hilum + rng.normal(0, 1, 2) * (0.008, 0.03)
             branches = [(root, np.radians(angle), 0.010, 0.13)]
             while branches:
                 start, direction, width, length = branches.pop()
-                step = np.linspace(0, 1, 6)[:, None] * length
-                bend = direction + np.linspace(0, rng.normal(0, 0.25), 6)[:, None]
-                path = start + step * np.concatenate([side * np.cos(bend), np.sin(bend)], 1)
-                image += VESSEL * a.vessels * (width / 0.010) ** 0.6 * c.line(path, width, 0.0025)
+                bend = direction + rng.normal(0, 0.25) * u
+                path = start + length * u[:, None] * np.stack([side * np.cos(bend), np.sin(bend)], 1)
+                strokes.append((path, width, VESSEL * a.vessels * (width / 0.010) ** 0.6))
                 if width > 0.004:
                     for turn in rng.normal([-0.45, 0.45], 0.15):
                         branches.append((path[-1], direction + turn, width * 0.62, length * rng.uniform(0.55, 0.8)))
-    return image * lungs
+    return (1.2 * VESSEL * sum(hila) + c.lines(strokes, 0.0025)) * lungs
