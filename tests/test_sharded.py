@@ -8,6 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS
 
 from otcxr_mm import load_backbone_weights
 from tests.conftest import ROOT, write_image
@@ -79,9 +80,8 @@ def worker(rank, folder):
     resumed.resume, resumed.load_from = True, str(folder / "resumed" / "interrupted.pth")
     found["resumed"] = train(resumed)
     loaded = config(folder, "loaded", optimizer={**SGD, "lr": 0.0})
-    loaded.default_hooks.load_backbone = dict(
-        type="otcxr_mm.LoadBackboneHook", checkpoint=str(folder / "ddp/backbone.pth")
-    )
+    start = str(folder / "ddp" / "backbone.pth")
+    loaded.default_hooks.load_backbone = dict(type="otcxr_mm.LoadBackboneHook", checkpoint=start)
     train(loaded)
     found["refused"] = refused(
         folder, "ema", **{"model.ema": 0.1, "custom_hooks": [dict(type="otcxr_mm.EMATargetHook")]}
@@ -123,8 +123,6 @@ def test_a_backbone_of_fsdp_is_whole(runs):
     assert difference(folder / "ddp" / "backbone.pth", folder / "fsdp" / "backbone.pth") < 1e-5
     assert (folder / "fsdp" / "manifest.json").is_file()
     cfg = config(folder, "none")
-    from mmengine.registry import MODELS
-
     load_backbone_weights(
         MODELS.build({**cfg.model.backbone, "_scope_": "mmpretrain"}), folder / "fsdp" / "backbone.pth"
     )

@@ -33,6 +33,9 @@ class FSDPStrategy(_FSDPStrategy):
         if not torch.cuda.is_available():
             model_wrapper["device_id"] = "cpu"
         super().__init__(state_dict_cfg="full", model_wrapper=model_wrapper, **kwargs)
+        # torch copies what it gathers to the CPU; what is there already, it would overwrite with the next tensor
+        for config in (self.state_dict_config, self.optim_state_dict_config):
+            config.offload_to_cpu = torch.cuda.is_available()
 
     def build_optim_wrapper(
         self, optim_wrapper: dict | BaseOptimWrapper, model: nn.Module | None = None

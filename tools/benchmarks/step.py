@@ -27,14 +27,16 @@ NETWORKS = {
 INFUSED = {"neck": {"infusion": "both"}, "head": {"guard": True}}
 
 
-def step(model: dict, side: int, batch: int) -> Callable[[], None]:
-    """A training step of a model on fixed random views."""
+def step(model: dict, side: int, batch: int, compiled: bool = False) -> Callable[[], None]:
+    """A training step of a model on fixed random views; `compiled`: its backbone, as by CompileHook."""
     from mmpretrain.structures import DataSample
 
     from otcxr_mm.registry import MODELS
 
     torch.manual_seed(0)
     built = MODELS.build(model).train()
+    if compiled:
+        built.backbone.forward = torch.compile(built.backbone.forward, fullgraph=True)
     optimizer = torch.optim.AdamW(built.parameters(), lr=1e-6)
     views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8) for _ in range(2)]
     geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]]).numpy()

@@ -38,8 +38,9 @@ class TransportMonitor(Hook):
     the features and tokens that training computes anyway. It does not touch gradients, random draws and batch norm.
 
     Every few epochs the visualiser gets two pictures: `plans`, pairs of views with the matches of the plan with and
-    without geometry, and `features`, dense features with their first three principal components as colours. Under FSDP there are no pictures and
-    no `weights/...`: no process has the whole model.
+    without geometry, and `features`, dense features with their first three principal components as colours.
+
+    Under FSDP there are no pictures and no `weights/...`: no process has the whole model.
 
     Args:
         samples: Number of images for the statistics of features, the last ones seen; each contributes two views.
