@@ -31,6 +31,7 @@ def save_backbone(
     path: str | os.PathLike,
     cfg: Config | dict,
     provenance: Mapping | None = None,
+    weights: Mapping[str, torch.Tensor] | None = None,
     **facts: object,
 ) -> None:
     """Writes the backbone's state dict, and a JSON beside it.
@@ -45,9 +46,10 @@ def save_backbone(
         cfg: The run's config; see :func:`otcxr_mm.utils.redaction.shareable` for what is recorded.
         provenance: What :func:`otcxr_mm.engine.provenance.describe` says of the run; of it, data as counts and SHA-256,
             seed, batch size, processes and versions are recorded.
+        weights: Of the backbone, if the model does not hold all of them.
         **facts: More to record.
     """
-    state = {name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}
+    state = {name: tensor.detach().cpu() for name, tensor in (weights or model.backbone.state_dict()).items()}
     write_backbone(Path(path), state, describe_backbone(cfg, model.data_preprocessor, provenance, **facts))
 
 

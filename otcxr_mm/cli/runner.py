@@ -30,6 +30,11 @@ def build_runner(cfg: Config, verbose: bool = True) -> Runner:
         cfg: The whole config.
         verbose: Whether the terminal shows everything that MMEngine logs; with the config's own `runner_type` it does.
     """
+    if "DeepSpeed" in str((cfg.get("strategy") or {}).get("type")):
+        raise SystemExit(
+            "DeepSpeedStrategy: its checkpoints hold pickled objects, which are not loaded, and it calls no hook that "
+            "makes them safe; FSDP splits the same states: add the base otcxr_mm::_base_/strategies/fsdp.py"
+        )
     if "runner_type" in cfg:
         return RUNNERS.build(cfg)
     if verbose:

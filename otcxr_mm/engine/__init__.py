@@ -4,6 +4,7 @@ from ..utils import loaders as _loaders  # noqa: F401  init_cfg and load_from lo
 from .amp import BFloat16OptimWrapper
 from .hooks.audit import LeakAuditHook
 from .hooks.checkpoint import AtomicCheckpointHook
+from .hooks.compile import CompileHook
 from .hooks.consistency import ConsistencyHook
 from .hooks.ema import EMATargetHook
 from .hooks.export import ExportBackboneHook
@@ -21,15 +22,18 @@ from .hooks.transport import TransportMonitor
 from .loops.linear import LinearEvalLoop
 from .loops.train import ResumableTrainLoop
 from .loops.val_then_test import ValThenTestLoop
+from .strategy import FSDPStrategy
 
 __all__ = [
     "AtomicCheckpointHook",
     "AttributeScheduleHook",
     "BFloat16OptimWrapper",
     "TransportMonitor",
+    "CompileHook",
     "ConsistencyHook",
     "EMATargetHook",
     "ExportBackboneHook",
+    "FSDPStrategy",
     "FiniteLossHook",
     "LeakAuditHook",
     "LinearEvalLoop",

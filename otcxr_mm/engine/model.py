@@ -7,13 +7,37 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from ..datasets.seeding import kept_generators
 
 
 def unwrap_model(runner: Runner) -> nn.Module:
-    """The runner's model without DDP around it."""
+    """The runner's model without DDP around it. Under FSDP each process has only a share of its weights."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def is_sharded(runner: Runner) -> bool:
+    """Whether FSDP splits the weights of the runner's model among the processes."""
+    return isinstance(runner.model, FullyShardedDataParallel)
+
+
+def refuse_sharded(runner: Runner, what: str) -> None:
+    """Raises an error for what needs the whole model in one process.
+
+    Raises:
+        ValueError: Under FSDP.
+    """
+    if is_sharded(runner):
+        raise ValueError(f"{what} needs the whole model in each process, which FSDP splits: remove it, or use DDP")
+
+
+def backbone_weights(runner: Runner) -> dict[str, Tensor]:
+    """All weights of the backbone. Under FSDP every process must call it, and only the main one gets them."""
+    if not is_sharded(runner):
+        return unwrap_model(runner).backbone.state_dict()
+    prefix, weights = "backbone.", runner.model.state_dict()
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def pooled(output: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -65,9 +65,18 @@ NETWORKS = {
 
 
 def step(
-    model: dict, side: int, batch: int, device: str = "cpu", amp: bool = False, last: bool = False
+    model: dict,
+    side: int,
+    batch: int,
+    device: str = "cpu",
+    amp: bool = False,
+    last: bool = False,
+    compiled: bool = False,
 ) -> Callable[[], None]:
-    """A training step of a model on fixed random views; `last`: a peer's with the channels last in memory."""
+    """A training step of a model on fixed random views.
+
+    `last`: a peer's with the channels last in memory; `compiled`: with a compiled backbone, as by CompileHook.
+    """
     from mmpretrain.structures import DataSample
 
     from otcxr_mm.models.selfsup.otcxr import channels_last
@@ -75,6 +84,8 @@ def step(
 
     torch.manual_seed(0)
     built = MODELS.build(model).train().to(device)
+    if compiled:
+        built.backbone.forward = torch.compile(built.backbone.forward, fullgraph=True)
     optimizer = torch.optim.AdamW(built.parameters(), lr=1e-6)
     views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8).to(device) for _ in range(2)]
     geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]]).numpy()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import HistoryBuffer
@@ -20,6 +20,7 @@ from mmengine.utils import apply_to
 from ...registry import HOOKS
 from ...utils.files import write_whole
 from ...utils.locks import hold, release
+from ..model import is_sharded
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -153,8 +154,7 @@ class AtomicCheckpointHook(CheckpointHook):
     ) -> None:
         """Saves at intervals if configured by iteration, and exits with 128 + the signal's number when asked to end."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        # the other processes wait: the main one saves, and its exit ends them
-        if not self.asked_to_end or not is_main_process() or not runner.optim_wrapper.should_update():
+        if not self._ends_here(runner) or not runner.optim_wrapper.should_update():
             return
         runner.save_checkpoint(
             self.out_dir,
@@ -164,12 +164,25 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
         )
         path = os.path.join(self.out_dir, "interrupted.pth")
-        self.file_backend.put(path.encode(), os.path.join(runner.work_dir, "last_checkpoint"))
+        if is_main_process():
+            self.file_backend.put(path.encode(), os.path.join(runner.work_dir, "last_checkpoint"))
         runner.logger.info(
             f"{self.asked_to_end.name}: saved {path} at iteration {runner.iter + 1}; continue with --resume"
         )
         self._give_back()
         raise SystemExit(128 + self.asked_to_end)
+
+    def _ends_here(self, runner: Runner) -> bool:
+        """Whether this process saves now and ends. The main one does, and its exit ends the others, which wait for it.
+
+        Under FSDP all save together, as soon as one of them was asked.
+        """
+        if not is_sharded(runner):
+            return bool(self.asked_to_end) and is_main_process()
+        asked = torch.tensor(int(self.asked_to_end or 0))
+        all_reduce(asked, "max")
+        self.asked_to_end = signal.Signals(int(asked)) if asked else None
+        return bool(asked)
 
     def after_train(self, runner: Runner) -> None:
         """Restores the signal handlers."""

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...registry import HOOKS
-from ..model import unwrap_model
+from ..model import refuse_sharded, unwrap_model
 
 
 @HOOKS.register_module()
@@ -19,6 +19,7 @@ class EMATargetHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Initialises the target with the online network, unless the run is resumed."""
+        refuse_sharded(runner, "EMATargetHook")
         model = unwrap_model(runner)
         if getattr(model, "target", None) is None:
             raise ValueError(

@@ -2,13 +2,13 @@
 
 import os
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...backbones import save_backbone
 from ...registry import HOOKS
-from ..model import unwrap_model
+from ..model import backbone_weights, unwrap_model
 from ..provenance import KEY
 
 
@@ -18,11 +18,13 @@ class ExportBackboneHook(Hook):
 
     priority = "LOWEST"
 
-    @master_only
     def after_train(self, runner: Runner) -> None:
         """Writes both files, and logs the path."""
+        weights = backbone_weights(runner)
+        if not is_main_process():
+            return
         path = os.path.join(runner.work_dir, "backbone.pth")
         provenance = runner.message_hub.get_info(KEY)
         length = {"epochs": runner.epoch, "iterations": runner.iter}
-        save_backbone(unwrap_model(runner), path, runner.cfg, provenance, **length)
+        save_backbone(unwrap_model(runner), path, runner.cfg, provenance, weights, **length)
         runner.logger.info(f"backbone written to {path}")

@@ -1,11 +1,12 @@
 """Loads pre-trained weights, or raises an error."""
 
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from ...backbones import load_backbone_weights
 from ...registry import HOOKS
-from ..model import unwrap_model
+from ..model import is_sharded, unwrap_model
 from ..norms import calibrate_batch_norm
 
 
@@ -35,9 +36,14 @@ class LoadBackboneHook(Hook):
         """Loads the weights, and sets the batch norm statistics if asked to."""
         if runner.iter:
             return
+        # under FSDP, a second model is filled, and each process takes its share
+        model = MODELS.build(runner.cfg.model) if is_sharded(runner) else unwrap_model(runner)
         if self.checkpoint is not None:
-            load_backbone_weights(unwrap_model(runner).backbone, self.checkpoint)
+            load_backbone_weights(model.backbone, self.checkpoint)
             runner.logger.info(f"backbone loaded from {self.checkpoint}")
         if self.calibrate:
-            calibrate_batch_norm(unwrap_model(runner), runner.train_dataloader)
+            calibrate_batch_norm(model, runner.train_dataloader)
             runner.logger.info("batch norm statistics set from training images")
+        if is_sharded(runner) and (self.checkpoint is not None or self.calibrate):
+            weights = {f"backbone.{name}": value for name, value in model.backbone.state_dict().items()}
+            runner.model.load_state_dict(weights, strict=False)

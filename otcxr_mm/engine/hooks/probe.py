@@ -11,7 +11,7 @@ from ...datasets.audit import PRETRAIN, audit
 from ...registry import HOOKS
 from ..health import probe_problems
 from ..loops.fits import DECAYS, KS, check_labels
-from ..model import undisturbed, unwrap_model
+from ..model import refuse_sharded, undisturbed, unwrap_model
 from ..probe import ProbeImages, probe_labels, probe_masks, probe_views, read_images
 from .audit import enforce
 
@@ -78,6 +78,7 @@ class OnlineProbeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Builds and audits the data sets, and reads their images."""
+        refuse_sharded(runner, "OnlineProbeHook")
         for kind, spec in self.specs.items():
             train, val = (DATASETS.build(spec[role]) for role in ("train", "val"))
             self._audit(runner, kind, train, val)

@@ -14,7 +14,7 @@ from ...models import OTCXR, CXRDataPreprocessor, OTHead
 from ...models.tokens import Tokens
 from ...registry import HOOKS
 from ..health import LOGGED, feature_numbers, mean_spread, tokens_spread, training_problems
-from ..model import pooled, undisturbed, unwrap_model
+from ..model import is_sharded, pooled, undisturbed, unwrap_model
 
 SHOWN = 8  # images in the pictures
 STEPS = 8  # of the optimiser that are measured in an epoch
@@ -39,6 +39,8 @@ class TransportMonitor(Hook):
 
     Every few epochs the visualiser gets two pictures: `plans`, pairs of views with the matches of the plan with and
     without geometry, and `features`, dense features with their first three principal components as colours.
+
+    Under FSDP there are no pictures and no `weights/...`: no process has the whole model.
 
     Args:
         samples: Number of images for the statistics of features, the last ones seen; each contributes two views.
@@ -135,7 +137,7 @@ class TransportMonitor(Hook):
         for problem in training_problems(found, limits, getattr(model, "head", None)):
             runner.logger.warning(f"Epoch {runner.epoch + 1}: {problem}")
         first = runner.epoch == 0 or self.is_last_train_epoch(runner)
-        if self.pictures and (first or self.every_n_epochs(runner, self.pictures)):
+        if self.pictures and not is_sharded(runner) and (first or self.every_n_epochs(runner, self.pictures)):
             self._draw(runner, model)
         self.tokens = self.batch = None
 
