@@ -15,7 +15,7 @@ from mmpretrain.structures import DataSample
 from torch.nn.parallel import DistributedDataParallel
 
 from otcxr_mm.models.norm import CrossRankBatchNorm1d
-from otcxr_mm.ops import all_reduce_sum, gather
+from otcxr_mm.ops import all_reduce_sum, covariance_matrix
 from tests.conftest import ROOT, write_image
 from tests.models.test_otcxr import model, total
 
@@ -72,14 +72,14 @@ def joint_step(rank, case):
 
 
 def collectives(rank):
-    x = (torch.arange(3.0, dtype=torch.float64) + 10 * rank).requires_grad_()
-    (gather(x) * torch.arange(6.0) * (rank + 1)).sum().backward()
+    tokens = torch.randn(6, 9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    matrix = covariance_matrix(tokens[3 * rank : 3 * rank + 3])
     y = torch.tensor(2.0 + rank, requires_grad=True)
     (all_reduce_sum(y) ** 2 * (rank + 1)).backward()
     norm = CrossRankBatchNorm1d(4)
     uneven = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     normalised = norm(uneven[:2] if rank == 0 else uneven[2:])
-    return x.grad, y.grad, normalised.detach(), norm.running_var
+    return matrix, y.grad, normalised.detach(), norm.running_var
 
 
 def worker(rank, folder):
@@ -116,8 +116,10 @@ def test_two_processes_equal_one_with_the_joint_batch(case, ranks):
 
 def test_collectives_sum_the_gradients_of_all_processes(ranks):
     first, second = (rank["collectives"] for rank in ranks)
-    assert first[0].tolist() == [0, 3, 6]  # (1 + 2) x the weights of this rank's slice
-    assert second[0].tolist() == [9, 12, 15]
+    tokens = torch.randn(6, 9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    residual = (tokens - tokens.mean(0)).flatten(0, 1)
+    for matrix in (first[0], second[0]):  # 9 x (6 - 1) degrees of freedom
+        torch.testing.assert_close(matrix, residual.T @ residual / 45, rtol=1e-12, atol=1e-12)
     assert first[1] == second[1] == 2 * 5 * 3
     # batch norm with an uneven share is that of the joint batch
     joint = torch.nn.BatchNorm1d(4)

@@ -2,13 +2,13 @@
 
 from .correspondence import Correspondence, correspondence
 from .cost import cost
-from .dist import all_reduce_sum, gather
+from .dist import all_reduce_sum
 from .exact import exact_plan
 from .geometry import geometric_prior, token_centres, visibility
 from .precision import full_precision
 from .rank import effective_rank
 from .sinkhorn import Transport, sinkhorn, sinkhorn_divergence
-from .vicreg import covariance, covariance_matrix, covariance_of, position_centred, variance, variance_of
+from .vicreg import covariance, covariance_matrix, variance
 
 __all__ = [
     "Correspondence",
@@ -18,17 +18,13 @@ __all__ = [
     "cost",
     "covariance",
     "covariance_matrix",
-    "covariance_of",
     "effective_rank",
     "exact_plan",
     "full_precision",
-    "gather",
     "geometric_prior",
-    "position_centred",
     "sinkhorn",
     "sinkhorn_divergence",
     "token_centres",
     "variance",
-    "variance_of",
     "visibility",
 ]

@@ -4,7 +4,6 @@ Every process computes the statistics of the global batch, and the backward pass
 send to its part. DDP's mean over processes then equals the gradient of a single process with the whole batch.
 """
 
-import torch
 import torch.distributed as torch_dist
 from torch import Tensor
 
@@ -14,24 +13,13 @@ def world_size() -> int:
     return torch_dist.get_world_size() if torch_dist.is_available() and torch_dist.is_initialized() else 1
 
 
-def gather(x: Tensor) -> Tensor:
-    """Concatenates the `x` of all R processes along the batch, with gradient.
+def all_reduce_sum(x: Tensor) -> Tensor:
+    """Sums `x` over all processes, with gradient.
 
     Args:
-        x: (B, ...), with the same shape in every process (MMEngine's samplers pad the data set so that it is).
-
-    Returns:
-        (R B, ...), in the order of the ranks; `x` itself in a single process.
+        x: Of the same shape in every process. Means over a batch can be summed, too: MMEngine's samplers pad the data
+            set so that every process has as many images.
     """
-    if world_size() == 1:
-        return x
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(x))
-
-
-def all_reduce_sum(x: Tensor) -> Tensor:
-    """Sums `x`, which has the same shape in every process, over all of them, with gradient."""
     if world_size() == 1:
         return x
     from torch.distributed.nn.functional import all_reduce

@@ -3,7 +3,7 @@ import torch
 
 from otcxr_mm import OTHead, TransportLoss
 from otcxr_mm.models import Atoms, Tokens
-from otcxr_mm.ops import cost, covariance, position_centred, sinkhorn, variance
+from otcxr_mm.ops import cost, covariance, covariance_matrix, sinkhorn, variance
 
 GRID = (3, 3)
 
@@ -41,9 +41,8 @@ def test_the_objective_is_the_sum_of_its_parts_at_the_published_weights():
     torch.testing.assert_close(losses["loss_ot"], 25 * transported)
     var = cov = 0
     for t in (x, y):
-        residual, dof = position_centred(t)
-        var = var + (variance(t.mean(1)) + variance(residual, dof=dof)) / 2
-        cov = cov + (covariance(t.mean(1)) + covariance(residual, dof=dof)) / 2
+        for matrix in (covariance_matrix(t.mean(1)), covariance_matrix(t)):
+            var, cov = var + variance(matrix) / 2, cov + covariance(matrix) / 2
     torch.testing.assert_close(losses["loss_var"], 12.5 * var)
     torch.testing.assert_close(losses["loss_cov"], cov)
 
@@ -69,10 +68,10 @@ def test_a_global_token_of_its_own_takes_the_place_of_the_mean():
     assert plan.shape == (8, 10, 10)
     for column, mass in ((9, 0.25), (0, 0.75 / 9)):
         torch.testing.assert_close(plan[:, :, column].sum(1), torch.full((8,), mass, dtype=x.dtype))
-    residual, dof = position_centred(x)
+    pooled, dense = covariance_matrix(own[0][:, 0]), covariance_matrix(x)
     alone = OTHead().loss(views[0], views[0])
-    torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(own[0][:, 0]) + variance(residual, dof=dof)))
-    torch.testing.assert_close(alone["loss_cov"], covariance(own[0][:, 0]) + covariance(residual, dof=dof))
+    torch.testing.assert_close(alone["loss_var"], 12.5 * (variance(pooled) + variance(dense)))
+    torch.testing.assert_close(alone["loss_cov"], covariance(pooled) + covariance(dense))
     # with the mean of the dense tokens it is the same problem
     for centre in ("none", "batch", "position"):
         head = OTHead(centre=centre)

@@ -3,8 +3,8 @@
 python tools/analysis/cost.py --rate IMAGES_PER_SECOND [--images N] [--epochs N] [--price DOLLARS_PER_GPU_HOUR] ...
 
 The rate is that of one GPU which never waits, of images with two views each: `otcxr train CONFIG --estimate` measures
-it, iterations per second times the batch. What several GPUs add is computed: gradients are summed, and the tokens of
-both views gathered and their gradients scattered again, each at the slowest link's speed, not overlapped.
+it, iterations per second times the batch. What several GPUs add is computed: the sums of gradients and of covariance
+matrices, at the slowest link's speed, not overlapped.
 """
 
 import argparse
@@ -22,7 +22,6 @@ def arguments() -> argparse.Namespace:
     add("--batch", type=int, default=64, help="images per GPU")
     add("--price", type=float, default=3.0, help="dollars per GPU and hour")
     add("--parameters", type=float, default=28.0e6, help="of otcxr_r50_nih, with the neck")
-    add("--tokens", type=int, default=49, help="per view")
     add("--channels", type=int, default=512, help="of a token")
     add("--node", type=int, default=8, help="GPUs per machine")
     add("--link", type=float, default=300.0, help="GB/s that a GPU sends within a machine")
@@ -35,9 +34,10 @@ def arguments() -> argparse.Namespace:
 def step_seconds(args: argparse.Namespace, gpus: int) -> float:
     """Seconds of an iteration: computing, and what the processes send each other."""
     speed = 1e9 * (args.link if gpus <= args.node else args.network)
-    summed = 2 * 4 * args.parameters  # bytes; a ring sends them twice
-    gathered = 2 * 2 * 4 * gpus * args.batch * args.tokens * args.channels  # two views, forward and backward
-    return args.batch / args.rate + (gpus - 1) / gpus * (summed + gathered) / speed
+    # two views have two matrices each, summed forward and backward
+    numbers = args.parameters + 2 * 2 * 2 * args.channels**2
+    # of 4 bytes; a ring sends them twice
+    return args.batch / args.rate + (gpus - 1) / gpus * 2 * 4 * numbers / speed
 
 
 def main() -> None:

@@ -155,7 +155,7 @@ class TransportMonitor(Hook):
         return found
 
     def _draw(self, runner: Runner, model: nn.Module) -> None:
-        """Gives the visualiser the pictures; all processes compute, since the head may gather."""
+        """Gives the visualiser the pictures; all processes compute, since the head may need all."""
         if not (self.draws and isinstance(model.data_preprocessor, CXRDataPreprocessor) and self.batch):
             return
         from ...visualization.sheets import training_pictures

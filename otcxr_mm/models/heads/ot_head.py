@@ -6,7 +6,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import Transport, covariance_matrix, gather
+from ...ops import Transport, all_reduce_sum, covariance_matrix
+from ...ops.dist import world_size
 from ...ops.precision import to_float32
 from ...registry import MODELS
 from ..choices import check_choice
@@ -119,7 +120,7 @@ class OTHead(BaseModule):
         """
         if self.guard and source.plain is None:
             raise ValueError("OTHead: guard=True needs the tokens before infusion: use it with OTCXR and CVSIM")
-        # before any mean or gather, which are statistics already
+        # before any mean, which are statistics already
         source, target, fixed = to_float32((source, target, fixed))
         if fixed is None:
             loss_ot, diagnostics = self._align(source, target, view_to_image, paired)
@@ -188,7 +189,7 @@ class OTHead(BaseModule):
         if self.centre == "none":
             return tokens
         dims = (0, 1) if self.centre == "batch" else 0
-        dense, global_ = (x if x is None else x - gather(x).mean(dims, keepdim=True) for x in tokens[:2])
+        dense, global_ = (x if x is None else x - _mean_of_all(x, dims) for x in tokens[:2])
         return Tokens(dense, global_, tokens.grid, None if tokens.plain is None else self._centred(tokens.plain))
 
     def _regularise(self, source: Tokens, target: Tokens) -> dict[str, Tensor]:
@@ -200,15 +201,20 @@ class OTHead(BaseModule):
         return losses
 
     def _samples(self, tokens: Tokens) -> list[Tensor]:
-        """Samples of the statistics over the global batch, (n, D), or (B, N, D) to be centred at each position."""
+        """Samples of the statistics, (n, D), or (B, N, D) to be centred at each position."""
         if self.statistics == "flattened":
-            return [gather(tokens.dense).flatten(0, 1)]
+            return [tokens.dense.flatten(0, 1)]
         samples = []
         if self.statistics in ("both", "pooled"):
-            samples.append(gather(tokens.pooled)[:, 0])
+            samples.append(tokens.pooled[:, 0])
         if self.statistics in ("both", "tokens"):
-            samples.append(gather(tokens.dense))
+            samples.append(tokens.dense)
         return samples
+
+
+def _mean_of_all(x: Tensor, dims: int | tuple[int, int]) -> Tensor:
+    """Mean over the batch of all processes, and over what else `dims` names."""
+    return all_reduce_sum(x.mean(dims, keepdim=True)) / world_size()
 
 
 def _diagnostics(solution: Transport) -> dict[str, Tensor]:

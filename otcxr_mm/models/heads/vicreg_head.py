@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from ...ops import covariance, gather, variance
+from ...ops import covariance, covariance_matrix, variance
 from ...ops.precision import to_float32
 from ...registry import MODELS
 
@@ -41,6 +41,6 @@ class VICRegHead(BaseModule):
             ValueError: If the global batch is a single image.
         """
         x, y = to_float32(x), to_float32(y)
-        views = gather(x), gather(y)
-        statistics = sum(self.var_weight * variance(z) + self.cov_weight * covariance(z) for z in views)
+        matrices = covariance_matrix(x), covariance_matrix(y)
+        statistics = sum(self.var_weight * variance(m) + self.cov_weight * covariance(m) for m in matrices)
         return self.inv_weight * mse_loss(x, y) + statistics

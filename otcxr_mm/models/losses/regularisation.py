@@ -3,7 +3,7 @@
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import covariance_of, variance_of
+from ...ops import covariance, variance
 from ...registry import MODELS
 
 
@@ -23,7 +23,7 @@ class VarianceLoss(BaseModule):
 
     def forward(self, matrix: Tensor) -> Tensor:
         """Weighted loss of features with the covariance matrix (D, D), a scalar."""
-        return self.loss_weight * variance_of(matrix, gamma=self.gamma, eps=self.eps)
+        return self.loss_weight * variance(matrix, gamma=self.gamma, eps=self.eps)
 
 
 @MODELS.register_module()
@@ -40,4 +40,4 @@ class CovarianceLoss(BaseModule):
 
     def forward(self, matrix: Tensor) -> Tensor:
         """Weighted loss of features with the covariance matrix (D, D), a scalar."""
-        return self.loss_weight * covariance_of(matrix)
+        return self.loss_weight * covariance(matrix)

@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, mse_loss, pad
 
-from otcxr_mm.ops import covariance, token_centres, variance
+from otcxr_mm.ops import covariance, covariance_matrix, token_centres, variance
 
 
 class Fast:
@@ -74,10 +74,11 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 def vicreg(x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """Weights 25 : 25 : 1 with the variance sum halved, as in VICReg's code (Bardes, Ponce, LeCun, ICLR 2022)."""
+    first, second = covariance_matrix(x), covariance_matrix(y)
     return {
         "loss_inv": 25 * mse_loss(x, y),
-        "loss_var": 12.5 * (variance(x) + variance(y)),
-        "loss_cov": covariance(x) + covariance(y),
+        "loss_var": 12.5 * (variance(first) + variance(second)),
+        "loss_cov": covariance(first) + covariance(second),
     }
 
 
