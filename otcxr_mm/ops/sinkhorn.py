@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .precision import full_precision
-from .scaling import iterate, unrolled
+from .scaling import scale, unrolled
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,9 @@ def sinkhorn(
     a, b = as_marginal(a, cost, 1), as_marginal(b, cost, 2)
     tau = 1.0 if rho is None else rho / (rho + eps)
     with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
-        solve = iterate if grad == "envelope" else unrolled
-        plan, log_plan, (u, v) = solve(-cost / eps, a, b, tau, n_iters)
+        plan, entropy, u, v = (scale if grad == "envelope" else unrolled)(cost, a, b, eps, tau, n_iters)
         rows, columns = plan.sum(2), plan.sum(1)
-        mass, entropy = rows.sum(1), -(plan * log_plan).sum((1, 2))
+        mass = rows.sum(1)
         error = (rows - a).abs().sum(1) + (columns - b).abs().sum(1)
         f, g = eps * u, eps * v
 
