@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .precision import full_precision
-from .scaling import iterate
+from .scaling import scale, unroll
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,12 @@ def sinkhorn(
         b: Target marginal, (B, M) or (M,), with the same total mass as `a` if balanced.
         eps: Weight of the entropy, in units of the cost.
         n_iters: Number of iterations; each updates both potentials. `marginal_error` tells whether they suffice.
+            With ``'envelope'`` they are over-relaxed: 50 come about as close to convergence as several hundred plain
+            ones.
         rho: Weight of the KL-relaxed marginals, in units of the cost; None: balanced.
         grad: ``'envelope'`` treats the plan as a constant: the gradient of `value` with respect to C, a and b is
             exact at convergence (for a and b along changes that keep their masses equal); the gradient of `cost` is a
-            deliberate surrogate, <T, dC>. ``'unroll'`` differentiates through the iterations: exact for any
+            deliberate surrogate, <T, dC>. ``'unroll'`` differentiates through plain iterations: exact for any
             `n_iters`, but needs memory for all of them.
 
     Returns:
@@ -104,17 +106,16 @@ def sinkhorn(
     Raises:
         ValueError: For a cost of another shape or of integers, eps <= 0, rho <= 0 or another `grad`.
 
-    Source: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced).
+    Sources: Cuturi, NeurIPS 2013 (balanced); Chizat et al., Math. Comp. 2018 (unbalanced); Thibault et al., Algorithms
+    2021 (over-relaxation).
     """
     _check(cost, eps, rho, grad)
     a, b = as_marginal(a, cost, 1), as_marginal(b, cost, 2)
     tau = 1.0 if rho is None else rho / (rho + eps)
     with torch.set_grad_enabled(grad == "unroll" and torch.is_grad_enabled()):
-        kernel = -cost / eps
-        u, v = iterate(kernel, a, b, tau, n_iters, grad == "unroll")
-        plan = torch.exp(kernel + u[:, :, None] + v[:, None, :])
-        rows, columns, mass = plan.sum(2), plan.sum(1), plan.sum((1, 2))
-        entropy = -_x_log(plan, plan).sum((1, 2))
+        plan, entropy, u, v = (scale if grad == "envelope" else unroll)(cost, a, b, eps, tau, n_iters)
+        rows, columns = plan.sum(2), plan.sum(1)
+        mass = rows.sum(1)
         error = (rows - a).abs().sum(1) + (columns - b).abs().sum(1)
         f, g = eps * u, eps * v
 
