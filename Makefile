@@ -19,7 +19,8 @@ env: $(INSTALLED)
 
 # The lock files are complete, so nothing is resolved: with --no-deps mmcv-lite cannot pull in a second MMEngine.
 # The mark is written last: an interrupted installation starts over. The interpreter is looked up before the old
-# environment goes, which may be the active one. The locks have wheels for all of these Pythons.
+# environment goes, which may be the active one. The locks have wheels for all of these Pythons. uv compiles nothing, so
+# that from Python 3.12 on the first command would show the SyntaxWarnings of these packages.
 $(READY): $(LOCKS)
 	@set -e; base=$$($(PYTHON) -c 'import sys; print(sys._base_executable)'); \
 	"$$base" -c 'import sys; v = sys.version_info[:2]; last = $(if $(filter mm,$(STACK)),13,14); sys.exit(None if (3, 11) <= v <= (3, last) else f"Python 3.11 to 3.{last} is needed for STACK=$(STACK), $(PYTHON) is {v[0]}.{v[1]}: name another one with  make PYTHON=python3.13")'; \
@@ -28,6 +29,7 @@ $(READY): $(LOCKS)
 	if command -v uv >/dev/null; then \
 	    uv venv --quiet --python "$$base" $(VENV); \
 	    uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -r ,$(LOCKS)); \
+	    $(BIN)/python -W ignore -m compileall -q $(VENV)/lib/python*/site-packages/{mm*,mim,ot}; \
 	else \
 	    "$$base" -m venv $(VENV) || { rm -rf $(VENV); echo "python3 has no venv module: install it (Debian, Ubuntu: python3-venv) or uv"; exit 1; }; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(addprefix -r ,$(LOCKS)); \
