@@ -10,6 +10,7 @@ import venv
 import zipfile
 from email import message_from_bytes
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -103,7 +104,10 @@ def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("env")
     venv.create(folder, symlinks=True)
     site = next((folder / "lib").glob("python*/site-packages"))
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    others = Path(sysconfig.get_path("purelib"))
+    # from Python 3.12 on, distutils comes from setuptools, by a file of its own
+    lines = [str(others), *(path.read_text() for path in others.glob("distutils-precedence.pth"))]
+    (site / "others.pth").write_text("\n".join(lines))
     command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-deps"]
     subprocess.run([*map(str, command), str(wheel)], check=True)
     return folder / "bin"
