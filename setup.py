@@ -1,17 +1,23 @@
 """Package metadata, and the `.mim` folder that `mim train otcxr_mm CONFIG` looks for."""
 
+import gzip
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 MIM = ("configs", "tools", "model-index.yml")
 # onedl-mim takes the first folder of RECORD, which installers sort, for the package. Of a package with a command it is
 # `../../../bin`, of others `otcxr_mm-VERSION.dist-info`. "+" sorts before both. openmim looks in the package itself.
 FIRST_IN_RECORD = "+otcxr_mm"
+# Two builds have the same bytes: all files are dated 1980, the first year that a zip archive can hold.
+DATE = int(os.environ.setdefault("SOURCE_DATE_EPOCH", "315532800"))
 
 
 class BuildWithMim(build_py):
@@ -28,6 +34,40 @@ class BuildWithMim(build_py):
             first = Path(self.build_lib) / FIRST_IN_RECORD / ".mim"
             fill(first, place)
             shutil.rmtree(first / "tools" / "benchmarks")
+
+
+class ReproducibleWheel(bdist_wheel):
+    """Gives the files the same modes whatever the umask; the dates come from SOURCE_DATE_EPOCH."""
+
+    def write_wheelfile(self, *args, **kwargs):
+        super().write_wheelfile(*args, **kwargs)
+        for path in filter(Path.is_file, Path(self.bdist_dir).rglob("*")):
+            path.chmod(mode(path.stat().st_mode))
+
+
+class ReproducibleSdist(sdist):
+    """A `.tar.gz` with the same dates, owners and modes everywhere."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
+        path = f"{base_name}.tar.gz"
+        with (
+            open(path, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=DATE) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
+            archive.add(base_dir, filter=anonymous)
+        return path
+
+
+def anonymous(member):
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime, member.mode = DATE, mode(member.mode)
+    return member
+
+
+def mode(of):
+    return 0o755 if of & 0o100 else 0o644
 
 
 def fill(target, place):
@@ -77,7 +117,7 @@ setup(
         # weights by name: docs/model_zoo.md
         "otcxr_mm": ["zoo/*/*"],
     },
-    cmdclass={"build_py": BuildWithMim},
+    cmdclass={"build_py": BuildWithMim, "bdist_wheel": ReproducibleWheel, "sdist": ReproducibleSdist},
     # Neither line of OpenMMLab is named here, so that an existing environment is left alone:
     # the extras name them. The two lines overwrite each other's files: take one. cv2 comes with either.
     install_requires=[

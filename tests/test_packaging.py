@@ -1,13 +1,16 @@
 import ast
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from email import message_from_bytes
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,6 +20,10 @@ from tests.conftest import ROOT
 from tests.journeys import options, own, publishers
 from tests.journeys.figures import assert_learnt
 
+pytestmark = pytest.mark.xdist_group("wheel")
+# the first second of 1980, in which zip's time begins
+DATE = 315532800
+
 
 def tracked(*folders):
     """Files that git knows, below the folders or anywhere."""
@@ -24,18 +31,41 @@ def tracked(*folders):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+def build(folder, *kinds, **kwargs):
+    """Builds in a folder, and returns the paths of the 'wheel' or the 'sdist'."""
+    calls = ", ".join(f"build_meta.build_{kind}('dist')" for kind in kinds)
+    script = f"from setuptools import build_meta; print({calls}, sep='/')"
+    command = [sys.executable, "-c", script]
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, **kwargs)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return [folder / "dist" / name for name in built.stdout.strip().split("\n")[-1].split("/")]
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel of the tracked files, built in a copy."""
+def built(tmp_path_factory):
+    """The wheel and the sdist of the tracked files, built in a copy."""
     folder = tmp_path_factory.mktemp("build")
     for name in tracked():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / name).read_bytes())
-    script = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
-    built = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr[-3000:]
-    return folder / "dist" / built.stdout.strip().split("\n")[-1]
+    return build(folder, "wheel", "sdist")
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return built[0]
+
+
+def test_the_sdist_builds_the_same_wheel_to_the_byte(built, tmp_path):
+    with tarfile.open(built[1]) as archive:
+        assert {(member.mtime, member.uid, member.uname) for member in archive} == {(DATE, 0, "")}
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    for path in folder.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    (again,) = build(folder, "wheel", umask=0o077, env={**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"})
+    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(built[0].read_bytes()).digest()
 
 
 def test_wheel_holds_the_package_and_what_mim_needs(wheel):
@@ -74,7 +104,10 @@ def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("env")
     venv.create(folder, symlinks=True)
     site = next((folder / "lib").glob("python*/site-packages"))
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    others = Path(sysconfig.get_path("purelib"))
+    # from Python 3.12 on, distutils comes from setuptools, by a file of its own
+    lines = [str(others), *(path.read_text() for path in others.glob("distutils-precedence.pth"))]
+    (site / "others.pth").write_text("\n".join(lines))
     command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-deps"]
     subprocess.run([*map(str, command), str(wheel)], check=True)
     return folder / "bin"

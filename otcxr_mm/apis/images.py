@@ -191,6 +191,12 @@ def batches(images: Sequence[Image], steps: Compose, batch_size: int, workers: i
     """
     workers = min(workers, -(-len(images) // batch_size))
     loader = DataLoader(
-        _Reading(images, steps), batch_size, num_workers=workers, collate_fn=list, worker_init_fn=_start_worker
+        _Reading(images, steps),
+        batch_size,
+        num_workers=workers,
+        collate_fn=list,
+        worker_init_fn=_start_worker,
+        # as in training; from Python 3.14 on, the default would import everything again in each worker
+        multiprocessing_context="fork" if workers else None,
     )
     return iter(loader)

@@ -41,9 +41,9 @@ def examine(config: str | None = None) -> tuple[dict[str, str], list[Finding]]:
         What is installed, by name, and the problems.
     """
     facts = {"Python": ".".join(map(str, sys.version_info[:3]))}
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
-        problem = f"otcxr_mm runs on Python 3.10 to 3.12, this is {facts['Python']}; nothing else was checked"
-        remedy = "create an environment with python3.11 -m venv .venv, or conda create -n otcxr python=3.11"
+    if not (3, 10) <= sys.version_info[:2] <= (3, 14):
+        problem = f"otcxr_mm runs on Python 3.10 to 3.14, this is {facts['Python']}; nothing else was checked"
+        remedy = "create an environment with python3.13 -m venv .venv, or conda create -n otcxr python=3.13"
         return facts, [Finding("python-version", problem, remedy)]
     from .installed import examine_packages
 

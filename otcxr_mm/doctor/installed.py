@@ -1,5 +1,6 @@
 """What is installed, read from metadata: nothing of it is imported."""
 
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -70,6 +71,9 @@ def _conflicts(installed: dict[str, str]) -> Iterator[Finding]:
             problem = f"{' and '.join(both)} are installed over each other in the folder {module}/"
             remedy = f"pip uninstall -y {' '.join(name for name in names if name in installed)}, then one of them: "
             yield Finding("both-lines", problem, remedy + f"pip install --no-deps {' or '.join(both)}")
+    if "mmengine" in installed and sys.version_info[:2] >= (3, 14):
+        problem = f"upstream's mmengine {installed['mmengine']} calls pkgutil.find_loader, which Python 3.14 removed"
+        yield Finding("python-version", problem, "use Python 3.10 to 3.13, or the OneDL line")
     if "mmseg" in installed:
         problem = f"the distribution mmseg {installed['mmseg']} is a Chinese tokeniser, not MMSegmentation"
         yield Finding("mmseg-other", problem, "pip uninstall -y mmseg; MMSegmentation is onedl-mmsegmentation")

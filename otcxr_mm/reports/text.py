@@ -119,6 +119,7 @@ def _grid(table: Table, cells: pd.DataFrame, head: str, sign: str = "") -> pd.Da
     text = [shown(*row) for row in cells[["value", "low", "high", "runs", "best"]].itertuples(index=False)]
     rows = dict.fromkeys(zip(cells["protocol"], cells["method"], strict=True))
     found = cells.assign(text=text).pivot(index=["protocol", "method"], columns=table.by, values="text")
-    found = found.reindex(index=list(rows), columns=table.columns).fillna(MISSING).reset_index()
+    found = found.reindex(index=list(rows), columns=table.columns).astype(object)
+    found = found.where(found.notna(), MISSING).reset_index()
     heads = [percent(column) if table.by == "fraction" else column for column in table.columns]
     return found.set_axis(["protocol", head, *heads], axis=1)

@@ -52,7 +52,8 @@ MM = {**COMMON, "mmengine": "0.10.7", "mmpretrain": "1.2.0", "setuptools": "81.0
 def packages(monkeypatch):
     """Makes it look as if other packages were installed; a version None takes one away."""
 
-    def install(base, changes):
+    def install(base, changes, python=(3, 11, 7)):
+        monkeypatch.setattr(installed.sys, "version_info", python)
         found = {**base, **changes}.items()
         dists = [SimpleNamespace(metadata={"Name": name}, version=version) for name, version in found if version]
         requires = {"otcxr_mm": REQUIRES, "torchvision": ["numpy", "torch==2.14.0"]}
@@ -92,7 +93,13 @@ def test_packages_that_do_not_fit(packages, base, changes, name, problem, remedy
     assert {f.name for f in findings} <= {name, "missing-package"}
 
 
-@pytest.mark.parametrize("version", [(3, 8, 18), (3, 9, 1), (3, 13, 0)])
+@pytest.mark.parametrize(("python", "names"), [((3, 13, 0), []), ((3, 14, 0), ["python-version"])])
+def test_upstream_does_not_run_on_python_3_14(packages, python, names):
+    assert [finding.name for finding in packages(MM, {}, python)[1]] == names
+    assert packages(ONEDL, {}, python)[1] == []
+
+
+@pytest.mark.parametrize("version", [(3, 8, 18), (3, 9, 1), (3, 15, 0)])
 def test_a_python_that_is_not_supported_is_named(monkeypatch, version):
     monkeypatch.setattr(doctor.sys, "version_info", version)
     (finding,) = examine()[1]
