@@ -2,6 +2,10 @@ import os
 import sys
 from pathlib import Path
 
+# Tests run on the CPU, whose results are the same to the bit, also where there is a GPU; tests/test_cuda.py is for it:
+#   OTCXR_TEST_GPU=1 python -m pytest tests/test_cuda.py
+if not os.environ.get("OTCXR_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # threads that wait do not spin: on a busy machine spinning costs more than all the work
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

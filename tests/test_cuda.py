@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped without one."""
+"""What only a GPU can show; skipped without one, and without OTCXR_TEST_GPU=1."""
 
 import pytest
 import torch
@@ -48,10 +48,20 @@ def test_autocast_on_loss_and_gradients(dtype):
     assert all(torch.isfinite(p.grad).all() for p in m.parameters())
 
 
-def test_a_trained_model_answers_as_on_the_cpu(tmp_path):
+@pytest.mark.parametrize("kind", ["linear", "finetune"])
+def test_a_run_on_labels_and_its_test(tmp_path, kind):
+    from tests.engine.runs import runner
+
+    run = runner(tmp_path, kind)
+    assert next(run.train().parameters()).is_cuda
+    assert 0 <= run.test()["multilabel/auroc"] <= 1
+
+
+def test_a_trained_model_answers_as_on_the_cpu(tmp_path, monkeypatch):
     from tests.apis.weights import write_classifier
     from tests.conftest import write_image
 
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     write_classifier(tmp_path)
     for i in range(3):
         write_image(tmp_path / "in" / f"{i}.png")

@@ -9,6 +9,7 @@ python tools/benchmarks/sinkhorn.py [--device cuda] [--quick] [--peers] [--out F
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import ot
 import torch
@@ -47,7 +48,9 @@ def pot(method: str) -> Solver:
     """POT's solver, without its warnings: the number of iterations is fixed on purpose."""
 
     def solve(c: Tensor, eps: float, n: int) -> tuple[Tensor, Tensor]:
-        with warnings.catch_warnings():
+        # POT makes its potentials on the default device
+        on_device = torch.device(c.device) if c.is_cuda else nullcontext()
+        with warnings.catch_warnings(), on_device:
             warnings.simplefilter("ignore")
             grad = "envelope" if c.requires_grad else "detach"
             result = ot.solve_batch(c, eps, method=method, max_iter=n, tol=0.0, grad=grad)

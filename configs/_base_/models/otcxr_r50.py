@@ -34,7 +34,7 @@ model = dict(
             type="otcxr_mm.TransportLoss",
             metric="sqeuclidean",
             eps=0.1,  # in units of the mean cost
-            n_iters=50,
+            n_iters=25,
             prior_weight=1.0,
             loss_weight=25.0,
         ),

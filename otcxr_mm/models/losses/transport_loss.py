@@ -24,7 +24,7 @@ class TransportLoss(BaseModule):
         metric: Ground cost: ``'sqeuclidean'`` (divided by D, the scale of the statistics) or ``'cosine'``.
         eps: Weight of the entropy. An attribute, so that a schedule can change it.
         relative_eps: Whether `eps` and `rho` are in units of each problem's mean cost, detached from the gradient.
-        n_iters: Number of Sinkhorn iterations.
+        n_iters: Number of Sinkhorn iterations; those of `grad="unroll"` are plain, and need twice as many.
         rho: Weight of the relaxed marginals; None: balanced.
         debiased: Whether to use the Sinkhorn divergence. Its self terms do not use the prior.
         objective: ``'cost'``: <T, C>; ``'value'``: with the entropy. The gradient of both is T if
@@ -44,7 +44,7 @@ class TransportLoss(BaseModule):
         metric: str = "sqeuclidean",
         eps: float = 0.1,
         relative_eps: bool = True,
-        n_iters: int = 50,
+        n_iters: int = 25,
         rho: float | None = None,
         debiased: bool = False,
         objective: str = "cost",
