@@ -76,11 +76,12 @@ docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-# runs all of them, and fails if one fell short of its target
+# runs all of them, prints a table, and fails if one fell short of its target
 bench: $(INSTALLED)
-	@mkdir -p work_dirs/benchmarks
+	@rm -rf work_dirs/benchmarks; mkdir -p work_dirs/benchmarks
 	@status=0; for f in $(filter-out %/methods.py,$(wildcard tools/benchmarks/[a-z]*.py)); do echo "$$f"; \
-	    $(BIN)/python $$f --out work_dirs/benchmarks/$$(basename $$f .py).json || status=1; done; exit $$status
+	    $(BIN)/python $$f --out work_dirs/benchmarks/$$(basename $$f .py).json || status=1; done; \
+	    $(BIN)/python tools/benchmarks/_report.py work_dirs/benchmarks; exit $$status
 
 # what a release uploads, of the last commit; the same bytes in any folder and at any time (docs/release.md)
 dist: $(INSTALLED)

@@ -1,10 +1,15 @@
-"""Shared by all benchmarks: paired timing, and rows of {metric, target, value, pass}."""
+"""Shared by all benchmarks: paired timing, and rows of {metric, target, value, pass}.
+
+python tools/benchmarks/_report.py FOLDER    # prints the rows of all files of the folder as one table
+"""
 
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -45,3 +50,17 @@ def finish(rows: list[dict], out: str | None) -> None:
         with open(out, "w") as stream:
             json.dump(rows, stream, indent=2)
     raise SystemExit(not all(r["pass"] for r in rows))
+
+
+def table(folder: Path) -> str:
+    """The rows of all benchmarks as Markdown."""
+    lines = ["| benchmark | metric | target | value | |", "| --- | --- | --- | ---: | --- |"]
+    for file in sorted(folder.glob("*.json")):
+        for r in json.loads(file.read_text()):
+            missed = "" if r["pass"] else "missed"
+            lines.append(f"| {file.stem} | {r['metric']} | {r['target'] or ''} | {r['value']} | {missed} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(Path(sys.argv[1])))
