@@ -220,7 +220,7 @@ def test_a_sick_run_is_named_within_one_epoch(tmp_path, caplog, case):
     ("found", "said"),
     [
         ({"features/rank": 9.0}, "effective rank of the backbone's features, 9.0, is below 10"),
-        ({"plan/marginal_error": 0.4}, r"miss 0.40 of their masses .* raise model.head.loss_ot.n_iters \(now 50\)"),
+        ({"plan/marginal_error": 0.4}, r"miss 0.40 of their masses .* raise model.head.loss_ot.n_iters \(now 25\)"),
         ({"weights/growth": 3.0}, "learning rate is far too high"),
         ({"plan/mass": 0.2}, None),  # a balanced plan
     ],

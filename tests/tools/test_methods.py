@@ -154,7 +154,7 @@ def test_a_run_from_radiographs_to_its_record(records, real_data, tmp_path, monk
     few = {"train_dataloader.batch_size": 8} | from_imagenet.paired(0.5) | from_imagenet.WIDTHS["otcxr_screen"]
     monkeypatch.setitem(QUEUES, "try", {"one": Run("otcxr_screen", few, epochs=1, test=True, start="imagenet")})
     threads = torch.get_num_threads()
-    execute.pack()
+    execute.pack((96, 160))
     execute.execute("try", "one")
     torch.set_num_threads(threads)
     record = records.record_of("try", "one")
