@@ -44,7 +44,7 @@ $(INSTALLED): $(READY) setup.py
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadgroup
 # what is the same on both lines of OpenMMLab is tested on the first
 ONCE := tests/ops tests/doctor tests/visualization tests/test_docs.py tests/test_site.py tests/tools \
-    tests/test_two_hosts.py tests/reports tests/evaluation/statistics \
+    tests/test_distributed.py tests/test_two_hosts.py tests/reports tests/evaluation/statistics \
     $(patsubst %,tests/datasets/test_%.py,bombs dicom dicom_headers hostile_input) \
     $(patsubst %,tests/journeys/test_%.py,answer matrix mistakes notebook public swaps zoo)
 

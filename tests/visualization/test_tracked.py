@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.visualization.vis_backend import BaseVisBackend, LocalVisBackend, MLflowVisBackend
 
 from otcxr_mm.visualization import tracked
@@ -118,6 +119,8 @@ class Recorder(BaseVisBackend):
 def build(tmp_path, monkeypatch):
     """A visualiser beside a local one, and its tracker."""
     monkeypatch.setattr(os, "environ", {**os.environ})
+    # MMEngine's MLflow back end reopens the file of a current logger whose stream is closed, as another test's can be
+    MMLogger.get_instance(tmp_path.name)
 
     def make(tracker=None, **kwargs):
         backends = [LocalVisBackend(str(tmp_path)), tracker or Recorder()]
