@@ -20,15 +20,6 @@ train_dataloader = dict(
 
 max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=True, begin=0, end=1, convert_to_iter_based=True),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min_ratio=1e-3,
-        by_epoch=True,
-        begin=1,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[-1].update(end=max_epochs)
 default_hooks = dict(monitor=dict(pictures=3))  # after the first epoch, and every 3

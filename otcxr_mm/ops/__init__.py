@@ -2,7 +2,7 @@
 
 from .correspondence import Correspondence, correspondence
 from .cost import cost
-from .dist import all_reduce_sum
+from .dist import all_reduce_mean, all_reduce_sum
 from .exact import exact_plan
 from .geometry import geometric_prior, token_centres, visibility
 from .precision import full_precision
@@ -13,6 +13,7 @@ from .vicreg import covariance, covariance_matrix, variance
 __all__ = [
     "Correspondence",
     "Transport",
+    "all_reduce_mean",
     "all_reduce_sum",
     "correspondence",
     "cost",

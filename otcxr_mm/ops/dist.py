@@ -25,3 +25,8 @@ def all_reduce_sum(x: Tensor) -> Tensor:
     from torch.distributed.nn.functional import all_reduce
 
     return all_reduce(x)
+
+
+def all_reduce_mean(x: Tensor) -> Tensor:
+    """Mean of `x` over all processes, with gradient: :func:`all_reduce_sum` divided by their number."""
+    return all_reduce_sum(x) / world_size()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .dist import all_reduce_sum, world_size
+from .dist import all_reduce_mean, all_reduce_sum, world_size
 from .precision import full_precision
 
 
@@ -32,7 +32,7 @@ def covariance_matrix(x: Tensor) -> Tensor:
             "batch size, or set drop_last=True if only the last batch of an epoch is too small"
         )
     # the mean is a constant: second moments have the same gradient either way
-    mean = all_reduce_sum(x.detach().mean(0)) / world_size()
+    mean = all_reduce_mean(x.detach().mean(0))
     x = (x - mean).flatten(0, -2)
     # both factors have the same gradient: one product of the backward pass is enough
     half = all_reduce_sum(x.T @ x.detach() / dof)

@@ -6,8 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops import Transport, all_reduce_sum, covariance_matrix
-from ...ops.dist import world_size
+from ...ops import Transport, all_reduce_mean, covariance_matrix
 from ...ops.precision import to_float32
 from ...registry import MODELS
 from ..choices import check_choice
@@ -189,7 +188,7 @@ class OTHead(BaseModule):
         if self.centre == "none":
             return tokens
         dims = (0, 1) if self.centre == "batch" else 0
-        dense, global_ = (x if x is None else x - _mean_of_all(x, dims) for x in tokens[:2])
+        dense, global_ = (x if x is None else x - all_reduce_mean(x.mean(dims, keepdim=True)) for x in tokens[:2])
         return Tokens(dense, global_, tokens.grid, None if tokens.plain is None else self._centred(tokens.plain))
 
     def _regularise(self, source: Tokens, target: Tokens) -> dict[str, Tensor]:
@@ -210,11 +209,6 @@ class OTHead(BaseModule):
         if self.statistics in ("both", "tokens"):
             samples.append(tokens.dense)
         return samples
-
-
-def _mean_of_all(x: Tensor, dims: int | tuple[int, int]) -> Tensor:
-    """Mean over the batch of all processes, and over what else `dims` names."""
-    return all_reduce_sum(x.mean(dims, keepdim=True)) / world_size()
 
 
 def _diagnostics(solution: Transport) -> dict[str, Tensor]:

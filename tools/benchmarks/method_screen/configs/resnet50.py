@@ -14,17 +14,14 @@ _kermany.update(packed=f"{_packed}/kermany_256", pipeline=pipeline)
 _nih.update(packed=f"{_packed}/nih_256", pipeline=pipeline)
 _followup.update(packed=f"{_packed}/nih_followup_256", pipeline=pipeline)
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type="ScreenResNet",
-        depth=50,
-        in_channels=1,
-        base_channels=64,
-        stem_channels=64,
-        out_indices=(3,),
-        norm_cfg=dict(type="BN"),
-        zero_init_residual=True,
-    ),
+    backbone={
+        "_delete_": True,
+        **_base_.backbone,
+        "depth": 50,
+        "base_channels": 64,
+        "stem_channels": 64,
+        "zero_init_residual": True,
+    },
     data_preprocessor=dict(mean=[127.5], std=[64.0], channels=1),
 )
 train_dataloader = dict(dataset=dict(datasets=[_kermany, _nih, _followup]))
