@@ -4,9 +4,11 @@ Each solver runs with the fewest iterations that reach the error, so that no tim
 which a luckier choice would have saved.
 
 python tools/benchmarks/sinkhorn.py [--device cuda] [--quick] [--peers] [--out FILE]
+python tools/benchmarks/sinkhorn.py --peers --curve FILE.svg    # draws error against time instead
 """
 
 import math
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -129,6 +131,39 @@ def compare(c: Tensor, eps: float, error: float, solvers: dict[str, Solver], rou
     return ratios
 
 
+def curve(device: str, tokens: list[int], solvers: dict[str, Solver], rounds: int, file: str) -> None:
+    """Draws the marginal error that each solver has reached after so many milliseconds, without gradient."""
+    from matplotlib import pyplot as plt
+
+    every = (0.2, 0.05)
+    size = (4 * len(tokens), 3 * len(every))
+    figure, axes = plt.subplots(len(every), len(tokens), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for column, count in enumerate(tokens):
+        c = problems(count, device)
+        for ax, eps in zip(axes[:, column], every, strict=True):
+            errors, runs = {}, {}
+            for name, solver in solvers.items():
+                n = 2
+                while n < MOST:
+                    start = time.perf_counter()
+                    with torch.no_grad():
+                        errors[name, n] = marginal_error(solver(c, eps, n)[0])
+                    runs[name, n] = timed(solver, c, eps, n, False)
+                    if time.perf_counter() - start > 3:
+                        break
+                    n *= 2
+            seconds = paired(runs, rounds)
+            for name in solvers:
+                points = [(1e3 * seconds[key], error) for key, error in errors.items() if key[0] == name]
+                ax.plot(*zip(*points, strict=True), marker=".", label=name, linewidth=2.5 if name == "ours" else 1)
+            ax.set(xscale="log", yscale="log", xlabel="ms", title=f"N={count}, eps={eps:g}")
+            ax.grid(alpha=0.3)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("marginal error")
+    axes[0, 0].legend()
+    figure.savefig(file)
+
+
 def main() -> None:
     """Prints all times, and prints and writes a row for each size."""
     parser = arguments(__doc__)
@@ -137,11 +172,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peers", action="store_true", help="also geomloss and OTT, where they are installed")
     parser.add_argument("--quick", action="store_true", help="a fraction of the problems")
+    parser.add_argument("--curve", metavar="FILE", help="draw error against time at eps 0.2 and 0.05, and no more")
     args = parser.parse_args()
     torch.set_num_threads(2)
     solvers = {"ours": ours, "pot kernel": pot("sinkhorn"), "pot log": pot("log_sinkhorn")}
     if args.peers:
         solvers.update(peers())
+    if args.curve:
+        curve(args.device, args.tokens, solvers, args.rounds, args.curve)
+        return
     rows = []
     for tokens in args.tokens:
         c = problems(tokens, args.device)
