@@ -20,7 +20,7 @@ def geomloss(c: Tensor, eps: float, n: int) -> tuple[Tensor, Tensor]:
     return result.plan, result.value
 
 
-@functools.lru_cache(maxsize=4)
+@functools.cache
 def _compiled(eps: float, n: int) -> Callable[[Any], tuple[Any, Any]]:
     import jax
     from ott.geometry.geometry import Geometry
