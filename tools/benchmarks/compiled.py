@@ -10,6 +10,7 @@ import shutil
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # as in the first run on a machine
 
 import torch
 from _report import arguments, finish, paired, row
