@@ -1,6 +1,6 @@
 """Images per second of `otcxr embed` and `otcxr predict` against the bare backbone on prepared tensors, on one core.
 
-    python tools/benchmarks/inference.py [--data FOLDER] [--images N] [--out FILE]
+    python tools/benchmarks/inference.py [--data FOLDER] [--networks NAME ...] [--out FILE]
 
 FOLDER (default: OTCXR_DATA, else ../shared/data) holds nih/images/*.png. The weights are random: they do not change the
 time. The bare forward, the command's loop on packed images, and its loop on the PNG files run in turn on the same
@@ -25,9 +25,10 @@ from _report import arguments, finish, row
 warnings.filterwarnings("ignore", message="Fail to import")
 BATCHES = (8, 32)  # of the bare forward; the faster one counts
 ROOT = Path(__file__).resolve().parents[2]
+# a config, pixels, and images, so few that a network takes minutes
 NETWORKS = {
-    "thin ResNet-18 at 96": ("linear_r18_nih", 96),
-    "ResNet-50 at 224": ("linear_r50_nih", 224),
+    "thin ResNet-18 at 96": ("linear_r18_nih", 96, 1000),
+    "ResNet-50 at 224": ("linear_r50_nih", 224, 160),
 }
 
 
@@ -73,18 +74,23 @@ def bare(backbone: torch.nn.Module, tensors: torch.Tensor, batch: int) -> Callab
     return run
 
 
-def measure(name: str, files: list[Path], folder: Path, rounds: int) -> list[dict]:
+def measure(name: str, images: Path, folder: Path, rounds: int) -> list[dict]:
     """Rows of one network: ratios of images per second to those of the bare forward, medians over the rounds."""
     from otcxr_mm.apis import CXRClassifierInferencer, CXRFeatureInferencer
+    from otcxr_mm.datasets import pack_images
 
-    config, side = NETWORKS[name]
+    config, side, count = NETWORKS[name]
+    files = sorted(images.glob("*.png"))[:count]
+    if not files:
+        raise SystemExit(f"{images}: there is no *.png; set --data FOLDER")
+    pack_images(images, [file.name for file in files], folder / config, 256)
     run = write_run(config, folder)
     embed, predict = CXRFeatureInferencer(run, "cpu"), CXRClassifierInferencer(run, "cpu")
     tensors = torch.randn(len(files), 1, side, side)
     paths = [str(file) for file in files]
     todo = {f"bare {batch}": bare(embed.model.backbone, tensors, batch) for batch in BATCHES}
     for kind, inferencer in (("embed", embed), ("predict", predict)):
-        todo[f"{kind}, packed"] = answering(inferencer, folder / "packed", folder)
+        todo[f"{kind}, packed"] = answering(inferencer, folder / config, folder)
         todo[f"{kind}, PNG"] = answering(inferencer, paths, folder)
     seconds: dict[str, list[float]] = {key: [] for key in todo}
     for counted in range(rounds + 1):
@@ -107,23 +113,16 @@ def main() -> None:
     parser = arguments(__doc__)
     default = os.environ.get("OTCXR_DATA", ROOT.parent / "shared" / "data")
     parser.add_argument("--data", type=Path, default=default)
-    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    from otcxr_mm.datasets import pack_images
-
-    files = sorted((args.data / "nih" / "images").glob("*.png"))[: args.images]
-    if not files:
-        raise SystemExit(f"{args.data}: there is no nih/images/*.png; set --data FOLDER")
     torch.manual_seed(0)
     np.random.seed(0)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        pack_images(files[0].parent, [file.name for file in files], folder / "packed", 256)
-        rows = [r for name in args.networks for r in measure(name, files, folder, args.rounds)]
+        images, folder = args.data / "nih" / "images", Path(temporary)
+        rows = [r for name in args.networks for r in measure(name, images, folder, args.rounds)]
     finish(rows, args.out)
 
 
