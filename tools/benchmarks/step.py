@@ -41,6 +41,7 @@ class Network(NamedTuple):
     projector: int  # channels of the peers'
     batches: tuple[int, ...]
     at_most: dict[tuple[str, str], float]
+    rounds: int = 7
 
 
 # the thin ResNet-18 is the smallest network of the configs, so what OTCXR adds weighs most there
@@ -60,7 +61,7 @@ NETWORKS = {
     "MobileNetV2 at 96": Network(
         "otcxr_mobilenetv2_imagenet_cpu.py", 96, 1280, 512, (32, 64), {("OTCXR", "VICReg"): 1.3}
     ),
-    "ResNet-50 at 224": Network("otcxr_r50_nih.py", 224, 2048, 8192, (32,), {("OTCXR", "VICReg"): 1.05}),
+    "ResNet-50 at 224": Network("otcxr_r50_nih.py", 224, 2048, 8192, (32,), {("OTCXR", "VICReg"): 1.05}, 3),
 }
 
 
@@ -158,7 +159,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--batch", type=int, nargs="+", help="default: 32 and 64; 32 on the ResNet-50")
     parser.add_argument("--threads", type=int, default=int(os.environ["OMP_NUM_THREADS"]))
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, help="default: 7; 3 on the ResNet-50")
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
@@ -173,13 +174,14 @@ def main() -> None:
         args.networks, args.batch, args.rounds = args.networks[:1], (args.batch or [32])[:1], 3
     rows = []
     for name in args.networks:
-        for batch in args.batch or NETWORKS[name].batches:
-            rows += measure(name, batch, args.rounds, args.device, args.amp)
+        network = NETWORKS[name]
+        rounds = args.rounds or network.rounds
+        for batch in args.batch or network.batches:
+            rows += measure(name, batch, rounds, args.device, args.amp)
             if args.parts:
-                network = NETWORKS[name]
                 for kind, model in models(network).items():
                     if kind.startswith("OTCXR"):
-                        found = shares(model, network.side, batch, args.rounds, args.device, args.amp)
+                        found = shares(model, network.side, batch, rounds, args.device, args.amp)
                         rows += [row(f"{name}, batches of {batch}, {kind}: {part}", v) for part, v in found.items()]
     finish(rows, args.out)
 
