@@ -161,7 +161,7 @@ def curve(device: str, tokens: list[int], solvers: dict[str, Solver], rounds: in
             ax.grid(alpha=0.3)
     for ax in axes[:, 0]:
         ax.set_ylabel("marginal error")
-    axes[1, -1].legend(loc="lower left")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(solvers))
     figure.savefig(file)
 
 
