@@ -115,9 +115,9 @@ def start_of(name: str, root: Path) -> list[str]:
 def small(cfg: Config) -> list[str]:
     """Options that make a config of any kind a matter of seconds."""
     found = ["test_evaluator.draws=20"] if "test_evaluator" in cfg else []
-    pretraining = "export" in cfg.default_hooks
-    found += ["default_hooks.checkpoint.save_optimizer=False"] if pretraining else []
-    side = 64 if {"r50", "vits"} & set(Path(cfg.filename).stem.split("_")) else 96
+    name = Path(cfg.filename).stem
+    found += ["default_hooks.checkpoint.save_optimizer=False"] if name in PRETRAINING else []
+    side = 64 if {"r50", "vits"} & set(name.split("_")) else 96
     found += ["model.decode_head.channels=64"] if "decode_head" in cfg.model else []
     for part in options.PARTS:
         loader = f"{part}_dataloader"
@@ -125,11 +125,12 @@ def small(cfg: Config) -> list[str]:
             continue
         found += options.loaders(8, part)
         for key, spec in leaves(cfg[loader].dataset, f"{loader}.dataset"):
-            found += [f"{key}.indices=8"] if pretraining and "Synthetic" not in spec["type"] else []
             crop = "size" in spec["pipeline"][1]
             found.append(f"{key}.pipeline.1.{f'size={side}' if crop else f'scale=({side},{side})'}")
             if "Synthetic" in spec["type"]:
                 found += [f"{key}.patients=40", f"{key}.size=64"]
+            elif name in PRETRAINING:
+                found.append(f"{key}.indices=8")
     if "decays" in cfg.train_cfg:
         return found + options.DECAYS
     if "max_iters" in cfg.train_cfg:

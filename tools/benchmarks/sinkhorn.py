@@ -141,21 +141,22 @@ def curve(device: str, tokens: list[int], solvers: dict[str, Solver], rounds: in
     for column, count in enumerate(tokens):
         c = problems(count, device)
         for ax, eps in zip(axes[:, column], every, strict=True):
-            errors, runs = {}, {}
+            errors: dict[str, dict[int, float]] = {name: {} for name in solvers}
+            runs = {}
             for name, solver in solvers.items():
                 n = 2
                 runs[name, 0] = timed(solver, c, eps, n, False)  # so that the next one does not pay for cold caches
                 while n < MOST:
                     start = time.perf_counter()
                     with torch.no_grad():
-                        errors[name, n] = marginal_error(solver(c, eps, n)[0])
+                        errors[name][n] = marginal_error(solver(c, eps, n)[0])
                     runs[name, n] = timed(solver, c, eps, n, False)
                     if time.perf_counter() - start > 3:
                         break
                     n *= 2
             seconds = paired(runs, rounds)
-            for name in solvers:
-                points = [(1e3 * seconds[key], error) for key, error in errors.items() if key[0] == name]
+            for name, reached in errors.items():
+                points = [(1e3 * seconds[name, n], error) for n, error in reached.items()]
                 ax.plot(*zip(*points, strict=True), marker=".", label=name, linewidth=2.5 if name == "ours" else 1)
             ax.set(xscale="log", yscale="log", ylim=(5e-8, 5), xlabel="ms", title=f"N={count}, eps={eps:g}")
             ax.grid(alpha=0.3)
