@@ -32,9 +32,11 @@ def _between(x, low, high):  # tl.clamp would turn a NaN into a bound
 @triton.jit
 def _update(scaling, marginal, sums, potential, omega, tau, BALANCED: tl.constexpr):
     """As in scaling.py; a relaxation of 1 is none."""
-    end = marginal / sums
-    if not BALANCED:
-        end = tl.exp2(tau * tl.log2(end)) * tl.exp2(_between((tau - 1) * potential, -115.0, 115.0))
+    if BALANCED:
+        end = marginal / sums
+    else:  # a logarithm for each, since that of a subnormal quotient is -inf on a GPU
+        end = tl.exp2(tau * (tl.log2(marginal) - tl.log2(sums)))
+        end *= tl.exp2(_between((tau - 1) * potential, -115.0, 115.0))
     end = _between(end, 0.0, 2.0**126)  # finite: 0 * inf is NaN
     return _between(tl.maximum(end + (omega - 1) * (end - scaling), 0.25 * end), LOW, HIGH)
 
@@ -111,10 +113,11 @@ def _kernel(
     for iteration in range(n_iters):
         if iteration >= PLAIN and (iteration - PLAIN) % BLOCK == 0:
             omega = _relaxation(omega, before, after, tl.maximum(top, tl.max(columns, 0)))
-            log_columns = tl.log2(columns)
-            potentials += log_columns
-            _absorb(padded, rows, u, log_columns, n, ROWS, COLUMNS)
-            columns = tl.full([COLUMNS], 1.0, tl.float32)
+            if iteration > PLAIN:  # the first estimate comes too early to absorb
+                log_columns = tl.log2(columns)
+                potentials += log_columns
+                _absorb(padded, rows, u, log_columns, n, ROWS, COLUMNS)
+                columns = tl.full([COLUMNS], 1.0, tl.float32)
         partial = tl.zeros([ROWS, COLUMNS], tl.float32)
         change, highest = tl.zeros([ROWS], tl.float32), tl.zeros([ROWS], tl.float32)
         for first in range(0, n, ROWS):

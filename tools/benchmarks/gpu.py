@@ -171,6 +171,18 @@ def transport_share(step: Step, size: int, rounds: int, kernel: bool = False) ->
     return seconds["transport"] / seconds["step"]
 
 
+def fused_difference(device: str, size: int, atoms: int) -> float:
+    """Largest sum of a row's differences between the plans of the fused kernel and of `scale`, over its mass."""
+    from otcxr_mm.ops import sinkhorn
+
+    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device)
+    plans = {}
+    for kernel in (False, True):
+        with fused(kernel):
+            plans[kernel] = sinkhorn(cost, eps=0.05, n_iters=25).plan
+    return atoms * (plans[True] - plans[False]).abs().sum(2).max().item()
+
+
 def fused_transport(device: str, rounds: int) -> list[dict]:
     """Rows: time of transport by many kernels against the fused one, 25 iterations, forward and backward."""
     rows = []
@@ -181,6 +193,8 @@ def fused_transport(device: str, rounds: int) -> list[dict]:
             what = f"transport, batch {size}, N={atoms}"
             rows.append(row(f"{what}: time of scale / fused kernel", seconds[False] / seconds[True]))
             rows.append(row(f"{what}: time of the fused kernel, ms", 1e3 * seconds[True]))
+            apart = fused_difference(device, size, atoms)
+            rows.append(row(f"{what}: largest difference of a row's plan, fused kernel / scale", apart, 1e-5))
     return rows
 
 
