@@ -148,6 +148,8 @@ setup(
         "export": ["timm", "onnx", "onnxscript"],
         # curves of otcxr report: Vega, which goes into the page
         "report": ["vl-convert-python>=1.9"],
+        # the fused transport kernel; torch for NVIDIA GPUs brings it on Linux
+        "fused": ["triton>=3"],
         # docs/tracking.md
         "trackers": ["tensorboard", "wandb>=0.20", "mlflow-skinny>=3"],
         "test": [

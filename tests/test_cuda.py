@@ -21,6 +21,26 @@ def test_sinkhorn_on_the_gpu_is_that_on_the_cpu_whatever_tf32_says():
     torch.testing.assert_close(gpu.plan.cpu(), sinkhorn(cost(x, y), eps=0.05).plan, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("rho", [None, 0.5])
+@pytest.mark.parametrize(("n", "m"), [(5, 17), (50, 50), (197, 197), (256, 130)])
+def test_the_fused_kernel_is_scale(monkeypatch, n, m, rho):
+    pytest.importorskip("triton")
+    c, a, b = torch.rand(3, n, m).cuda(), torch.rand(3, n).cuda() + 0.1, torch.rand(3, m).cuda() + 0.1
+    a[:, 1], b[:, 0] = 0, 0
+    a, b = a / a.sum(1, keepdim=True), b / b.sum(1, keepdim=True)
+    found = []
+    for switch in ("0", "1", "1"):
+        monkeypatch.setenv("OTCXR_FUSED_TRANSPORT", switch)
+        leaf = c.clone().requires_grad_()
+        result = sinkhorn(leaf, a, b, eps=0.05, rho=rho, n_iters=25)
+        gradient = torch.autograd.grad(result.value.sum(), leaf)[0]
+        f, g = result.potentials
+        found.append((result.plan, result.value.detach(), result.entropy, f[a > 0], g[b > 0], gradient))
+    for fused, again, expected in zip(found[1], found[2], found[0], strict=True):
+        torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-6)
+        assert torch.equal(fused, again)  # no thread reads what another one is writing
+
+
 @pytest.mark.parametrize("rho", [None, 1.0])
 def test_the_loss_never_waits_for_the_gpu(rho):
     head = otcxr_mm.OTHead(loss_ot=dict(rho=rho), marginals="visibility", prior_scale=0.25).cuda()

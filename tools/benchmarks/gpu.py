@@ -1,15 +1,17 @@
 """What pre-training costs on a GPU, in one command of a few minutes: transport, step, memory, precision, processes.
 
-python tools/benchmarks/gpu.py [--device cuda] [--quick] [--out FILE]
+python tools/benchmarks/gpu.py [--device cuda] [--quick] [--transport] [--out FILE]
 
 A step is that of configs/otcxr_r50_nih.py, ResNet-50 at 224 pixels, on fixed random views: normalisation, forward,
 losses, backward, AdamW; peers are those of tools/benchmarks/step.py. `--quick` rehearses all of it at small sizes, also
 on a CPU. Transport against POT: tools/benchmarks/sinkhorn.py --device cuda.
 """
 
+import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -105,6 +107,9 @@ def time_and_memory(device: str, side: int, sizes: tuple[int, ...], rounds: int)
         if device != "cpu":
             rows.append(row(f"{what}: memory of a step of OTCXR, GiB", memory["OTCXR"]))
         rows.append(row(f"{what}: share of transport in the step", transport_share(steps["OTCXR"], size, rounds), 0.05))
+        if device != "cpu":
+            share = transport_share(steps["OTCXR"], size, rounds, kernel=True)
+            rows.append(row(f"{what}: the same with the fused kernel", share, 0.05))
     if device != "cpu":
         each = (peaks[sizes[-1]] - peaks[sizes[0]]) / (sizes[-1] - sizes[0])
         largest, memory = largest_batch(steps.pop("OTCXR"), each)
@@ -127,21 +132,70 @@ def largest_batch(step: Step, each: float) -> tuple[int, float]:
             torch.cuda.empty_cache()
 
 
-def transport_share(step: Step, size: int, rounds: int) -> float:
-    """Time of all transport of a step, forward and backward, as a share of the step's."""
+@contextmanager
+def fused(on: bool) -> Iterator[None]:
+    """Switches the fused kernel of transport on or off."""
+    before = os.environ.get("OTCXR_FUSED_TRANSPORT", "0")
+    os.environ["OTCXR_FUSED_TRANSPORT"] = str(int(on))
+    try:
+        yield
+    finally:
+        os.environ["OTCXR_FUSED_TRANSPORT"] = before
+
+
+def transport(device: str, size: int, atoms: int, kernel: bool, eps: float, n_iters: int) -> Callable[[], None]:
+    """Transport of a batch, forward and backward, by the fused kernel or without it."""
     from otcxr_mm.ops import sinkhorn
 
-    loss = step.model.head.loss_ot
-    atoms = step.model.neck.max_tokens + 1
-    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(step.device).requires_grad_()
+    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
 
-    def transport() -> None:
-        sinkhorn(cost, eps=loss.eps, n_iters=loss.n_iters).value.sum().backward()
-        synchronize(step.device)
+    def run() -> None:
+        with fused(kernel):
+            sinkhorn(cost, eps=eps, n_iters=n_iters).value.sum().backward()
+        synchronize(device)
 
+    return run
+
+
+def transport_share(step: Step, size: int, rounds: int, kernel: bool = False) -> float:
+    """Time of all transport of a step, forward and backward, as a share of the step's."""
+    loss, atoms = step.model.head.loss_ot, step.model.neck.max_tokens + 1
     batch = step.batch(size)
-    seconds = paired({"transport": transport, "step": lambda: step(batch)}, rounds)
+
+    def run() -> None:
+        with fused(kernel):
+            step(batch)
+
+    alone = transport(step.device, size, atoms, kernel, loss.eps, loss.n_iters)
+    seconds = paired({"transport": alone, "step": run}, rounds)
     return seconds["transport"] / seconds["step"]
+
+
+def fused_difference(device: str, size: int, atoms: int) -> float:
+    """Largest sum of a row's differences between the plans of the fused kernel and of `scale`, over its mass."""
+    from otcxr_mm.ops import sinkhorn
+
+    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device)
+    plans = {}
+    for kernel in (False, True):
+        with fused(kernel):
+            plans[kernel] = sinkhorn(cost, eps=0.05, n_iters=25).plan
+    return atoms * (plans[True] - plans[False]).abs().sum(2).max().item()
+
+
+def fused_transport(device: str, rounds: int) -> list[dict]:
+    """Rows: time of transport by many kernels against the fused one, 25 iterations, forward and backward."""
+    rows = []
+    for size in (64, 256) if device != "cpu" else ():
+        for atoms in (50, 197):
+            calls = {kernel: transport(device, size, atoms, kernel, 0.05, 25) for kernel in (False, True)}
+            seconds = paired(calls, rounds)
+            what = f"transport, batch {size}, N={atoms}"
+            rows.append(row(f"{what}: time of scale / fused kernel", seconds[False] / seconds[True]))
+            rows.append(row(f"{what}: time of the fused kernel, ms", 1e3 * seconds[True]))
+            apart = fused_difference(device, size, atoms)
+            rows.append(row(f"{what}: largest difference of a row's plan, fused kernel / scale", apart, 1e-5))
+    return rows
 
 
 def precision(device: str, side: int, size: int) -> list[dict]:
@@ -198,7 +252,10 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
+    parser.add_argument("--transport", action="store_true", help="the fused kernel of transport only")
     args = parser.parse_args()
+    if args.transport:
+        finish(fused_transport(args.device, 9), args.out)
     from mmengine.registry import init_default_scope
 
     init_default_scope("mmpretrain")
@@ -208,6 +265,7 @@ def main() -> None:
         finish([], args.out)
     side, sizes, rounds = (64, (4, 8), 1) if args.quick else (224, (64, 256), 9)
     rows = [*time_and_memory(args.device, side, sizes, rounds), *precision(args.device, side, sizes[0])]
+    rows += fused_transport(args.device, rounds)
     rows += processes(args.device, side, sizes[0])
     name = torch.cuda.get_device_name() if args.device != "cpu" else "CPU"
     print(f"{name}, torch {torch.__version__}, {time.time() - start:.0f} s")
