@@ -19,6 +19,11 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 
+def pytest_collection_modifyitems(items):
+    """Groups first: one process runs each, and the others would wait for the last one."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder with real radiographs; without it the tests that need them are skipped, in CI they fail."""
