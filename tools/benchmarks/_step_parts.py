@@ -1,7 +1,6 @@
 """Where the time of a step of OTCXR goes: each part alone, forward and backward, on what the part before it gave."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 
 import torch
 from _report import paired
@@ -27,7 +26,7 @@ def _cut(tokens: Tokens) -> Tokens:
     return Tokens(dense, global_, tokens.grid, None if tokens.plain is None else _cut(tokens.plain))
 
 
-def shares(model: dict, side: int, batch: int, rounds: int, device: str = "cpu", amp: bool = False) -> dict[str, float]:
+def shares(model: dict, side: int, batch: int, rounds: int) -> dict[str, float]:
     """Time of each part / the sum of all parts but the optimiser; the transport is a part of the head.
 
     Args:
@@ -35,62 +34,42 @@ def shares(model: dict, side: int, batch: int, rounds: int, device: str = "cpu",
         side: Pixels of a view.
         batch: Images.
         rounds: How often each part is timed.
-        device: ``'cpu'`` or ``'cuda'``.
-        amp: Whether forward passes run under bfloat16 autocast.
     """
     from otcxr_mm.registry import MODELS
 
     torch.manual_seed(0)
-    built = MODELS.build(model).train().to(device)
-    views = [torch.randn(batch, built.data_preprocessor.channels, side, side, device=device) for _ in range(2)]
-    geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]], device=device)
+    built = MODELS.build(model).train()
+    views = [torch.randn(batch, built.data_preprocessor.channels, side, side) for _ in range(2)]
+    geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]])
     geometry = geometry.expand(batch, 2, 2, 3)
     guard = built.head.guard
 
-    def forward(function: Callable, *args: object, **kwargs: object) -> object:
-        with torch.autocast(device, torch.bfloat16) if amp else nullcontext():
-            return function(*args, **kwargs)
-
     def backbone() -> list[tuple[Tensor, ...]]:
-        feats = [forward(built.backbone, view) for view in views]
+        feats = [built.backbone(view) for view in views]
         torch.autograd.backward([f for maps in feats for f in maps], [f for maps in feats for f in maps])
         return feats
 
     def neck() -> tuple[Tokens, Tokens]:
-        tokens = forward(built.neck, *map(_leaves, feats), plain=guard, view_to_image=geometry)
+        tokens = built.neck(*map(_leaves, feats), plain=guard, view_to_image=geometry)
         outputs = [tensor for each in tokens for tensor in _tensors(each)]
         torch.autograd.backward(outputs, outputs)
         return tokens
 
     def head() -> None:
-        losses = forward(built.head.loss, *map(_cut, tokens), geometry)
+        losses = built.head.loss(*map(_cut, tokens), geometry)
         sum(value for name, value in losses.items() if name.startswith("loss")).backward()
 
-    loss, solution = built.head.transport(*(t.plain or t for t in feats_tokens(built, views, geometry)), geometry)
-    del loss
-    cost = (-solution.plan.clamp_min(1e-30).log() * built.head.loss_ot.eps).detach()
+    feats = backbone()
+    tokens = neck()
+    _, solution = built.head.transport(*(_cut(each.plain or each) for each in tokens), geometry)
+    plan = solution.plan.detach()
+    cost, marginals = -plan.clamp_min(1e-30).log() * built.head.loss_ot.eps, (plan.sum(2), plan.sum(1))
     settings = {name: getattr(built.head.loss_ot, name) for name in ("eps", "n_iters", "rho")}
 
     def transport() -> None:
-        sinkhorn(cost, solution.plan.sum(2).detach(), solution.plan.sum(1).detach(), **settings)
+        sinkhorn(cost, *marginals, **settings)
 
-    def timed(part: Callable) -> Callable:
-        def run() -> None:
-            part()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        return run
-
-    feats, tokens = backbone(), None
-    tokens = neck()
     parts = {"backbone": backbone, "neck": neck, "head": head, "transport": transport}
-    seconds = paired({name: timed(part) for name, part in parts.items()}, rounds)
+    seconds = paired(parts, rounds)
     total = sum(seconds[name] for name in ("backbone", "neck", "head"))
     return {f"share of the {name}": value / total for name, value in seconds.items()}
-
-
-@torch.no_grad()
-def feats_tokens(built: torch.nn.Module, views: list[Tensor], geometry: Tensor) -> tuple[Tokens, Tokens]:
-    """Tokens of two views."""
-    return built.neck(*[built.backbone(view) for view in views], plain=built.head.guard, view_to_image=geometry)

@@ -1,10 +1,10 @@
 """Time of a training step of OTCXR against Barlow Twins' and VICReg's, on the same backbone, views and threads.
 
-python tools/benchmarks/step.py [--batch N ...] [--threads N] [--rounds N] [--networks NAME ...] [--device cuda]
-    [--amp] [--parts] [--quick] [--out FILE]
+python tools/benchmarks/step.py [--batch N ...] [--threads N] [--rounds N] [--networks NAME ...] [--parts] [--quick]
+    [--out FILE]
 
-A step is the normalisation of two views, forward, losses, backward and AdamW, in float32 (with --amp: under bfloat16
-autocast), without reading images. Barlow Twins is MMPretrain's algorithm, neck, head and loss, from the config that it
+A step is the normalisation of two views, forward, losses, backward and AdamW, in float32 on the CPU, without reading
+images; on a GPU: gpu.py. Barlow Twins is MMPretrain's algorithm, neck, head and loss, from the config that it
 ships. VICReg is MMPretrain's two-view algorithm with VICRegHead, as in configs/demo/vicreg_r18_synthetic.py. The
 projectors of both have their published 8,192 channels on the ResNet-50 and 512 on the small networks. The rows with
 targets have the channels first in memory, as MMPretrain has them; OTCXR's option channels_last is compared with that
@@ -15,7 +15,6 @@ smallest network, one batch size and few rounds.
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,15 +64,7 @@ NETWORKS = {
 }
 
 
-def step(
-    model: dict,
-    side: int,
-    batch: int,
-    device: str = "cpu",
-    amp: bool = False,
-    last: bool = False,
-    compiled: bool = False,
-) -> Callable[[], None]:
+def step(model: dict, side: int, batch: int, last: bool = False, compiled: bool = False) -> Callable[[], None]:
     """A training step of a model on fixed random views.
 
     `last`: a peer's with the channels last in memory; `compiled`: with a compiled backbone, as by CompileHook.
@@ -84,11 +75,11 @@ def step(
     from otcxr_mm.registry import MODELS
 
     torch.manual_seed(0)
-    built = MODELS.build(model).train().to(device)
+    built = MODELS.build(model).train()
     if compiled:
         built.backbone.forward = torch.compile(built.backbone.forward, fullgraph=True)
     optimizer = torch.optim.AdamW(built.parameters(), lr=1e-6)
-    views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8).to(device) for _ in range(2)]
+    views = [torch.randint(256, (batch, 1, side, side), dtype=torch.uint8) for _ in range(2)]
     geometry = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0.8, 0, 0.1], [0, 0.8, 0.1]]]).numpy()
     samples = [DataSample(metainfo=dict(view_to_image=geometry)) for _ in range(batch)]
 
@@ -96,13 +87,10 @@ def step(
         data = built.data_preprocessor(dict(inputs=views, data_samples=samples), training=True)
         if last:
             data["inputs"] = list(map(channels_last, data["inputs"]))
-        with torch.autocast(device, torch.bfloat16) if amp else nullcontext():
-            loss, _ = built.parse_losses(built(**data, mode="loss"))
+        loss, _ = built.parse_losses(built(**data, mode="loss"))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
 
     return run
 
@@ -129,19 +117,18 @@ def models(network: Network) -> dict[str, dict]:
     return {**peers, "OTCXR": ours, "OTCXR with infusion and guard": infused.model}
 
 
-def measure(name: str, batch: int, rounds: int, device: str, amp: bool) -> list[dict]:
+def measure(name: str, batch: int, rounds: int) -> list[dict]:
     """Rows of one network and batch size."""
     network = NETWORKS[name]
     steps = {}
     for kind, model in models(network).items():
-        steps[kind] = step(model, network.side, batch, device, amp)
+        steps[kind] = step(model, network.side, batch)
         if kind.startswith("OTCXR"):
-            steps[kind + LAST] = step({**model, "channels_last": True}, network.side, batch, device, amp)
+            steps[kind + LAST] = step({**model, "channels_last": True}, network.side, batch)
         elif kind == "Barlow Twins":
-            steps[kind + LAST] = step(model, network.side, batch, device, amp, last=True)
+            steps[kind + LAST] = step(model, network.side, batch, last=True)
     # with one thread, CPU time is the time of an idle machine
-    alone = device == "cpu" and torch.get_num_threads() == 1
-    seconds = paired(steps, rounds, time.process_time if alone else time.perf_counter)
+    seconds = paired(steps, rounds, time.process_time if torch.get_num_threads() == 1 else time.perf_counter)
     return [
         row(
             f"{name}, batches of {batch}: time of a step of {kind} / {peer}",
@@ -161,8 +148,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=int(os.environ["OMP_NUM_THREADS"]))
     parser.add_argument("--rounds", type=int, help="default: 7; 3 on the ResNet-50")
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--parts", action="store_true", help="also the shares of the parts of OTCXR's step")
     parser.add_argument("--quick", action="store_true", help="one network, one batch size, 3 rounds")
     args = parser.parse_args()
@@ -177,11 +162,11 @@ def main() -> None:
         network = NETWORKS[name]
         rounds = args.rounds or network.rounds
         for batch in args.batch or network.batches:
-            rows += measure(name, batch, rounds, args.device, args.amp)
+            rows += measure(name, batch, rounds)
             if args.parts:
                 for kind, model in models(network).items():
                     if kind.startswith("OTCXR"):
-                        found = shares(model, network.side, batch, rounds, args.device, args.amp)
+                        found = shares(model, network.side, batch, rounds)
                         rows += [row(f"{name}, batches of {batch}, {kind}: {part}", v) for part, v in found.items()]
     finish(rows, args.out)
 

@@ -170,8 +170,9 @@ def _confirm() -> dict[str, Run]:
 
 
 def _longer() -> dict[str, Run]:
-    """Whether the order holds at five times the images; on validation patients."""
-    methods = {"otcxr": _imagenet("otcxr_screen", BEST)}
+    """Whether the order holds at five times the images, and what could restore it; on validation patients."""
+    changes = {"otcxr": {}, "otcxr_half-alpha": {OT + "loss_weight": 12.5}, "otcxr_slower": _slow(0.05)}
+    methods = {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
     methods |= {name.removesuffix("_tuned"): _imagenet(name, SLOW) for name in PEERS}
     return {name: replace(run, epochs=5 * run.epochs, seed=1) for name, run in methods.items()}
 
