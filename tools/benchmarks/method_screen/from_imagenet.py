@@ -169,11 +169,17 @@ def _confirm() -> dict[str, Run]:
     return {"imagenet_seed1": _imagenet("vicreg", {}, epochs=0, seed=1, test=True), **over_seeds(methods)}
 
 
+# at image level, and in dense features
+_BEST_PEERS = {"simclr": "simclr", "vicregl": "vicregl_tuned"}
+
+
 def _longer() -> dict[str, Run]:
     """Whether the order holds at five times the images, and what could restore it; on validation patients."""
-    changes = {"otcxr": {}, "otcxr_half-alpha": {OT + "loss_weight": 12.5}, "otcxr_slower": _slow(0.05)}
-    methods = {name: _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
-    methods |= {name.removesuffix("_tuned"): _imagenet(name, SLOW) for name in PEERS}
+    half, slower = {OT + "loss_weight": 12.5}, _slow(0.05)
+    changes = {"": {}, "_half-alpha": half, "_slower": slower, "_half-alpha_slower": half | slower}
+    methods = {f"otcxr{name}": _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
+    methods |= {peer.removesuffix("_tuned"): _imagenet(peer, SLOW) for peer in PEERS}
+    methods |= {f"{name}_slower": _imagenet(config, SLOW | slower) for name, config in _BEST_PEERS.items()}
     return {name: replace(run, epochs=5 * run.epochs, seed=1) for name, run in methods.items()}
 
 
