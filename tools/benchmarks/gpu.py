@@ -143,11 +143,16 @@ def fused(on: bool) -> Iterator[None]:
         os.environ["OTCXR_FUSED_TRANSPORT"] = before
 
 
+def random_costs(device: str, size: int, atoms: int) -> torch.Tensor:
+    """The same costs in every call, (size, atoms, atoms)."""
+    return torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device)
+
+
 def transport(device: str, size: int, atoms: int, kernel: bool, eps: float, n_iters: int) -> Callable[[], None]:
     """Transport of a batch, forward and backward, by the fused kernel or without it."""
     from otcxr_mm.ops import sinkhorn
 
-    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
+    cost = random_costs(device, size, atoms).requires_grad_()
 
     def run() -> None:
         with fused(kernel):
@@ -171,29 +176,28 @@ def transport_share(step: Step, size: int, rounds: int, kernel: bool = False) ->
     return seconds["transport"] / seconds["step"]
 
 
-def fused_difference(device: str, size: int, atoms: int) -> float:
+def fused_difference(device: str, size: int, atoms: int, eps: float, n_iters: int) -> float:
     """Largest sum of a row's differences between the plans of the fused kernel and of `scale`, over its mass."""
     from otcxr_mm.ops import sinkhorn
 
-    cost = torch.rand(size, atoms, atoms, generator=torch.Generator().manual_seed(0)).to(device)
-    plans = {}
+    cost, plans = random_costs(device, size, atoms), {}
     for kernel in (False, True):
         with fused(kernel):
-            plans[kernel] = sinkhorn(cost, eps=0.05, n_iters=25).plan
+            plans[kernel] = sinkhorn(cost, eps=eps, n_iters=n_iters).plan
     return atoms * (plans[True] - plans[False]).abs().sum(2).max().item()
 
 
 def fused_transport(device: str, rounds: int) -> list[dict]:
     """Rows: time of transport by many kernels against the fused one, 25 iterations, forward and backward."""
-    rows = []
+    rows, settings = [], {"eps": 0.05, "n_iters": 25}
     for size in (64, 256) if device != "cpu" else ():
         for atoms in (50, 197):
-            calls = {kernel: transport(device, size, atoms, kernel, 0.05, 25) for kernel in (False, True)}
+            calls = {kernel: transport(device, size, atoms, kernel, **settings) for kernel in (False, True)}
             seconds = paired(calls, rounds)
             what = f"transport, batch {size}, N={atoms}"
             rows.append(row(f"{what}: time of scale / fused kernel", seconds[False] / seconds[True]))
             rows.append(row(f"{what}: time of the fused kernel, ms", 1e3 * seconds[True]))
-            apart = fused_difference(device, size, atoms)
+            apart = fused_difference(device, size, atoms, **settings)
             rows.append(row(f"{what}: largest difference of a row's plan, fused kernel / scale", apart, 1e-5))
     return rows
 

@@ -169,17 +169,14 @@ def _confirm() -> dict[str, Run]:
     return {"imagenet_seed1": _imagenet("vicreg", {}, epochs=0, seed=1, test=True), **over_seeds(methods)}
 
 
-# at image level, and in dense features
-_BEST_PEERS = {"simclr": "simclr", "vicregl": "vicregl_tuned"}
-
-
 def _longer() -> dict[str, Run]:
     """Whether the order holds at five times the images, and what could restore it; on validation patients."""
     half, slower = {OT + "loss_weight": 12.5}, _slow(0.05)
     changes = {"": {}, "_half-alpha": half, "_slower": slower, "_half-alpha_slower": half | slower}
     methods = {f"otcxr{name}": _imagenet("otcxr_screen", BEST | change) for name, change in changes.items()}
-    methods |= {peer.removesuffix("_tuned"): _imagenet(peer, SLOW) for peer in PEERS}
-    methods |= {f"{name}_slower": _imagenet(config, SLOW | slower) for name, config in _BEST_PEERS.items()}
+    # slower: the best peer in dense features, and the best at image level
+    for peers, name, change in ((PEERS, "", {}), (("vicregl_tuned", "simclr"), "_slower", slower)):
+        methods |= {peer.removesuffix("_tuned") + name: _imagenet(peer, SLOW | change) for peer in peers}
     return {name: replace(run, epochs=5 * run.epochs, seed=1) for name, run in methods.items()}
 
 
